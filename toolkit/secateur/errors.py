@@ -1,0 +1,28 @@
+"""One error base. A message states the rule, what was seen, and the remedy."""
+
+EXIT_ERROR = 1
+EXIT_USAGE = 2
+EXIT_INFEASIBLE = 3
+EXIT_VERDICT_FAILED = 4
+
+
+class SecateurError(Exception):
+    """Anything the user can mend. Printed as one line, without a traceback."""
+
+    exit_code = EXIT_ERROR
+
+    def __init__(self, rule: str, seen: str, remedy: str) -> None:
+        self.rule, self.seen, self.remedy = rule, seen, remedy
+        super().__init__(f"{rule}: {seen}. {remedy}")
+
+
+class UsageError(SecateurError):
+    """A command line that cannot be understood."""
+
+    exit_code = EXIT_USAGE
+
+
+class BudgetInfeasible(SecateurError):
+    """No widths meet the budget. Names the binding resource, the component and the least that could be met."""
+
+    exit_code = EXIT_INFEASIBLE

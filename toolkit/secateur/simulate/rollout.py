@@ -1,0 +1,176 @@
+"""Episodes of a task under a controller, several side by side, each a function of its seed alone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from secateur.errors import SecateurError
+from secateur.policy.policy import Task
+from secateur.simulate.controller import LANES, Controller, ControllerFactory
+from secateur.simulate.delay import delayed
+
+Progress = Callable[[int, int], None]
+"""Called with (episodes done, episodes wanted) whenever an episode ends."""
+
+MAX_STEPS = 100_000
+"""An episode that is longer has no end of its own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """One whole episode of T control periods.
+
+    Attributes:
+        seed: of the environment's reset.
+        observations: array ``[T + 1, ...]``, the last one included; a dict of such arrays for a Dict space.
+        actions: ``[T, ...]``, as the controller decided them (under delay they take effect later).
+        rewards: ``[T]`` float64.
+        return_: their sum.
+        success: what ``Task.success`` says of the last info; None where the task has no notion of it.
+        terminated: the environment ended the episode, rather than its time limit.
+    """
+
+    seed: int
+    observations: Any
+    actions: Any
+    rewards: np.ndarray
+    return_: float
+    success: bool | None
+    terminated: bool
+
+    @property
+    def length(self) -> int:
+        """T, in control periods."""
+        return len(self.rewards)
+
+
+def rollout(task: Task, controller: Controller, seed: int, delay_s: float = 0.0) -> Trajectory:
+    """One episode; the same, bit for bit, as among others in ``rollouts``."""
+    return rollouts(task, controller, (seed,), delay_s)[0]
+
+
+def rollouts(
+    task: Task,
+    controller: Controller | ControllerFactory,
+    seeds: Sequence[int],
+    delay_s: float = 0.0,
+    progress: Progress | None = None,
+) -> tuple[Trajectory, ...]:
+    """One episode for each seed, in the order of the seeds.
+
+    Up to LANES episodes advance in lockstep, so that the controller is asked for several actions at a time;
+    the next seed starts in the lane whose episode has ended. Same seed → same episode, bit for bit, whatever
+    the other seeds and their order are (as long as the environment's ``reset(seed=…)`` resets all of it).
+
+    Args:
+        task: its environment is made once per lane.
+        controller: or a function that makes one.
+        seeds: of the environment's resets.
+        delay_s: actuation delay, s; see ``simulate.delay``.
+        progress: told of every episode that ends.
+
+    Raises:
+        SecateurError: an action, observation or reward that is not finite; an episode without an end; a delay
+            that the environment cannot be given.
+    """
+    acting = controller if isinstance(controller, Controller) else controller()
+    waiting = list(enumerate(seeds))[::-1]
+    done: dict[int, Trajectory] = {}
+    envs: list[gymnasium.Env] = []
+    try:
+        lanes: dict[int, _Episode] = {}
+        for lane in range(min(LANES, len(seeds))):
+            envs.append(delayed(task.make_env(), delay_s, task.control_hz))
+            lanes[lane] = _Episode(*waiting.pop(), envs[lane], task)
+        acting.reset(tuple(lanes))
+        while lanes:
+            order = tuple(lanes)
+            actions = acting.act([lanes[lane].observations[-1] for lane in order], order)
+            for lane, action in zip(order, actions, strict=True):
+                episode = lanes[lane]
+                if not episode.step(action):
+                    continue
+                done[episode.index] = episode.trajectory()
+                if progress is not None:
+                    progress(len(done), len(seeds))
+                if waiting:
+                    lanes[lane] = _Episode(*waiting.pop(), envs[lane], task)
+                    acting.reset((lane,))
+                else:
+                    del lanes[lane]
+    finally:
+        for env in envs:
+            env.close()
+    return tuple(done[index] for index in range(len(seeds)))
+
+
+class _Episode:
+    """An episode under way in one lane."""
+
+    def __init__(self, index: int, seed: int, env: gymnasium.Env, task: Task) -> None:
+        self.index, self.seed, self.env, self.task = index, int(seed), env, task
+        observation, self.info = env.reset(seed=self.seed)
+        self.observations: list[Any] = [_copy(observation)]
+        self.actions: list[Any] = []
+        self.rewards: list[float] = []
+        self.terminated = False
+
+    def step(self, action: Any) -> bool:
+        """Takes one control period; True when the episode has ended."""
+        self._require_finite(action, "action", "Look for an overflow in the policy or its conversion.")
+        observation, reward, terminated, truncated, self.info = self.env.step(action)
+        self._require_finite(observation, "observation", "The simulation diverged: use a smaller timestep.")
+        self._require_finite(reward, "reward", "Correct the environment's reward.")
+        self.actions.append(np.array(action))
+        self.observations.append(_copy(observation))
+        self.rewards.append(float(reward))
+        self.terminated = bool(terminated)
+        if len(self.rewards) >= MAX_STEPS and not (terminated or truncated):
+            raise SecateurError(
+                "an episode ends",
+                f"seed {self.seed} was still running after {MAX_STEPS} steps",
+                "Give the environment a time limit (gymnasium.wrappers.TimeLimit).",
+            )
+        return bool(terminated or truncated)
+
+    def trajectory(self) -> Trajectory:
+        """The whole episode."""
+        rewards = np.array(self.rewards, dtype=np.float64)
+        success = None if self.task.success is None else bool(self.task.success(self.info))
+        return Trajectory(
+            seed=self.seed,
+            observations=_stack(self.observations),
+            actions=_stack(self.actions),
+            rewards=rewards,
+            return_=float(rewards.sum()),
+            success=success,
+            terminated=self.terminated,
+        )
+
+    def _require_finite(self, value: Any, what: str, remedy: str) -> None:
+        if isinstance(value, dict):
+            for part in value.values():
+                self._require_finite(part, what, remedy)
+            return
+        array = np.asarray(value)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise SecateurError(
+                f"every {what} of an episode is finite",
+                f"seed {self.seed}, step {len(self.rewards)}: {array.ravel()[:8].tolist()}",
+                remedy,
+            )
+
+
+def _copy(observation: Any) -> Any:
+    if isinstance(observation, dict):
+        return {name: _copy(part) for name, part in observation.items()}
+    return np.array(observation)
+
+
+def _stack(values: Sequence[Any]) -> Any:
+    if isinstance(values[0], dict):
+        return {name: _stack([value[name] for value in values]) for name in values[0]}
+    return np.stack(values)

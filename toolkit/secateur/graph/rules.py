@@ -1,0 +1,388 @@
+"""What each ATen operator does to axes: one small function per family, in one table.
+
+A rule is given the axes of the tensor arguments and gives the axes of the result, unifying or fixing on the way.
+Element-wise operators need no entry (torch tags them as pointwise). An operator in neither is unknown: all its
+arguments and results are left whole, and the reason names it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from secateur.graph import axes
+from secateur.graph.axes import Axis
+
+Axes = tuple[Axis, ...]
+"""One axis per dimension of a tensor."""
+
+Look = Callable[[torch.Tensor], Axes]
+"""Tensor → its axes, as known so far."""
+
+Rule = Callable[[Look, Sequence[Any], dict[str, Any], Any], Any]
+"""(axes of, arguments, keyword arguments, result) → axes of the result, in the result's own structure."""
+
+
+def pointwise(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """Aligned axes of equal size are one axis; an axis of one broadcasts."""
+    tensors = [a for a in _flat(args) if isinstance(a, torch.Tensor) and a.dim() > 0]
+    result: list[Axis | None] = [None] * out.dim()
+    for tensor in tensors:
+        for position, axis in enumerate(look(tensor)):
+            at = position + out.dim() - tensor.dim()
+            if tensor.shape[position] != out.shape[at]:
+                continue
+            seen = result[at]
+            if seen is None:
+                result[at] = axis
+            else:
+                axes.unify(seen, axis)
+    return tuple(axis if axis is not None else axes.free(n) for axis, n in zip(result, out.shape))
+
+
+def same(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """The result has the argument's axes."""
+    return look(args[0])
+
+
+def view(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """Neighbouring axes are merged or split; the smallest runs of equal product correspond."""
+    return reshape(look(args[0]), tuple(args[0].shape), tuple(out.shape))
+
+
+def reshape(given: Axes, before: tuple[int, ...], after: tuple[int, ...]) -> Axes:
+    """Axes of a tensor of shape ``before`` seen in shape ``after``."""
+    sources = [axis for axis, n in zip(given, before) if n != 1]
+    sizes = [n for n in before if n != 1]
+    result: list[Axis] = []
+    i = j = 0
+    wanted = [n for n in after if n != 1]
+    while j < len(wanted):
+        run, made = [sources[i]], [wanted[j]]
+        left, right = sizes[i], wanted[j]
+        i, j = i + 1, j + 1
+        while left != right:
+            if left < right:
+                run.append(sources[i])
+                left *= sizes[i]
+                i += 1
+            else:
+                made.append(wanted[j])
+                right *= wanted[j]
+                j += 1
+        if len(made) == 1:
+            result.append(axes.product(run))
+        else:
+            new = [axes.free(n) for n in made]
+            axes.unify(axes.product(run), axes.product(new))
+            result.extend(new)
+    parts = iter(result)
+    return tuple(axes.fixed(1, "") if n == 1 else next(parts) for n in after)
+
+
+def transpose(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    given = list(look(args[0]))
+    a, b = (args[1], args[2]) if len(args) > 2 else (0, len(given) - 1)
+    if given:
+        given[a], given[b] = given[b], given[a]
+    return tuple(given)
+
+
+def permute(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    given = look(args[0])
+    return tuple(given[d] for d in args[1])
+
+
+def unsqueeze(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    given = list(look(args[0]))
+    at = args[1] % (len(given) + 1)
+    return (*given[:at], axes.fixed(1, ""), *given[at:])
+
+
+def squeeze(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    return reshape(look(args[0]), tuple(args[0].shape), tuple(out.shape))
+
+
+def expand(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    given, before = look(args[0]), args[0].shape
+    lead = out.dim() - len(before)
+    return tuple(
+        given[d - lead] if d >= lead and before[d - lead] == n else axes.fixed(n, "its size is written in the code")
+        for d, n in enumerate(out.shape)
+    )
+
+
+def concatenate(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    tensors = [t for t in args[0] if t.numel() or t.dim() == out.dim()]
+    at = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % out.dim()
+    result = list(look(tensors[0]))
+    for tensor in tensors[1:]:
+        for d, axis in enumerate(look(tensor)):
+            if d == at:
+                result[d] = result[d] + axis
+            else:
+                axes.unify(result[d], axis)
+    return tuple(result)
+
+
+def stack(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    at = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % out.dim()
+    result = list(look(args[0][0]))
+    for tensor in args[0][1:]:
+        for one, two in zip(result, look(tensor)):
+            axes.unify(one, two)
+    return (*result[:at], axes.fixed(len(args[0]), "it counts what is stacked"), *result[at:])
+
+
+def _cut(axis: Axis, sizes: Sequence[int]) -> list[Axis]:
+    """An axis in consecutive pieces."""
+    pieces = [axes.free(n) for n in sizes]
+    axes.unify(axis, tuple(segment for piece in pieces for segment in piece))
+    return pieces
+
+
+def split(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Sequence[torch.Tensor]) -> list[Axes]:
+    given = list(look(args[0]))
+    at = (args[2] if len(args) > 2 else kwargs.get("dim", 0)) % len(given)
+    pieces = _cut(given[at], [part.shape[at] for part in out]) if len(out) > 1 else [given[at]]
+    return [(*given[:at], piece, *given[at + 1 :]) for piece in pieces]
+
+
+def narrow(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """``slice``: a run of channels; a step other than one leaves the axis whole."""
+    given = list(look(args[0]))
+    at, start, end, step = (list(args[1:]) + [0, None, None, 1][len(args) - 1 :])[:4]
+    at %= len(given)
+    total, kept = args[0].shape[at], out.shape[at]
+    if kept == total:
+        return tuple(given)
+    if step != 1:
+        axes.fix(given[at], "it is sliced with a step")
+        given[at] = axes.fixed(kept, "it is sliced with a step")
+        return tuple(given)
+    start = 0 if start is None else min(max(start + total if start < 0 else start, 0), total)
+    sizes = [n for n in (start, kept, total - start - kept) if n]
+    given[at] = _cut(given[at], sizes)[1 if start else 0]
+    return tuple(given)
+
+
+def select(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    given = list(look(args[0]))
+    at = args[1] % len(given)
+    axes.fix(given[at], "single channels of it are picked by number")
+    return (*given[:at], *given[at + 1 :])
+
+
+def unbind(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Sequence[torch.Tensor]) -> list[Axes]:
+    given = list(look(args[0]))
+    at = (args[1] if len(args) > 1 else 0) % len(given)
+    axes.fix(given[at], "single channels of it are picked by number")
+    return [(*given[:at], *given[at + 1 :])] * len(out)
+
+
+def matmul(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """``mm``, ``bmm``, ``mv``: the last axis of one is contracted with the first matrix axis of the other."""
+    a, b = look(args[0]), look(args[1])
+    axes.unify(a[-1], b[-2] if len(b) > 1 else b[-1])
+    for one, two in zip(a[:-2], b[:-2]):
+        axes.unify(one, two)
+    return (*a[:-1], *b[len(b) - 1 :]) if len(b) > 1 else a[:-1]
+
+
+def addmm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    result = matmul(look, args[1:3], kwargs, out)
+    bias = look(args[0])
+    for axis, n, into in zip(reversed(bias), reversed(args[0].shape), reversed(result)):
+        if n == axes.size(into):
+            axes.unify(axis, into)
+    return result
+
+
+def convolution(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """Weights are [out, in / groups, ...], or [in, out / groups, ...] where transposed."""
+    x, w = look(args[0]), look(args[1])
+    bias, transposed, groups = args[2], args[6], args[8]
+    batch, channels = (x[0], x[1]) if len(x) == len(w) else (axes.fixed(1, ""), x[0])
+    (first, second) = (w[0], w[1])
+    if groups == 1:
+        produced = second if transposed else first
+        axes.unify(channels, first if transposed else second)
+    elif groups == args[0].shape[1] == args[1].shape[0] and args[1].shape[1] == 1:
+        axes.unify(channels, first)
+        produced = first
+    else:
+        per_group = axes.free(args[1].shape[0] // groups)
+        count = axes.fixed(groups, "it counts the groups of a convolution")
+        axes.unify(first, axes.product([count, per_group]))
+        if transposed:
+            axes.unify(channels, first)
+            produced = axes.product([count, second])
+        else:
+            axes.unify(channels, axes.product([count, second]))
+            produced = first
+    if bias is not None:
+        axes.unify(look(bias)[0], produced)
+    spatial = tuple(axes.fixed(n, "it is a place, not a channel") for n in out.shape[2:])
+    for axis in (*x[2:], *w[2:]):
+        axes.fix(axis, "it is a place, not a channel")
+    return (batch, produced, *spatial)
+
+
+def batch_norm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
+    given = look(args[0])
+    for tensor in args[1:5]:
+        if tensor is not None:
+            axes.unify(look(tensor)[0], given[1])
+    return _first(given, out)
+
+
+def layer_norm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
+    given = look(args[0])
+    for tensor in args[2:4]:
+        if tensor is not None:
+            for axis, into in zip(look(tensor), given[len(given) - len(args[1]) :]):
+                axes.unify(axis, into)
+    return _first(given, out)
+
+
+def group_norm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
+    given, groups = look(args[0]), args[6]
+    if groups > 1:
+        channels = args[0].shape[1]
+        parts = [axes.fixed(groups, "it counts the groups of a normalisation"), axes.free(channels // groups)]
+        axes.unify(given[1], axes.product(parts))
+    for tensor in args[1:3]:
+        if tensor is not None:
+            axes.unify(look(tensor)[0], given[1])
+    return _first(given, out)
+
+
+def _first(given: Axes, out: Any) -> list[Axes]:
+    """Normalisations give statistics beside the result; nobody uses those."""
+    return [given, *(tuple(axes.free(n) for n in part.shape) for part in out[1:])]
+
+
+def reduce(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
+    """Mean, sum, maximum over some axes; the rest stay."""
+    given = look(args[0])
+    dims = args[1] if len(args) > 1 and not isinstance(args[1], bool) else kwargs.get("dim")
+    dims = range(len(given)) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
+    gone = {d % len(given) for d in dims} if given else set()
+    kept = [axis for d, axis in enumerate(given) if d not in gone]
+    first = out if isinstance(out, torch.Tensor) else out[0]
+    if first.dim() == len(given):
+        result = tuple(axes.fixed(1, "") if d in gone else axis for d, axis in enumerate(given))
+    else:
+        result = tuple(kept)
+    return result if isinstance(out, torch.Tensor) else [result] * len(out)
+
+
+def softmax(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    given = look(args[0])
+    axes.fix(given[args[1]], "a softmax runs over it")
+    return given
+
+
+def pool(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
+    """Pooling and resampling keep batch and channels and make new places."""
+    given = look(args[0])
+    first = out if isinstance(out, torch.Tensor) else out[0]
+    lead = 2 if first.dim() >= 3 else 1
+    places = tuple(axes.fixed(n, "it is a place, not a channel") for n in first.shape[lead:])
+    for axis in given[lead:]:
+        axes.fix(axis, "it is a place, not a channel")
+    result = (*given[:lead], *places)
+    return result if isinstance(out, torch.Tensor) else [result] * len(out)
+
+
+def embedding(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    table = look(args[0])
+    axes.fix(table[0], "it counts the entries of an embedding")
+    return (*look(args[1]), table[1])
+
+
+def attention(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
+    """Scaled dot product of q, k, v, each [batch, heads, length, width]."""
+    q, k, v = (look(t) for t in args[:3])
+    for d in (0, 1):
+        axes.unify(q[d], k[d])
+        axes.unify(k[d], v[d])
+    axes.unify(q[3], k[3])
+    axes.unify(k[2], v[2])
+    result = (q[0], q[1], q[2], v[3])
+    if isinstance(out, torch.Tensor):
+        return result
+    return [result, *(tuple(axes.free(n) for n in t.shape) for t in out[1:] if isinstance(t, torch.Tensor))]
+
+
+def pad(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    given = look(args[0])
+    result = []
+    for axis, before, n in zip(given, args[0].shape, out.shape):
+        if before != n:
+            axes.fix(axis, "it is padded")
+        result.append(axis if before == n else axes.fixed(n, "it is padded"))
+    return tuple(result)
+
+
+def factory(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """A tensor made in the code, by sizes written there."""
+    return tuple(axes.fixed(n, "its size is written in the code") for n in out.shape)
+
+
+def unknown(name: str, look: Look, args: Sequence[Any], out: Any) -> None:
+    """Leaves everything that an operator without a rule touches as it is."""
+    for tensor in _flat(args):
+        if isinstance(tensor, torch.Tensor):
+            for axis in look(tensor):
+                axes.fix(axis, f"operator {name} has no rule")
+
+
+def _flat(args: Any) -> list[Any]:
+    return [leaf for a in args for leaf in (_flat(a) if isinstance(a, (list, tuple)) else [a])]
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("detach", "alias", "clone", "contiguous", "_to_copy", "lift_fresh", "dropout"), same),
+    **dict.fromkeys(("view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze"), view),
+    **dict.fromkeys(("t", "transpose"), transpose),
+    "permute": permute,
+    "unsqueeze": unsqueeze,
+    "expand": expand,
+    "cat": concatenate,
+    "stack": stack,
+    **dict.fromkeys(("split", "unsafe_split", "split_with_sizes", "chunk", "unsafe_chunk"), split),
+    "slice": narrow,
+    "select": select,
+    "unbind": unbind,
+    **dict.fromkeys(("mm", "bmm", "mv", "matmul"), matmul),
+    **dict.fromkeys(("addmm", "addmv", "baddbmm"), addmm),
+    "convolution": convolution,
+    **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit_no_training", "_batch_norm_no_update"), batch_norm),
+    "native_layer_norm": layer_norm,
+    "native_group_norm": group_norm,
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "var", "linalg_vector_norm", "prod"), reduce),
+    **dict.fromkeys(("_softmax", "_log_softmax"), softmax),
+    **dict.fromkeys(
+        (
+            "max_pool2d_with_indices",
+            "max_pool2d",
+            "avg_pool2d",
+            "_adaptive_avg_pool2d",
+            "adaptive_max_pool2d",
+            "upsample_nearest2d",
+            "upsample_bilinear2d",
+            "avg_pool1d",
+        ),
+        pool,
+    ),
+    "embedding": embedding,
+    **dict.fromkeys(
+        ("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_attention_math", "scaled_dot_product_attention"),
+        attention,
+    ),
+    "constant_pad_nd": pad,
+    "_prelu_kernel": pointwise,
+    **dict.fromkeys(("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "arange", "randn", "eye"), factory),
+    **dict.fromkeys(("zeros_like", "ones_like", "full_like", "empty_like", "new_empty", "rand_like", "randn_like"), same),
+}

@@ -1,0 +1,253 @@
+"""Runs every entry once and writes down which axes are the same axis, and which component made what.
+
+The trace sits below autograd, on ATen operators, so any Python a module runs is seen as it was run. Parameters
+and buffers are tensors like any other: weights tied, shared, sliced or made outside a module need no special case.
+"""
+
+import operator
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from secateur.graph import axes, rules
+from secateur.graph.rules import Axes
+from secateur.policy.policy import Entry, Policy
+
+LIBRARY_STATES = (nn.RNNBase, nn.RNNCellBase)
+"""Modules that make their first state themselves, by an attribute that surgery keeps up to date."""
+
+CONTRACTIONS = frozenset({"mm", "bmm", "mv", "matmul", "addmm", "addmv", "baddbmm", "convolution"})
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """One use of a weight: a linear, a convolution, a gate. ``macs`` is per call of the entry."""
+
+    entry: str
+    weight: str
+    macs: int
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where activations of a module can be seen: its output, or one of them, and its axes."""
+
+    entry: str
+    module: str
+    axes: Axes
+
+
+@dataclass
+class Trace:
+    """What the trace found.
+
+    Attributes:
+        weights: path of each parameter and buffer → its axes.
+        inputs, outputs: (entry, name) → axes.
+        contractions: in order of execution.
+        sites: outputs of leaf modules, in order of execution.
+        crossings: (producer, consumer, axes) wherever a component uses what another made.
+    """
+
+    weights: dict[str, Axes] = field(default_factory=dict)
+    inputs: dict[tuple[str, str], Axes] = field(default_factory=dict)
+    outputs: dict[tuple[str, str], Axes] = field(default_factory=dict)
+    contractions: list[Contraction] = field(default_factory=list)
+    sites: list[Site] = field(default_factory=list)
+    crossings: list[tuple[str, str, Axes]] = field(default_factory=list)
+
+
+Makers = frozenset[tuple[str, Axes]]
+"""Component (or ``<entry.input``) → the axes of what it made; a concatenation has several makers."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A tensor (held, so that its id stays its own), its axes, who made what of it, and the parameter it is a view of."""
+
+    tensor: torch.Tensor
+    axes: Axes
+    makers: Makers
+    weight: str | None = None
+
+
+class _Tracer(TorchDispatchMode):
+    def __init__(self, trace: Trace, owners: dict[str, str]) -> None:
+        super().__init__()
+        self.trace, self.owners = trace, owners
+        self.known: dict[int, _Known] = {}
+        self.modules: list[nn.Module] = []
+        self.entry = ""
+        self.makers_of: dict[tuple[str, str], Makers] = {}
+
+    def learn(self, tensor: torch.Tensor, made: Axes, makers: Makers = frozenset(), weight: str | None = None) -> None:
+        self.known[id(tensor)] = _Known(tensor, made, makers, weight)
+
+    def look(self, tensor: torch.Tensor) -> Axes:
+        if id(tensor) not in self.known:
+            self.learn(tensor, tuple(axes.fixed(n, "it meets a constant of the code") for n in tensor.shape))
+        return self.known[id(tensor)].axes
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        name = func._schema.name.removeprefix("aten::")
+        if name.endswith("_") and not name.endswith("__"):
+            name = name.removesuffix("_")
+        results = [out] if isinstance(out, torch.Tensor) else [t for t in out if isinstance(t, torch.Tensor)] if isinstance(out, (list, tuple)) else []
+        if results:
+            self._note(name, func, args, kwargs, out, results)
+        return out
+
+    def _note(self, name: str, func: Any, args: Any, kwargs: Any, out: Any, results: list[torch.Tensor]) -> None:
+        used = [self.known.get(id(t)) for t in rules._flat([args, list(kwargs.values())]) if isinstance(t, torch.Tensor)]
+        weights = [k.weight for k in used if k is not None and k.weight is not None]
+        makers: Makers = frozenset().union(*(k.makers for k in used if k is not None and k.weight is None))
+        rule = rules.RULES.get(name)
+        if rule is rules.factory and self.modules and isinstance(self.modules[-1], LIBRARY_STATES):
+            made: Any = tuple(axes.free(n) for n in out.shape)
+        elif rule is not None:
+            made = rule(self.look, args, kwargs, out)
+        elif torch.Tag.pointwise in func.tags:
+            made = rules.pointwise(self.look, args, kwargs, out)
+        else:
+            rules.unknown(name, self.look, args, out)
+            made = [tuple(axes.fixed(n, f"operator {name} has no rule") for n in t.shape) for t in results]
+        if isinstance(made, tuple):
+            made = [made]
+        view_of = weights[0] if weights and len(weights) == len(used) and name not in CONTRACTIONS else None
+        owners = frozenset(self.owners[w] for w in weights if w in self.owners)
+        if owners and view_of is None:
+            self._cross(args, owners)
+            if name in CONTRACTIONS and weights:
+                self._count(name, args, results[0], weights)
+        for tensor, its_axes in zip(results, made):
+            made_here = frozenset((owner, its_axes) for owner in owners) if owners and view_of is None else makers
+            self.learn(tensor, its_axes, made_here, view_of)
+
+    def _cross(self, args: Any, consumers: frozenset[str]) -> None:
+        for tensor in rules._flat(args):
+            known = self.known.get(id(tensor)) if isinstance(tensor, torch.Tensor) else None
+            if known is None or known.weight is not None:
+                continue
+            for maker, made in known.makers:
+                self.trace.crossings.extend((maker, consumer, made) for consumer in consumers if consumer != maker)
+
+    def _count(self, name: str, args: Any, out: torch.Tensor, weights: list[str]) -> None:
+        matrix = next((w for w in weights if "bias" not in w.rsplit(".", 1)[-1]), weights[0])
+        if name == "convolution":
+            macs = out.numel() * args[1][0].numel() if not args[6] else args[0].numel() * args[1][0].numel()
+        else:
+            left = args[1] if name.startswith(("addm", "badd")) else args[0]
+            macs = out.numel() * left.shape[-1]
+        self.trace.contractions.append(Contraction(self.entry, matrix, macs))
+
+
+@contextmanager
+def _deterministic_paths() -> Iterator[None]:
+    """Keeps torch off fused kernels, whose insides a trace cannot see."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.backends.mkldnn.flags(enabled=False), torch.no_grad():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def trace_policy(policy: Policy) -> Trace:
+    """Traces all entries of ``policy`` on their example inputs, in evaluation mode; the module is left unchanged.
+
+    Inputs from outside and outputs to outside are fixed. Where an entry's input is fed by other entries' outputs,
+    their axes become one, which ties (say) the latent of encoder, dynamics, reward, value and policy.
+    """
+    trace = Trace()
+    tracer = _Tracer(trace, policy.component_of())
+    module = policy.module
+    was_training = module.training
+    for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        trace.weights[path] = tuple(axes.free(n) for n in tensor.shape)
+        tracer.learn(tensor, trace.weights[path], weight=path)
+    with _deterministic_paths(), ExitStack() as hooks:
+        module.eval()
+        _follow_modules(tracer, module, hooks)
+        for entry in policy.entries:
+            _trace_entry(tracer, entry, module)
+        module.train(was_training)
+    _tie(policy, trace, tracer)
+    return trace
+
+
+def _follow_modules(tracer: _Tracer, module: nn.Module, hooks: ExitStack) -> None:
+    def enter(inner: nn.Module, inputs: Any) -> None:
+        tracer.modules.append(inner)
+
+    def leave(inner: nn.Module, inputs: Any, output: Any) -> None:
+        tracer.modules.pop()
+        if isinstance(output, torch.Tensor) and not any(True for _ in inner.children()):
+            tracer.trace.sites.append(Site(tracer.entry, paths[id(inner)], tracer.look(output)))
+
+    paths: dict[int, str] = {}
+    for path, inner in module.named_modules():
+        paths[id(inner)] = path
+        for handle in (inner.register_forward_pre_hook(enter), inner.register_forward_hook(leave, prepend=True)):
+            hooks.callback(operator.methodcaller("remove"), handle)
+
+
+def _trace_entry(tracer: _Tracer, entry: Entry, module: nn.Module) -> None:
+    tracer.entry = entry.name
+    inputs = {}
+    for name, example in entry.example_inputs.items():
+        inputs[name] = example.detach().clone()
+        if name in entry.feeds:
+            its_axes = tuple(axes.free(n) for n in example.shape)
+        else:
+            its_axes = tuple(axes.fixed(n, f"{entry.name} takes it from outside") for n in example.shape)
+        tracer.learn(inputs[name], its_axes, frozenset({(f"<{entry.name}.{name}", its_axes)}))
+        tracer.trace.inputs[entry.name, name] = its_axes
+    with tracer:
+        outputs = entry.run(module, inputs)
+    for name, tensor in outputs.items():
+        tracer.trace.outputs[entry.name, name] = tracer.look(tensor)
+        tracer.makers_of[entry.name, name] = tracer.known[id(tensor)].makers
+
+
+def _tie(policy: Policy, trace: Trace, tracer: _Tracer) -> None:
+    """Unifies fed inputs with what feeds them, and fixes outputs that leave the policy."""
+    fed: set[tuple[str, str]] = set()
+    behind: dict[str, set[str]] = {}
+    for entry in policy.entries:
+        for name in entry.example_inputs:
+            makers: set[str] = set()
+            for source in entry.feeds.get(name, ()):
+                source_entry, _, output = source.partition(".")
+                output = output or _only_output(trace, source_entry, name)
+                fed.add((source_entry, output))
+                for one, two in zip(trace.inputs[entry.name, name], trace.outputs[source_entry, output]):
+                    axes.unify(one, two)
+                makers |= {maker for maker, _ in tracer.makers_of[source_entry, output]}
+            behind[f"<{entry.name}.{name}"] = makers
+    for key, its_axes in trace.outputs.items():
+        if key not in fed or key[0] == policy.deployed:
+            for axis in its_axes:
+                axes.fix(axis, f"{key[0]} gives it to the outside")
+    trace.crossings = sorted(
+        {
+            (real, consumer, its_axes)
+            for maker, consumer, its_axes in trace.crossings
+            for real in (behind.get(maker, ()) if maker.startswith("<") else (maker,))
+            if real != consumer and not real.startswith("<")
+        },
+        key=lambda crossing: crossing[:2],
+    )
+
+
+def _only_output(trace: Trace, entry: str, wanted: str) -> str:
+    """An entry's output by the input's name, or its only one."""
+    names = [name for owner, name in trace.outputs if owner == entry]
+    return wanted if wanted in names else names[0]

@@ -1,0 +1,180 @@
+"""Widths → a new policy. The original is never touched."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from secateur.errors import SecateurError
+from secateur.graph import axes
+from secateur.graph.axes import Axis
+from secateur.graph.groups import ComponentGraph
+from secateur.policy.policy import Policy
+from secateur.records import Widths
+
+Keep = Mapping[str, torch.Tensor]
+"""Pruning group → sorted indices of the channels it keeps, int64 ``[width]``. A group not named is kept whole."""
+
+
+def cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
+    """A copy of ``policy`` that holds only the kept channels, in their old order.
+
+    Raises:
+        SecateurError: an unknown group, indices out of range or not ascending, or a policy whose code has a
+            width written into it, so that it no longer runs.
+    """
+    _check(graph, keep)
+    module = deepcopy(policy.module)
+    tensors = dict([*module.named_parameters(), *module.named_buffers()])
+    with torch.no_grad():
+        for path, its_axes in graph.trace.weights.items():
+            kept = tensors[path].detach()
+            for position, axis in enumerate(its_axes):
+                index = _kept_indices(graph, axis, keep)
+                if len(index) != kept.shape[position]:
+                    kept = kept.index_select(position, index)
+            if kept.shape != tensors[path].shape:
+                tensors[path].data = kept.clone()
+                tensors[path].grad = None
+    for inner in module.modules():
+        refresh_attributes(inner)
+    kept_widths = {name: len(index) for name, index in keep.items()}
+    return _runs(_resized(policy, graph, module, {**graph.full, **kept_widths}))
+
+
+def rebuild(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
+    """The architecture at the given widths, to load weights into: original code + widths, no pickles."""
+    return cut(policy, graph, {name: torch.arange(width) for name, width in widths.items()})
+
+
+def _check(graph: ComponentGraph, keep: Keep) -> None:
+    for name, index in keep.items():
+        if name not in graph.by_name:
+            raise SecateurError("widths name groups of this policy", f"there is no group {name!r}", "Use widths of this architecture.")
+        width = graph.by_name[name].width
+        ascending = bool((index[1:] > index[:-1]).all())
+        if not len(index) or not ascending or int(index[0]) < 0 or int(index[-1]) >= width:
+            raise SecateurError(
+                "a group keeps between one channel and all, each once",
+                f"{name} of {width} would keep {index.tolist()[:8]}…",
+                "Use widths of this architecture.",
+            )
+
+
+def _kept_indices(graph: ComponentGraph, axis: Axis, keep: Keep) -> torch.Tensor:
+    """Kept positions along one axis, ascending."""
+    parts, offset = [], 0
+    for segment in axes.normal(axis):
+        positions = torch.zeros(1, dtype=torch.int64)
+        for dim in segment:
+            name = graph.dims.get(dim)
+            chosen = keep[name] if name is not None and name in keep else torch.arange(dim.size)
+            positions = (positions[:, None] * dim.size + chosen[None, :]).reshape(-1)
+        parts.append(positions + offset)
+        offset += axes.segment_size(segment)
+    return torch.cat(parts)
+
+
+def _resized(policy: Policy, graph: ComponentGraph, module: nn.Module, widths: Widths) -> Policy:
+    """The policy around its new module, with example inputs of the new shapes."""
+    entries = []
+    for entry in policy.entries:
+        examples = {
+            name: _fit(example, tuple(graph.size(axis, widths) for axis in graph.trace.inputs[entry.name, name]))
+            for name, example in entry.example_inputs.items()
+        }
+        entries.append(replace(entry, example_inputs=examples))
+    return replace(policy, module=module, entries=tuple(entries))
+
+
+def _fit(example: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    for position, n in enumerate(shape):
+        if example.shape[position] != n:
+            example = example.narrow(position, 0, n)
+    return example.clone()
+
+
+def _runs(policy: Policy) -> Policy:
+    for entry in policy.entries:
+        try:
+            with torch.no_grad():
+                entry.run(policy.module, entry.example_inputs)
+        except RuntimeError as error:
+            raise SecateurError(
+                "a policy's code takes its widths from its modules",
+                f"{policy.name}: after pruning, entry {entry.name!r} fails: {error}",
+                "Replace widths written in forward() by module attributes or -1.",
+            ) from error
+    return policy
+
+
+def _linear(m: nn.Linear) -> None:
+    m.out_features, m.in_features = m.weight.shape
+
+
+def _convolution(m: nn.modules.conv._ConvNd) -> None:
+    first, second = m.weight.shape[:2]
+    if m.groups > 1 and m.groups == m.in_channels and second == 1 and not m.transposed:
+        m.groups = m.in_channels = first if m.out_channels == m.groups else m.groups
+        m.out_channels = first
+    elif m.transposed:
+        m.in_channels, m.out_channels = first, second * m.groups
+    else:
+        m.out_channels, m.in_channels = first, second * m.groups
+
+
+def _batch_norm(m: nn.modules.batchnorm._BatchNorm) -> None:
+    for tensor in (m.weight, m.running_mean):
+        if tensor is not None:
+            m.num_features = len(tensor)
+
+
+def _layer_norm(m: nn.LayerNorm | nn.RMSNorm) -> None:
+    if m.weight is not None:
+        m.normalized_shape = tuple(m.weight.shape)
+
+
+def _group_norm(m: nn.GroupNorm) -> None:
+    if m.weight is not None:
+        m.num_channels = len(m.weight)
+
+
+def _recurrent_cell(m: nn.RNNCellBase) -> None:
+    m.hidden_size, m.input_size = m.weight_hh.shape[1], m.weight_ih.shape[1]
+
+
+def _recurrent(m: nn.RNNBase) -> None:
+    m.hidden_size, m.input_size = m.weight_hh_l0.shape[1], m.weight_ih_l0.shape[1]
+
+
+def _embedding(m: nn.Embedding) -> None:
+    m.num_embeddings, m.embedding_dim = m.weight.shape
+
+
+def _prelu(m: nn.PReLU) -> None:
+    m.num_parameters = len(m.weight)
+
+
+ATTRIBUTES = {
+    nn.Linear: _linear,
+    nn.modules.conv._ConvNd: _convolution,
+    nn.modules.batchnorm._BatchNorm: _batch_norm,
+    nn.LayerNorm: _layer_norm,
+    nn.RMSNorm: _layer_norm,
+    nn.GroupNorm: _group_norm,
+    nn.RNNCellBase: _recurrent_cell,
+    nn.RNNBase: _recurrent,
+    nn.Embedding: _embedding,
+    nn.PReLU: _prelu,
+}
+"""Module class → how its size attributes follow from the shapes of its weights."""
+
+
+def refresh_attributes(module: nn.Module) -> None:
+    """Makes ``in_features`` and the like agree with the weights."""
+    for kind, refresh in ATTRIBUTES.items():
+        if isinstance(module, kind):
+            refresh(module)
+

@@ -1,0 +1,52 @@
+"""Firmware in the loop: an artifact on a device as the controller of a task."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from secateur.network import Network
+from secateur.policy.policy import Task
+from secateur.simulate.controller import stack_inputs
+from secateur.verify.quantized import dequantize, quantize
+
+
+class Runs(Protocol):
+    """What a device must do to be put in the loop."""
+
+    @property
+    def network(self) -> Network:
+        """The network it runs, for names and scales of inputs and outputs."""
+        ...
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Stored inputs, name → ``[n, ...]`` → stored outputs, name → ``[n, ...]``."""
+        ...
+
+
+class FirmwareController:
+    """Observation → ``to_inputs`` → quantise → device → dequantise → ``to_action``, as a robot's C code does.
+
+    Args:
+        device: runs the network; called with all lanes at once.
+        task: gives the maps.
+    """
+
+    def __init__(self, device: Runs, task: Task) -> None:
+        self.device = device
+        self.task = task
+
+    def reset(self, lanes: Sequence[int]) -> None:
+        """Nothing to forget: the network has no state."""
+
+    def act(self, observations: Sequence[Any], lanes: Sequence[int]) -> list[Any]:
+        """One action for each observation."""
+        network = self.device.network
+        inputs = stack_inputs([self.task.to_inputs(observation) for observation in observations])
+        stored = {name: quantize(array, network.inputs, network, name) for name, array in inputs.items()}
+        answers = self.device.run(stored)
+        outputs = {name: dequantize(array, network.outputs, network, name) for name, array in answers.items()}
+        return [
+            self.task.to_action({name: rows[row : row + 1] for name, rows in outputs.items()})
+            for row in range(len(observations))
+        ]

@@ -1,0 +1,95 @@
+"""Golden vectors: inputs with the outputs that every form of the network must give for them.
+
+The file is a plain ``.npz`` (numpy arrays, no pickles); its entries are named ``kind/tensor``:
+
+    inputs/<name>            float32 ``[n, ...]``, as the task gives them
+    torch/<name>             float32 ``[n, ...]``, what the module answers
+    quantized_inputs/<name>  int8 or int16 ``[n, ...]``, the same inputs as the int8 .tflite takes them
+    quantized/<name>         int8 or int16 ``[n, ...]``, what the int8 .tflite answers in TFLM
+"""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from secateur.errors import SecateurError
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Golden:
+    """Name → array ``[n, ...]``, for each of the four kinds; the same n rows in all.
+
+    Attributes:
+        inputs: float32.
+        torch: outputs of the torch module, float32.
+        quantized_inputs: stored integers.
+        quantized: outputs of the int8 .tflite in TFLM, stored integers.
+
+    Raises:
+        SecateurError: arrays of different lengths, or none.
+    """
+
+    inputs: Arrays
+    torch: Arrays
+    quantized_inputs: Arrays
+    quantized: Arrays
+
+    def __post_init__(self) -> None:
+        lengths = {len(array) for kind in _KINDS for array in getattr(self, kind).values()}
+        if len(lengths) != 1 or any(not getattr(self, kind) for kind in _KINDS):
+            raise SecateurError(
+                "golden vectors have the same number of rows in every array of every kind",
+                f"rows: {sorted(lengths)}; kinds: {[kind for kind in _KINDS if getattr(self, kind)]}",
+                "Make them from one batch of inputs.",
+            )
+
+    @property
+    def vectors(self) -> int:
+        """n, the number of rows."""
+        return len(next(iter(self.inputs.values())))
+
+
+_NOT_ONE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_KINDS = tuple(field.name for field in fields(Golden))
+
+
+def save_golden(golden: Golden, path: Path) -> None:
+    """Writes the file, whole or not at all."""
+    arrays = {f"{kind}/{name}": array for kind in _KINDS for name, array in getattr(golden, kind).items()}
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    os.replace(part, path)
+
+
+def load_golden(path: Path) -> Golden:
+    """Reads the file, executing nothing. Raises SecateurError where ``save_golden`` did not write it."""
+    kinds: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in _KINDS}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            for key in archive.files:
+                kind, _, name = key.partition("/")
+                kinds[kind][name] = archive[key]
+    except _NOT_ONE as error:
+        raise SecateurError(
+            "golden vectors are an .npz of plain arrays named kind/tensor",
+            f"{path}: {error}",
+            "Make them again with secateur prune or export.",
+        ) from error
+    return Golden(**kinds)

@@ -1,0 +1,94 @@
+"""Original and artifact on the same seeds: how much of the return is kept, at the speed of the board."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from secateur.errors import SecateurError
+from secateur.policy.policy import Task
+from secateur.records import ClosedLoop
+from secateur.simulate.controller import Controller, ControllerFactory
+from secateur.simulate.delay import effective_delay_s
+from secateur.simulate.rollout import Progress, Trajectory, rollouts
+from secateur.verify.statistics import paired_interval, require_judgeable
+
+
+def evaluate_pair(
+    task: Task,
+    baseline_controller: Controller | ControllerFactory,
+    artifact_controller: Controller | ControllerFactory,
+    seeds: Sequence[int],
+    delay_s: float,
+    generator: np.random.Generator,
+    progress: Progress | None = None,
+) -> ClosedLoop:
+    """Runs the original without delay and the artifact with its own, and compares.
+
+    Args:
+        task: what both must do.
+        baseline_controller: of the original, in torch.
+        artifact_controller: of the artifact, on its device.
+        seeds: two or more, each used once by both.
+        delay_s: of the artifact's actions, s: the latency of its board.
+        generator: draws the bootstrap.
+        progress: told of every episode that ends, out of twice as many.
+
+    Raises:
+        SecateurError: as ``rollouts``; as ``statistics.paired_interval``, before the artifact is run.
+    """
+    total = 2 * len(seeds)
+    first = None if progress is None else (lambda done, _: progress(done, total))
+    second = None if progress is None else (lambda done, _: progress(len(seeds) + done, total))
+    baseline = rollouts(task, baseline_controller, seeds, progress=first)
+    require_judgeable(np.array([t.return_ for t in baseline]), np.random.default_rng(0))
+    artifact = rollouts(task, artifact_controller, seeds, delay_s, progress=second)
+    return compare_episodes(baseline, artifact, _delay_given(task, delay_s), generator)
+
+
+def compare_episodes(
+    baseline: Sequence[Trajectory],
+    artifact: Sequence[Trajectory],
+    delay_s: float,
+    generator: np.random.Generator,
+) -> ClosedLoop:
+    """The same, from episodes that have been run.
+
+    Args:
+        baseline: of the original.
+        artifact: of the artifact, the same seeds in the same order.
+        delay_s: that the artifact's episodes were run with.
+        generator: draws the bootstrap.
+    """
+    if [t.seed for t in baseline] != [t.seed for t in artifact]:
+        raise SecateurError(
+            "episodes are compared in pairs of the same seed",
+            f"the seeds are {[t.seed for t in baseline][:4]}… and {[t.seed for t in artifact][:4]}…",
+            "Run both on the same seeds.",
+        )
+    before, after = (np.array([t.return_ for t in episodes]) for episodes in (baseline, artifact))
+    ratio, interval = paired_interval(before, after, generator)
+    return ClosedLoop(
+        episodes=len(before),
+        baseline_return_mean=float(before.mean()),
+        artifact_return_mean=float(after.mean()),
+        return_ratio=ratio,
+        ci95=interval,
+        baseline_success_rate=_success_rate(baseline),
+        success_rate=_success_rate(artifact),
+        delay_s=delay_s,
+        baseline_returns=tuple(before.tolist()),
+        artifact_returns=tuple(after.tolist()),
+    )
+
+
+def _success_rate(episodes: Sequence[Trajectory]) -> float | None:
+    known = [t.success for t in episodes if t.success is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _delay_given(task: Task, delay_s: float) -> float:
+    env = task.make_env()
+    try:
+        return effective_delay_s(env, delay_s, task.control_hz)
+    finally:
+        env.close()

@@ -1,0 +1,136 @@
+"""Passed, or every limit that was broken, each in one sentence with the value seen."""
+
+from collections.abc import Iterator
+
+from secateur.errors import SecateurError
+from secateur.records import Budget, ClosedLoop, Cost, Limits, Measurement, Parity, Range, Verdict
+from secateur.units import format_seconds
+
+FLOAT_TOLERANCE = 1e-5
+
+
+def judge(
+    cost: Cost,
+    measurement: Measurement | None,
+    budget: Budget,
+    parity: Parity,
+    closed_loop: ClosedLoop,
+    float_tolerance: float = FLOAT_TOLERANCE,
+    control_period_s: float | None = None,
+) -> Verdict:
+    """Holds an artifact against its budget.
+
+    It passes only if all of these hold:
+
+    - measured flash and RAM, and the worst measured latency, are within the totals. What was not measured on
+      this device (``None``, or no measurement at all) is judged as predicted, and the sentence says so;
+    - every component's predicted flash, RAM and worst latency are within its own limits;
+    - the worst latency fits one control period, where that is given;
+    - the float .tflite agrees with torch within ``float_tolerance``, and no byte differs between TFLM and the
+      device;
+    - the lower end of the 95 % interval of the retained return is at least ``1 − max_return_drop``.
+
+    Args:
+        cost: predicted, of the artifact.
+        measurement: observed, of the artifact on its device.
+        budget: the limits.
+        parity: on the golden vectors.
+        closed_loop: paired episodes.
+        float_tolerance: largest absolute error, in units of the action.
+        control_period_s: 1 / the task's control rate.
+
+    Raises:
+        SecateurError: the budget limits a component that the cost does not know.
+    """
+    return Verdict(
+        violations=(
+            *_total(cost, measurement, budget.total),
+            *_components(cost, budget),
+            *_period(cost, measurement, control_period_s),
+            *_parity(parity, float_tolerance),
+            *_return(closed_loop, budget.max_return_drop),
+        )
+    )
+
+
+def _total(cost: Cost, measurement: Measurement | None, limits: Limits) -> Iterator[str]:
+    seen = measurement or Measurement("nothing")
+    for name, observed, predicted, limit in (
+        ("Flash", seen.flash_bytes, cost.flash_bytes, limits.flash_bytes),
+        ("RAM", seen.ram_bytes, cost.ram_bytes, limits.ram_bytes),
+    ):
+        value = predicted if observed is None else observed
+        if limit is not None and value > limit:
+            how = "predicted" if observed is None else f"measured on {seen.device}"
+            yield f"{name} is {value:,} B ({how}), over the limit of {limit:,} B."
+    latency, how = _worst_latency(cost, measurement)
+    if limits.latency_s is not None and not latency <= limits.latency_s:
+        yield (
+            f"Worst-case latency is {format_seconds(latency)} ({how}), "
+            f"over the limit of {format_seconds(limits.latency_s)}."
+        )
+
+
+def _components(cost: Cost, budget: Budget) -> Iterator[str]:
+    for name, limits in budget.components.items():
+        if name not in cost.components:
+            raise SecateurError(
+                "a component's budget names a component",
+                f"got {name!r}",
+                f"The deployed entry has {', '.join(cost.components)}.",
+            )
+        part = cost.components[name]
+        for what, value, limit in (
+            ("Flash", part.flash_bytes, limits.flash_bytes),
+            ("RAM", part.ram_bytes, limits.ram_bytes),
+        ):
+            if limit is not None and value > limit:
+                yield f"{what} of {name} is {value:,} B (predicted), over its limit of {limit:,} B."
+        if limits.latency_s is not None and not part.latency_s.high <= limits.latency_s:
+            yield (
+                f"Worst-case latency of {name} is {format_seconds(part.latency_s.high)} (predicted), "
+                f"over its limit of {format_seconds(limits.latency_s)}."
+            )
+
+
+def _period(cost: Cost, measurement: Measurement | None, period_s: float | None) -> Iterator[str]:
+    latency, how = _worst_latency(cost, measurement)
+    if period_s is not None and not latency <= period_s:
+        yield (
+            f"Worst-case latency is {format_seconds(latency)} ({how}), "
+            f"longer than one control period of {format_seconds(period_s)}."
+        )
+
+
+def _worst_latency(cost: Cost, measurement: Measurement | None) -> tuple[float, str]:
+    observed: Range | None = None if measurement is None else measurement.latency_s
+    if measurement is None or observed is None:
+        return cost.latency_s.high, "predicted"
+    source = measurement.latency_source
+    return observed.high, f"{measurement.device}: {source}" if source else f"measured on {measurement.device}"
+
+
+def _parity(parity: Parity, tolerance: float) -> Iterator[str]:
+    if not parity.float_max_abs_error <= tolerance:
+        yield (
+            f"The float .tflite differs from torch by up to {parity.float_max_abs_error:.3g}, "
+            f"over the tolerance of {tolerance:.3g}."
+        )
+    if parity.int8_mismatched_bytes:
+        yield (
+            f"{parity.int8_mismatched_bytes:,} output bytes over {parity.vectors:,} golden vectors differ "
+            "between the int8 .tflite in TFLM and the device; the limit is 0."
+        )
+
+
+def _return(loop: ClosedLoop, drop: float) -> Iterator[str]:
+    low, high = loop.ci95
+    if low >= 1 - drop:
+        return
+    sentence = (
+        f"Of the original's return {100 * loop.return_ratio:.1f} % is kept "
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %, {loop.episodes} episodes); "
+        f"the lower end is below the limit of {100 * (1 - drop):.1f} %"
+    )
+    doubt = high >= 1 - drop
+    yield sentence + (": not enough evidence, more episodes may decide." if doubt else ".")

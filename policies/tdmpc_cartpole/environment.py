@@ -26,8 +26,8 @@ class CartPoleSwingUp(MujocoEnv, EzPickle):
     [5 rad/s]; θ = 0 is upright. Action, float32 ``[1]``: push on the cart in [-1, 1], 10 N each.
     Reward in [0, 1] each step (``reward_of``); an episode has 250 steps of 0.04 s and never ends early.
 
-    ``info``: ``upright`` (pole within 15° and cart on the rail), ``held_s`` (how long that has lasted without a
-    break) and ``success`` (it has lasted 2 s or more).
+    ``info``: ``upright`` (pole within 15° and cart on the rail), ``held_s`` (how long that has lasted without
+    a break) and ``success`` (it has lasted 2 s or more).
     """
 
     metadata: ClassVar[dict[str, Any]] = {

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from model import TDMPC
+from planner import DISCOUNT
 from replay import Batch
 from torch import Tensor, nn
 
@@ -17,19 +18,19 @@ class LearnerSettings:
     learning_rate: float = 1e-3
     horizon: int = 5
     batch: int = 128
-    discount: float = 0.99
+    discount: float = DISCOUNT
+    return_steps: int = 3
     consistency: float = 2.0
     reward: float = 0.5
     value: float = 0.1
     rho: float = 0.5
-    average_rate: float = 0.01
-    average_every: int = 2
+    average_rate: float = 0.02
     gradient_norm: float = 10.0
     policy_noise: float = 0.05
 
 
 class Learner:
-    """The model being trained, its slowly averaged copy (targets; what is evaluated and shipped), two optimisers."""
+    """The model being trained, its slowly averaged copy (targets, and what is shipped), two optimisers."""
 
     def __init__(self, model: TDMPC, settings: LearnerSettings, generator: torch.Generator) -> None:
         """Takes over ``model``; ``generator`` draws the policy noise."""
@@ -43,24 +44,23 @@ class Learner:
         self.updates = 0
 
     def update(self, batch: Batch, rate: float) -> tuple[Tensor, dict[str, float]]:
-        """One step on ``batch`` at ``rate`` times the learning rate → new priorities ``[batch]`` and the losses."""
+        """One step, at ``rate`` times the learning rate → new priorities ``[batch]`` and the losses."""
         for optimizer in (self.world_optimizer, self.policy_optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * rate
         latents, priority, losses = self._update_world(batch)
         losses["policy"] = self._update_policy(latents)
         self.updates += 1
-        if self.updates % self.settings.average_every == 0:
-            with torch.no_grad():
-                averaged, current = list(self.average.parameters()), list(self.model.parameters())
-                torch._foreach_lerp_(averaged, current, self.settings.average_rate)
+        with torch.no_grad():
+            averaged, current = list(self.average.parameters()), list(self.model.parameters())
+            torch._foreach_lerp_(averaged, current, self.settings.average_rate)
         return priority, losses
 
     def _update_world(self, batch: Batch) -> tuple[Tensor, Tensor, dict[str, float]]:
         s, horizon = self.settings, len(batch.action)
         with torch.no_grad():
             goal = self.average.encode(batch.next_observation)
-            target = batch.reward + s.discount * self._bootstrap(self.model.encode(batch.next_observation))
+            target = self._targets(batch)
         unrolled = [self.model.encode(batch.observation)]
         for action in batch.action:
             unrolled.append(self.model.next(unrolled[-1], action))
@@ -93,6 +93,18 @@ class Learner:
         nn.utils.clip_grad_norm_(self.model.policy.parameters(), s.gradient_norm)
         self.policy_optimizer.step()
         return float(loss.detach())
+
+    def _targets(self, batch: Batch) -> Tensor:
+        """Values ``[horizon, batch, 1]``: up to ``return_steps`` rewards as seen, then the averaged value."""
+        following = self._bootstrap(self.model.encode(batch.next_observation))
+        rows = []
+        for first in range(len(batch.reward)):
+            last = min(first + self.settings.return_steps, len(batch.reward)) - 1
+            value = following[last]
+            for step in range(last, first - 1, -1):
+                value = batch.reward[step] + self.settings.discount * value
+            rows.append(value)
+        return torch.stack(rows)
 
     def _bootstrap(self, latents: Tensor) -> Tensor:
         action = self._noisy_action(self.model, latents)

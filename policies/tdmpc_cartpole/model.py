@@ -1,7 +1,7 @@
 """The five networks of TD-MPC: encoder, dynamics, reward, value and policy, around one latent.
 
 Architecture of Hansen, Wang and Su, "Temporal Difference Learning for Model Predictive Control", 2022
-(arXiv 2203.04955), with ReLU in every hidden layer so that each layer becomes one int8 fully connected operator.
+(arXiv 2203.04955), with ReLU in every hidden layer: each layer becomes one int8 fully connected operator.
 """
 
 import torch
@@ -11,8 +11,8 @@ from torch import nn
 class TDMPC(nn.Module):
     """A latent world model with a policy, a reward model and two action-value functions.
 
-    Every method takes and gives ``[batch, width]`` tensors. Widths are read from the layers alone, so a pruned
-    copy runs as it is.
+    Every method takes and gives ``[batch, width]`` tensors. Widths are read from the layers alone, so a
+    pruned copy runs as it is.
     """
 
     def __init__(
@@ -23,7 +23,7 @@ class TDMPC(nn.Module):
         encoder_hidden: int = 256,
         hidden: int = 512,
     ) -> None:
-        """Builds the networks with torch's default initialisation; the reward and value heads start at zero."""
+        """Builds the networks, initialised as torch does; the reward and value heads start at zero."""
         super().__init__()
         self.encoder = nn.Sequential(
             nn.Linear(observation_size, encoder_hidden), nn.ReLU(), nn.Linear(encoder_hidden, latent_size)
@@ -57,7 +57,7 @@ class TDMPC(nn.Module):
         return self.reward(torch.cat([latent, action], dim=-1))
 
     def value_of(self, latent: torch.Tensor, action: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Latent and action → two estimates of the discounted return, ``q1`` and ``q2``, each ``[batch, 1]``."""
+        """Latent and action → two estimates of the discounted return, ``q1`` and ``q2``: ``[batch, 1]``."""
         both = torch.cat([latent, action], dim=-1)
         return {"q1": self.value[0](both), "q2": self.value[1](both)}
 

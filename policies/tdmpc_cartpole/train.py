@@ -1,8 +1,8 @@
 """Trains TD-MPC on the cart-pole: ``python policies/tdmpc_cartpole/train.py --seed 0 --out DIR``.
 
-The same seed, steps and widths give the same weights. A run that was killed goes on from its last episode when
-started again with the same ``--out``. Written there: ``weights.safetensors`` (the best so far), ``learning_curve.csv``,
-``summary.json`` (at the end) and ``checkpoint.pt`` (to resume).
+The same seed, steps and widths give the same weights. A run that was killed goes on from its last episodes
+when started again with the same ``--out``. Written there: ``weights.safetensors`` (the best so far),
+``learning_curve.csv``, ``summary.json`` (at the end) and ``checkpoint.pt`` (to resume).
 """
 
 import argparse
@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 
 ENVIRONMENTS = 8
 PLANNING = 4
-"""In how many of them the planner acts; in the others the policy, with noise, so that it meets its own mistakes."""
+"""In how many of them the planner acts; in the others the policy does, to meet its own mistakes."""
 HELD_OUT_SEEDS = range(10_000, 10_020)
 """Start states that choose the checkpoint; the final evaluation uses others."""
 
@@ -55,6 +55,8 @@ class Run:
     def train(self) -> None:
         """Runs to the end, writing everything after each round of episodes."""
         while self.round < self.rounds:
+            if self.round == self.args.stop_after:
+                return
             started = time.perf_counter()
             self._one_round()
             self.round += 1
@@ -121,7 +123,7 @@ class Run:
         return min(1.0, done / (0.4 * self.rounds))
 
     def _evaluate(self) -> None:
-        """The averaged copy on held-out starts, without and with 20 ms of delay; every fourth round also planning."""
+        """The averaged copy on held-out starts, with and without delay; every fourth round also planning."""
         model = self.learner.average
         outcomes = [roll_out(lambda o: model.act(o)["action"], HELD_OUT_SEEDS, delay) for delay in (0, 2)]
         score = sum(float(o.successes.mean()) + float(o.returns.mean()) / 250 for o in outcomes)
@@ -181,7 +183,7 @@ class Run:
 
 
 def _plain(args: argparse.Namespace) -> dict[str, Any]:
-    return {name: value for name, value in vars(args).items() if name != "out"}
+    return {name: value for name, value in vars(args).items() if name not in ("out", "stop_after")}
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -212,6 +214,7 @@ def main() -> None:
     parser.add_argument(
         "--most-delay", type=int, default=2, help="training episodes have 0..N x 10 ms of delay"
     )
+    parser.add_argument("--stop-after", type=int, help="stop early after so many rounds, to go on later")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--latent", type=int, default=50)
     parser.add_argument("--encoder-hidden", type=int, default=256)

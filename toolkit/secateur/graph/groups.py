@@ -102,6 +102,10 @@ class ComponentGraph:
             total += count
         return total
 
+    def groups_on(self, axis: Axis) -> list[str]:
+        """Names of the groups that stand along a traced axis."""
+        return [self.dims[dim] for segment in axes.normal(axis) for dim in segment if dim in self.dims]
+
     def shape(self, parameter: str, widths: Widths) -> tuple[int, ...]:
         """The shape of a parameter or buffer at the given widths."""
         return tuple(self.size(axis, widths) for axis in self.trace.weights[parameter])

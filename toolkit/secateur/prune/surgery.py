@@ -32,7 +32,7 @@ def cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
         for path, its_axes in graph.trace.weights.items():
             kept = tensors[path].detach()
             for position, axis in enumerate(its_axes):
-                index = _kept_indices(graph, axis, keep)
+                index = kept_indices(graph, axis, keep)
                 if len(index) != kept.shape[position]:
                     kept = kept.index_select(position, index)
             if kept.shape != tensors[path].shape:
@@ -63,7 +63,7 @@ def _check(graph: ComponentGraph, keep: Keep) -> None:
             )
 
 
-def _kept_indices(graph: ComponentGraph, axis: Axis, keep: Keep) -> torch.Tensor:
+def kept_indices(graph: ComponentGraph, axis: Axis, keep: Keep) -> torch.Tensor:
     """Kept positions along one axis, ascending."""
     parts, offset = [], 0
     for segment in axes.normal(axis):

@@ -1,0 +1,243 @@
+"""Budget → widths. Predicted cost decides what fits, importance decides what goes.
+
+Each strategy answers the same question: which widths fit the budget? They are listed in STRATEGIES.
+
+*component-aware* spends the budget where it buys most. What a group still has is the share q of its importance;
+the sum of −log q over groups is kept small, so that no group is bled dry while another keeps its padding, and
+channels that were dead from the start go first and for free. A coupling group counts once for every component it
+couples, which makes it shrink softly and late. Components that are not on the board keep their inner widths: cutting
+them would buy nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import log
+
+import torch
+
+from secateur.errors import BudgetInfeasible
+from secateur.graph.groups import ComponentGraph, Group
+from secateur.records import Budget, Cost, Limits, Widths
+from secateur.units import format_bytes, format_seconds
+
+Scores = Mapping[str, torch.Tensor]
+Price = Callable[[Widths], Cost]
+
+FLOOR = 4
+"""Channels that a group keeps at least: kernels work on four rows at a time, fewer would cost the same."""
+
+LOST = 1e-4
+"""Importance share below which a group counts as having nothing left."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One limit: what is limited, where (``""``: in total), how to read it off a Cost, and how to write it."""
+
+    kind: str
+    component: str
+    limit: float
+    read: Callable[[Cost], float]
+    write: Callable[[float], str]
+
+    def excess(self, cost: Cost) -> float:
+        """How far above the limit, as a share of it; 0 within."""
+        return max(0.0, self.read(cost) / self.limit - 1.0)
+
+
+def resources(budget: Budget) -> tuple[Resource, ...]:
+    """Every limit of the budget, the totals first."""
+    found: list[Resource] = []
+    for component, limits in [("", budget.total), *budget.components.items()]:
+        for kind, limit, write in (
+            ("flash_bytes", limits.flash_bytes, lambda v: format_bytes(int(v))),
+            ("ram_bytes", limits.ram_bytes, lambda v: format_bytes(int(v))),
+            ("latency_s", limits.latency_s, format_seconds),
+        ):
+            if limit is not None:
+                found.append(Resource(kind, component, limit, _reader(kind, component), write))
+    return tuple(found)
+
+
+def _reader(kind: str, component: str) -> Callable[[Cost], float]:
+    def read(cost: Cost) -> float:
+        part = cost.components[component] if component else cost
+        value = getattr(part, kind)
+        return value.high if kind == "latency_s" else value
+
+    return read
+
+
+def floors(graph: ComponentGraph) -> dict[str, int]:
+    """The least widths that any strategy goes down to."""
+    return {group.name: min(FLOOR, group.width) for group in graph.groups}
+
+
+def check_feasible(graph: ComponentGraph, price: Price, budget: Budget) -> None:
+    """Raises BudgetInfeasible when even the least widths are too dear.
+
+    It names the resource that is furthest above its limit, the component that takes most of it, and the least that
+    could be met.
+    """
+    cost = price(floors(graph))
+    over = [resource for resource in resources(budget) if resource.excess(cost) > 0]
+    if not over:
+        return
+    worst = max(over, key=lambda resource: resource.excess(cost))
+    component = worst.component or max(cost.components, key=lambda name: _reader(worst.kind, name)(cost))
+    least = worst.read(cost)
+    exact = f"{int(least)} B" if worst.kind.endswith("bytes") else worst.write(least)
+    extra = ""
+    if worst.kind == "flash_bytes" and not worst.component:
+        extra = f", of which code takes {cost.code_bytes} B"
+    raise BudgetInfeasible(
+        f"{worst.kind} of {worst.component or 'the whole'} within {worst.write(worst.limit)}",
+        f"with every group at its least width it still takes {worst.write(least)}, most of it in component {component!r}{extra}",
+        f"The smallest {worst.kind} that could be met is {exact}.",
+    )
+
+
+def component_aware(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget) -> dict[str, int]:
+    """Greedy by importance lost per budget freed, coupling groups weighted by what they couple."""
+    limits = resources(budget)
+    kept = {name: _kept_share(score) for name, score in scores.items()}
+    weight = {group.name: float(len(group.components)) for group in graph.groups}
+    least = floors(graph)
+    widths = graph.full
+    on_board = _on_board(graph, price)
+    cost = price(widths)
+
+    def loss(name: str, before: int, after: int) -> float:
+        return weight[name] * (log(max(kept[name][before], LOST)) - log(max(kept[name][after], LOST)))
+
+    while any(resource.excess(cost) > 0 for resource in limits):
+        best: tuple[float, str, int, Cost] | None = None
+        for group in on_board:
+            after = max(least[group.name], _step_down(widths[group.name]))
+            if after == widths[group.name]:
+                continue
+            new = price({**widths, group.name: after})
+            freed = sum(max(0.0, r.read(cost) - r.read(new)) / r.limit for r in limits if r.excess(cost) > 0)
+            if freed <= 0:
+                continue
+            rate = loss(group.name, widths[group.name], after) / freed
+            if best is None or rate < best[0]:
+                best = (rate, group.name, after, new)
+        if best is None:
+            check_feasible(graph, price, budget)
+            raise BudgetInfeasible("the budget can be met", "no group is left to cut", "Raise the tightest limit.")
+        _, name, widths[name], cost = best
+    return _fill(on_board, widths, price, limits, loss, graph.full)
+
+
+def _step_down(width: int) -> int:
+    """The next width below that is a whole number of quads, in steps that shrink with the width."""
+    step = FLOOR * max(1, width // (16 * FLOOR))
+    return (width - 1) // step * step if width > FLOOR else width
+
+
+def _fill(
+    groups: list[Group],
+    widths: dict[str, int],
+    price: Price,
+    limits: tuple[Resource, ...],
+    loss: Callable[[str, int, int], float],
+    full: Widths,
+) -> dict[str, int]:
+    """Gives back what still fits, the best first: the last step down may have freed more than was asked."""
+    while True:
+        best: tuple[float, str, int] | None = None
+        for group in groups:
+            wider = min(full[group.name], (widths[group.name] // FLOOR + 1) * FLOOR)
+            if wider == widths[group.name]:
+                continue
+            cost = price({**widths, group.name: wider})
+            if any(resource.excess(cost) > 0 for resource in limits):
+                continue
+            gain = loss(group.name, wider, widths[group.name])
+            if best is None or gain > best[0]:
+                best = (gain, group.name, wider)
+        if best is None:
+            return widths
+        widths = {**widths, best[1]: best[2]}
+
+
+def _kept_share(score: torch.Tensor) -> list[float]:
+    """Width → share of the group's importance that its best channels hold; index 0 is no channel."""
+    ranked = torch.sort(score.double(), descending=True).values
+    total = float(ranked.sum())
+    if total <= 0:
+        return [n / len(score) for n in range(len(score) + 1)]
+    return [0.0, *(torch.cumsum(ranked, 0) / total).tolist()]
+
+
+def _on_board(graph: ComponentGraph, price: Price) -> list[Group]:
+    """The groups whose width the deployed network's cost depends on."""
+    full = price(graph.full)
+    least = floors(graph)
+    return [g for g in graph.groups if price({**graph.full, g.name: least[g.name]}).macs != full.macs]
+
+
+def uniform(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget) -> dict[str, int]:
+    """The same share of every group of the policy, coupling or not: the largest that fits."""
+
+    def at(share: float) -> dict[str, int]:
+        return {g.name: _round(share * g.width, g.width) for g in graph.groups}
+
+    return _largest(at, graph, price, budget)
+
+
+def global_ranking(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget) -> dict[str, int]:
+    """Comprehensive dependency-graph pruning: all channels of all groups in one ranking, each group's scores
+    divided by their mean (torch-pruning's ``normalizer="mean"``), the lowest cut until the budget is met.
+    """
+    normal = {name: score / score.mean().clamp_min(1e-12) for name, score in scores.items()}
+    everything = torch.sort(torch.cat([normal[g.name] for g in graph.groups]), descending=True).values
+
+    def at(share: float) -> dict[str, int]:
+        threshold = everything[min(len(everything) - 1, int(share * len(everything)))]
+        return {g.name: _round(float((normal[g.name] > threshold).sum()), g.width) for g in graph.groups}
+
+    return _largest(at, graph, price, budget)
+
+
+def _round(width: float, full: int) -> int:
+    """To a whole number of quads, down, between the floor and the full width."""
+    return full if width >= full else max(min(FLOOR, full), int(width) // FLOOR * FLOOR)
+
+
+def _largest(at: Callable[[float], dict[str, int]], graph: ComponentGraph, price: Price, budget: Budget) -> dict[str, int]:
+    """The widths at the largest share in [0, 1] that fit, by bisection over thousandths."""
+    limits = resources(budget)
+
+    def fits(share: float) -> bool:
+        return not any(resource.excess(price(at(share))) > 0 for resource in limits)
+
+    if fits(1.0):
+        return at(1.0)
+    check_feasible(graph, price, budget)
+    low, high = 0, 4096
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle / 4096) else (low, middle)
+    return at(low / 4096)
+
+
+STRATEGIES = {"component-aware": component_aware, "global": global_ranking, "uniform": uniform}
+
+
+def keep_best(scores: Scores, widths: Widths) -> dict[str, torch.Tensor]:
+    """The indices of the highest scores of each group, ascending: group → int64 ``[width]``. Ties: lower index."""
+    return {
+        name: torch.sort(torch.sort(scores[name], descending=True, stable=True).indices[:width]).values
+        for name, width in widths.items()
+    }
+
+
+def total_limits(limits: Limits, flash_bytes: int, ram_bytes: int) -> Limits:
+    """The user's limits, and the board's own where there is none."""
+    return Limits(
+        limits.flash_bytes if limits.flash_bytes is not None else flash_bytes,
+        limits.ram_bytes if limits.ram_bytes is not None else ram_bytes,
+        limits.latency_s,
+    )

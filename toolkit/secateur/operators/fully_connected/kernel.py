@@ -1,0 +1,104 @@
+"""How the weights of a fully connected layer are laid out for its kernel, and how the kernel is called."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from secateur.errors import SecateurError
+from secateur.network import Network
+from secateur.operators.fully_connected.rule import FullyConnected
+from secateur.operators.kernel import Array, Kernel
+from secateur.operators.program import Step
+from secateur.operators.requantise import multipliers
+
+BLOCK_ROWS = 4
+_MAX_DIMENSION = 0xFFFF
+_MAX_LEFT_SHIFT = 30
+
+
+def pack(network: Network, step: Step) -> tuple[Array, ...]:
+    """One stream of words that the kernel reads from front to back.
+
+    ::
+
+        rows | quads << 16          quads = columns / 4, rounded up
+        zero point of the output
+        for every block of 4 rows, and then for each single row of the 1 to 3 left:
+            bias[rows of the block]                       less the input's zero point × the sum of the weights
+            for every quad: weights[row][4 columns]       a word for each row of the block
+            multiplier[rows of the block]                 2·m − 2³²
+            right shift[rows of the block]                a byte each, padded to a word; left shifts are negative
+    """
+    part: FullyConnected = step.payload
+    source, matrix, target = (network.tensors[index] for index in (part.source, part.weights, part.target))
+    bias = network.tensors[part.bias] if part.bias != -1 else None
+    if matrix.data is None or (bias is not None and bias.data is None):
+        raise SecateurError(
+            "C is generated from weights", f"{step.label} has shapes only", "Read the network from a .tflite."
+        )
+    if max(matrix.shape) > _MAX_DIMENSION:
+        raise SecateurError(
+            f"a fully connected layer has at most {_MAX_DIMENSION} rows and columns",
+            f"{step.label} is {matrix.shape}",
+            "Split it.",
+        )
+    assert source.quantization and matrix.quantization and target.quantization
+    rows, columns = matrix.shape
+    multiplier, shift = multipliers(source.quantization, matrix.quantization, target.quantization, rows)
+    if np.any(shift > _MAX_LEFT_SHIFT):
+        raise SecateurError(
+            f"input scale × weight scale / output scale is below 2^{_MAX_LEFT_SHIFT}",
+            f"{step.label} exceeds it",
+            "Calibrate the model again: the layer's output range is next to nothing.",
+        )
+    weights = np.zeros((rows, -(-columns // 4) * 4), np.int64)
+    weights[:, :columns] = matrix.data
+    offset = (
+        np.zeros(rows, np.int64)
+        if bias is None or bias.data is None
+        else bias.data.reshape(rows).astype(np.int64)
+    )
+    offset = offset - source.quantization.zero_points[0] * weights.sum(axis=1)
+    nothing = multiplier == 0  # the reference multiplies by zero; so do weights and bias of zero
+    weights[nothing], offset[nothing], multiplier[nothing], shift[nothing] = 0, 0, 1 << 30, 0
+
+    quads = weights.shape[1] // 4
+    words = [np.array([rows | quads << 16, target.quantization.zero_points[0]], np.int64)]
+    stored, bytes_ = 2 * multiplier, _words(weights.astype(np.int8))
+    split = rows - rows % BLOCK_ROWS
+    spans = [(row, row + BLOCK_ROWS) for row in range(0, split, BLOCK_ROWS)] + [
+        (row, row + 1) for row in range(split, rows)
+    ]
+    for start, end in spans:
+        shifts = np.zeros((1, 4), np.int8)
+        shifts[0, : end - start] = -shift[start:end]
+        words += [
+            offset[start:end],
+            bytes_[start:end].T.reshape(-1),
+            stored[start:end],
+            _words(shifts).reshape(-1),
+        ]
+    stream = (np.concatenate(words) & 0xFFFFFFFF).astype(np.uint32)
+    bias_text = "" if bias is not None else ", no bias"
+    return (Array("weights", stream, f"{step.label}: fully connected, {columns} to {rows}{bias_text}"),)
+
+
+def _words(values: np.ndarray) -> np.ndarray:
+    """int8 [n, 4k] → int64 [n, k], the first byte lowest."""
+    return np.ascontiguousarray(values).view("<u4").astype(np.int64)
+
+
+def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
+    return f"{arrays[0]}, {reads[0]}, {writes[0]}"
+
+
+FULLY_CONNECTED = Kernel(
+    name="fully_connected",
+    folder=Path(__file__).parent,
+    prototype="void secateur_fully_connected(const uint32_t *stream, const int8_t *source, int8_t *target)",
+    summary="target[rows] = saturate(requantise(weights · source + bias)); stream as packed, source read by whole words.",
+    terms=("call", "block", "block_quad", "row", "row_quad"),
+    pack=pack,
+    call=_call,
+)

@@ -1,0 +1,115 @@
+"""When a FULLY_CONNECTED can be carried out, and what it becomes: one matrix-vector step, and a clamp if need be."""
+
+from dataclasses import dataclass
+from math import prod
+
+from secateur.operators.clamp.rule import clamp_step
+from secateur.operators.lowering import Lowering, unsupported
+from secateur.operators.program import Step
+from secateur.operators.requantise import ACTIVATION_RANGES, activation_range
+
+
+@dataclass(frozen=True)
+class FullyConnected:
+    """Network tensors of the step; bias −1 if absent."""
+
+    source: int
+    weights: int
+    bias: int
+    target: int
+
+
+def lower_fully_connected(lowering: Lowering, index: int) -> None:
+    """``target[rows] = activation(weights[rows, columns] · source[columns] + bias[rows])``.
+
+    The activation is in the saturation to int8 wherever the output's zero point makes it so, which is the rule
+    after calibration; a clamp step follows where it is not.
+    """
+    operator = lowering.network.operators[index]
+    target = lowering.tensor(operator.outputs[0])
+    bias = operator.inputs[2] if len(operator.inputs) > 2 else -1
+    source, weights = operator.inputs[:2]
+    matrix = lowering.tensor(weights)
+    activation = int(operator.options.get("fusedActivationFunction", 0))
+
+    def refuse(seen: str, remedy: str) -> None:
+        raise unsupported(operator, target, seen, remedy)
+
+    if not matrix.constant or matrix.dtype != "int8" or len(matrix.shape) != 2 or matrix.quantization is None:
+        refuse(
+            f"has weights {matrix.name!r} of type {matrix.dtype} and shape {matrix.shape}",
+            "Use constant int8 weights [rows, columns] (static int8 quantisation).",
+        )
+    assert matrix.quantization is not None
+    if any(matrix.quantization.zero_points) or (
+        len(matrix.quantization.scales) > 1 and matrix.quantization.axis != 0
+    ):
+        refuse(
+            "has weights with a zero point or with scales along their columns",
+            "Quantise weights symmetrically, by row.",
+        )
+    if activation not in ACTIVATION_RANGES:
+        refuse(f"has fused activation {activation}", "Use RELU or RELU6, or an activation of its own.")
+    if operator.options.get("weightsFormat", 0):
+        refuse("has shuffled weights", "Convert without shuffled weights.")
+    rows, columns = matrix.shape
+    if prod(lowering.tensor(source).shape) != columns or prod(target.shape) != rows:
+        refuse(
+            f"maps {lowering.tensor(source).shape} to {target.shape} with weights {matrix.shape}",
+            "Use a batch of one vector.",
+        )
+    if bias != -1:
+        vector = lowering.tensor(bias)
+        if not vector.constant or vector.dtype != "int32" or prod(vector.shape) != rows:
+            refuse(
+                f"has bias {vector.name!r} of type {vector.dtype} and shape {vector.shape}",
+                "Use a constant int32 bias [rows].",
+            )
+
+    reads = lowering.buffer(source)
+    writes = lowering.new_buffer(operator.outputs[0])
+    label = lowering.label(weights)
+    lowering.add(
+        fully_connected_step(
+            label,
+            index,
+            (reads, writes),
+            rows,
+            columns,
+            FullyConnected(source, weights, bias, operator.outputs[0]),
+        )
+    )
+    assert target.quantization is not None
+    low, high = activation_range(activation, target.quantization)
+    if (low, high) != (-128, 127):
+        lowering.add(
+            clamp_step(lowering.derived_label(operator.outputs[0], "/clamp"), index, writes, rows, low, high)
+        )
+
+
+def fully_connected_step(
+    label: str, operator: int, buffers: tuple[int, int], rows: int, columns: int, payload: FullyConnected
+) -> Step:
+    """The step, its size and its work.
+
+    Rows go four at a time, the one to three that are left one by one; columns are padded with zero weights to a
+    multiple of four, the bytes of one word. Per row: the bias (4), the weights, the multiplier (4), and the shift,
+    a byte in a block of four and a word in a row of its own. Two words in front state the shape and the zero point.
+    """
+    blocks, singles = divmod(rows, 4)
+    quads = (columns + 3) // 4
+    return Step(
+        label=label,
+        kernel="fully_connected",
+        operators=(operator,),
+        reads=(buffers[0],),
+        writes=(buffers[1],),
+        rows=rows,
+        columns=columns,
+        macs=rows * columns,
+        parameters=rows * (columns + (payload.bias != -1)),
+        weights_bytes=8 + blocks * (36 + 16 * quads) + singles * (12 + 4 * quads),
+        tables_bytes=0,
+        work=(1, blocks, blocks * quads, singles, singles * quads),
+        payload=payload,
+    )

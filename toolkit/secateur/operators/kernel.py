@@ -1,0 +1,53 @@
+"""What an operator's kernel tells the rest: its work terms, its constant arrays, its C and how C calls it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from secateur.network import Network
+from secateur.operators.program import Step
+
+
+@dataclass(frozen=True, eq=False)
+class Array:
+    """A constant of the generated C.
+
+    Attributes:
+        kind: ``"weights"`` (with biases and requantisation constants) or ``"table"``.
+        values: uint32 or int8, one axis.
+        comment: what is in it, for the reader of the C.
+    """
+
+    kind: Literal["weights", "table"]
+    values: np.ndarray
+    comment: str
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel, listed in ``KERNELS``.
+
+    Attributes:
+        name: of the kernel; its C function is ``secateur_<name>``.
+        folder: where ``<name>.c`` is.
+        prototype: of the C function, without the semicolon.
+        summary: one line for the header, what the function does.
+        terms: names of the work that instructions are counted by; a target states instructions for each.
+        pack: network with data, step → its constant arrays.
+        call: step, names of its arrays, C expressions of the buffers read and written → the arguments in C.
+    """
+
+    name: str
+    folder: Path
+    prototype: str
+    summary: str
+    terms: tuple[str, ...]
+    pack: Callable[[Network, Step], tuple[Array, ...]]
+    call: Callable[[Step, Sequence[str], Sequence[str], Sequence[str]], str]
+
+    def source(self) -> str:
+        """The kernel's C."""
+        return (self.folder / f"{self.name}.c").read_text(encoding="utf-8")

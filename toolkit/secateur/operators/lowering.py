@@ -1,0 +1,163 @@
+"""The state of a network that is being lowered: which operators are done, where each tensor lives, steps so far."""
+
+import re
+from collections.abc import Sequence
+from math import prod
+
+from secateur.errors import SecateurError
+from secateur.network import Network, Operator, Tensor
+from secateur.operators.program import Buffer, Program, Step
+
+_MODULE = re.compile(r"[A-Z][A-Za-z0-9]*_(.+)")
+
+
+def readable(name: str) -> str:
+    """A converter's tensor name → the path of the module it came from.
+
+    ``"pkg.Policy/pkg.Encoder_encoder/torch.nn.modules.linear.Linear_fc1;…"`` → ``"encoder/fc1"``;
+    any other name → itself up to its first semicolon.
+    """
+    first = next((part for part in name.split(";") if part), name)
+    path = [_MODULE.fullmatch(part.rsplit(".", 1)[-1]) for part in first.split("/")]
+    return "/".join(match[1] for match in path if match) or first.strip("/") or name
+
+
+class Lowering:
+    """A network on its way to becoming a program. Rules call it; nobody else sees it."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.done: set[int] = set()
+        self._steps: list[Step] = []
+        self._sizes: list[int] = []
+        self._names: list[str] = []
+        self._tensors: list[list[int]] = []
+        self._where: dict[int, int] = {}
+        self._labels: set[str] = set()
+        self._results = frozenset(network.outputs.values())
+        self._consumers: dict[int, list[int]] = {}
+        for index, operator in enumerate(network.operators):
+            for tensor in operator.inputs:
+                self._consumers.setdefault(tensor, []).append(index)
+        for tensor in network.inputs.values():
+            self.new_buffer(tensor)
+
+    def tensor(self, index: int) -> Tensor:
+        """A tensor of the network."""
+        return self.network.tensors[index]
+
+    def sole_consumer(self, tensor: int) -> int | None:
+        """The one operator that reads a tensor, or None if there are several, none, or if it is an output."""
+        consumers = self._consumers.get(tensor, ())
+        return consumers[0] if len(consumers) == 1 and tensor not in self._results else None
+
+    def __contains__(self, tensor: int) -> bool:
+        return tensor in self._where
+
+    def buffer(self, tensor: int) -> int:
+        """Where a tensor lives."""
+        if tensor not in self._where:
+            raise SecateurError(
+                "operators read activations from the graph's inputs or from other operators",
+                f"{self.tensor(tensor).name!r} is a constant",
+                "Fold constant parts of the model before converting it.",
+            )
+        return self._where[tensor]
+
+    def _check_activation(self, tensor: int) -> None:
+        entry = self.tensor(tensor)
+        if entry.dtype != "int8" or entry.quantization is None or len(entry.quantization.scales) != 1:
+            kind = entry.dtype if entry.dtype != "int8" else "int8 without one scale for the tensor"
+            raise SecateurError(
+                "activations on a microcontroller are int8 with one scale and zero point",
+                f"tensor {entry.name!r} is {kind}",
+                "Quantise the model fully to int8, inputs and outputs included.",
+            )
+        scale, zero_point = entry.quantization.scales[0], entry.quantization.zero_points[0]
+        if not scale > 0 or not -128 <= zero_point <= 127:
+            raise SecateurError(
+                "an int8 activation has a positive scale and a zero point from -128 to 127",
+                f"tensor {entry.name!r} has scale {scale} and zero point {zero_point}",
+                "Calibrate the model again.",
+            )
+
+    def new_buffer(self, tensor: int) -> int:
+        """A buffer of its own for an activation, which must be int8 and per-tensor quantised."""
+        self._check_activation(tensor)
+        self._sizes.append(prod(self.tensor(tensor).shape))
+        self._names.append(self.tensor(tensor).name)
+        self._tensors.append([tensor])
+        self._where[tensor] = len(self._sizes) - 1
+        return self._where[tensor]
+
+    def alias(self, tensor: int, source: int) -> None:
+        """The tensor lives in the bytes of ``source``: another view of them, or their successor."""
+        self._check_activation(tensor)
+        buffer = self._where[source]
+        self._where[tensor] = buffer
+        self._tensors[buffer].append(tensor)
+
+    def may_overwrite(self, tensor: int, operators: Sequence[int]) -> bool:
+        """True if nothing but ``operators`` still needs the bytes of a tensor, under any of its names."""
+        finished = self.done | set(operators)
+        return not any(
+            name in self._results or not finished.issuperset(self._consumers.get(name, ()))
+            for name in self._tensors[self._where[tensor]]
+        )
+
+    def label(self, tensor: int, suffix: str = "") -> str:
+        """A label for a step, unique, after a tensor."""
+        base = readable(self.tensor(tensor).name) + suffix
+        label, count = base, 2
+        while label in self._labels:
+            label, count = f"{base}.{count}", count + 1
+        self._labels.add(label)
+        return label
+
+    def label_of_writer(self, tensor: int) -> str | None:
+        """The label of the last step that wrote a tensor's buffer, if a step did."""
+        buffer = self._where[tensor]
+        return next((step.label for step in reversed(self._steps) if buffer in step.writes), None)
+
+    def derived_label(self, tensor: int, suffix: str) -> str:
+        """A label after the step that wrote a tensor: ``"policy/fc3"`` → ``"policy/fc3/tanh"``."""
+        writer = self.label_of_writer(tensor)
+        if writer is None:
+            return self.label(tensor, suffix)
+        label, count = writer + suffix, 2
+        while label in self._labels:
+            label, count = f"{writer}{suffix}.{count}", count + 1
+        self._labels.add(label)
+        return label
+
+    def add(self, step: Step) -> None:
+        """Append a step; its operators are done."""
+        self._steps.append(step)
+        self.done.update(step.operators)
+
+    def program(self) -> Program:
+        """The finished program, with the lifetimes of its buffers."""
+        count = len(self._steps)
+        first, last = [count] * len(self._sizes), [-1] * len(self._sizes)
+        for index, step in enumerate(self._steps):
+            for buffer in (*step.reads, *step.writes):
+                first[buffer] = min(first[buffer], index)
+                last[buffer] = index
+        inputs = {name: self._where[tensor] for name, tensor in self.network.inputs.items()}
+        outputs = {name: self._where[tensor] for name, tensor in self.network.outputs.items()}
+        for buffer in inputs.values():
+            first[buffer] = 0
+            last[buffer] = max(last[buffer], 0)
+        for buffer in outputs.values():
+            last[buffer] = max(count - 1, 0)
+        buffers = tuple(map(Buffer, self._names, self._sizes, first, last))
+        return Program(self.network, tuple(self._steps), buffers, inputs, outputs)
+
+
+def unsupported(operator: Operator, tensor: Tensor, seen: str, remedy: str) -> SecateurError:
+    """The one error for what the back end cannot express: names operator and tensor, and what to write instead."""
+    return SecateurError(
+        f"{operator.kind} is supported in the forms listed in operators/",
+        f"{operator.kind} that writes {tensor.name!r} {seen}",
+        remedy,
+    )

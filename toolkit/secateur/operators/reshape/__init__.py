@@ -1,0 +1,1 @@
+"""RESHAPE and its kin: the same bytes under another shape. No step, no copy."""

@@ -1,0 +1,264 @@
+"""Boards, as TOML states them: validated, inherited from their core, frozen."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from secateur.errors import SecateurError
+from secateur.operators.kernels import KERNELS
+from secateur.records import Range
+from secateur.shipped import shipped_folder
+
+_BASE_KEYS = ("inherit", "base")
+_MAX_INHERITANCE = 8
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Instructions = Annotated[Mapping[str, float], AfterValidator(MappingProxyType)]
+
+
+class KernelCosts(_Record):
+    """What a kernel costs on a core.
+
+    Attributes:
+        code_bytes: of the compiled kernel, an upper bound.
+        stack_bytes: of its frame, an upper bound.
+        instructions: term of its work → instructions for each; fitted by bench/fit_instructions.py.
+    """
+
+    code_bytes: int = Field(ge=0)
+    stack_bytes: int = Field(ge=0)
+    instructions: Instructions
+
+
+class ProgramCosts(_Record):
+    """What the step function costs apart from its kernels.
+
+    Attributes:
+        code_bytes, code_bytes_per_step: an upper bound, and for each kernel call.
+        stack_bytes: of its frame, an upper bound.
+        instructions: per call of the step function, those of the kernel calls left out.
+    """
+
+    code_bytes: int = Field(ge=0)
+    code_bytes_per_step: int = Field(ge=0)
+    stack_bytes: int = Field(ge=0)
+    instructions: float = Field(ge=0)
+
+
+class Fit(_Record):
+    """How well the instruction coefficients predict networks that they were not fitted to."""
+
+    probes: int = Field(ge=1)
+    max_error: float = Field(ge=0)
+    source: str
+
+
+class Toolchain(_Record):
+    """How the C is compiled: zig's target and CPU, and the flags that go with them."""
+
+    triple: str
+    cpu: str
+    flags: tuple[str, ...] = Field(strict=False)
+
+
+class Latency(_Record):
+    """Cycles per instruction: the range measured on silicon, where, and how far that reaches."""
+
+    cycles_per_instruction_low: float = Field(gt=0)
+    cycles_per_instruction_high: float = Field(gt=0)
+    source: str
+    validity: str
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Latency":
+        if self.cycles_per_instruction_low > self.cycles_per_instruction_high:
+            raise ValueError("cycles_per_instruction_low is above cycles_per_instruction_high")
+        return self
+
+
+class Target(_Record):
+    """A board, or anything that runs the network.
+
+    Attributes:
+        name: of its file.
+        description, source: what it is; where its figures are from.
+        core: of the processor.
+        clock_hz: of the core.
+        flash_bytes, ram_bytes: of the board; of these the network may have ``network_share``.
+        flash_origin, ram_origin: addresses.
+        runtime: ``"c"`` is the generated C.
+        dtype: of the network.
+        emulator: who runs its code without hardware.
+        program, kernels, fit: the cost model.
+    """
+
+    name: str
+    description: str
+    source: str
+    core: str
+    clock_hz: float = Field(gt=0)
+    flash_bytes: int = Field(gt=0)
+    ram_bytes: int = Field(gt=0)
+    flash_origin: int = Field(ge=0)
+    ram_origin: int = Field(ge=0)
+    network_share: float = Field(gt=0, le=1)
+    runtime: Literal["c", "tflm", "litert"]
+    dtype: Literal["int8"]
+    emulator: Literal["unicorn"]
+    toolchain: Toolchain
+    latency: Latency
+    program: ProgramCosts
+    kernels: Annotated[Mapping[str, KernelCosts], AfterValidator(MappingProxyType)]
+    fit: Fit
+
+    def latency_s(self, instructions: float) -> Range:
+        """Instructions → seconds, at the lowest and the highest cycles per instruction."""
+        low, high = self.latency.cycles_per_instruction_low, self.latency.cycles_per_instruction_high
+        return Range(instructions * low / self.clock_hz, instructions * high / self.clock_hz)
+
+    @property
+    def network_flash_bytes(self) -> int:
+        """Flash that the network may use."""
+        return int(self.flash_bytes * self.network_share)
+
+    @property
+    def network_ram_bytes(self) -> int:
+        """RAM that the network may use."""
+        return int(self.ram_bytes * self.network_share)
+
+
+def list_targets() -> tuple[str, ...]:
+    """Names of the boards that come with secateur, sorted; cores that boards inherit from are not among them."""
+    files = sorted(shipped_folder("targets").glob("*.toml"))
+    return tuple(path.stem for path in files if not _parse(path).get("base", False))
+
+
+def load_target(name_or_path: str | Path) -> Target:
+    """A board by name, or by the path of its TOML.
+
+    Raises:
+        SecateurError: unknown name, unreadable file, unknown key (with the nearest valid one), a value out of range.
+    """
+    path = _find(name_or_path)
+    content = _inherited(path, ())
+    if content.pop("base", False):
+        raise SecateurError(
+            "a target is a board",
+            f"{path.name} is a core that boards inherit from",
+            f"Take one of: {', '.join(list_targets())}.",
+        )
+    content.setdefault("name", path.stem)
+    try:
+        target = Target.model_validate(content)
+    except ValidationError as error:
+        raise _invalid(path, error) from error
+    _check_kernels(path, target)
+    return target
+
+
+def _find(name_or_path: str | Path) -> Path:
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or text.endswith(".toml") or "/" in text:
+        return Path(name_or_path)
+    path = shipped_folder("targets") / f"{text}.toml"
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", text) or not path.is_file():
+        names = list_targets()
+        near = difflib.get_close_matches(text, names, 1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise SecateurError(
+            "a target is a board that secateur ships or the path of a .toml",
+            f"there is no {text!r}",
+            f"{hint}Boards: {', '.join(names)}.",
+        )
+    return path
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SecateurError(
+            "a target is a readable TOML file", f"{path}: {reason}", "Correct the file or its path."
+        ) from error
+
+
+def _inherited(path: Path, seen: tuple[str, ...]) -> dict[str, Any]:
+    """A file's content over that of the file it inherits from: beside it, or shipped."""
+    content = _parse(path)
+    parent = content.pop("inherit", None)
+    if parent is None:
+        return content
+    beside = path.parent / f"{parent}.toml"
+    source = beside if beside.is_file() else shipped_folder("targets") / f"{parent}.toml"
+    if (
+        not isinstance(parent, str)
+        or not source.is_file()
+        or source.stem in seen
+        or len(seen) > _MAX_INHERITANCE
+    ):
+        raise SecateurError(
+            "inherit names another target file, without going round in a circle",
+            f"{path.name} inherits from {parent!r}",
+            "Correct inherit.",
+        )
+    below = _inherited(source, (*seen, source.stem))
+    below.pop("base", None)
+    return _merged(below, content)
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _check_kernels(path: Path, target: Target) -> None:
+    """Kernels and their terms are those that exist, since a misspelt one would price as nothing."""
+    for name, costs in target.kernels.items():
+        valid = KERNELS[name].terms if name in KERNELS else tuple(KERNELS)
+        wrong = sorted(set(costs.instructions) ^ set(valid)) if name in KERNELS else [name]
+        if wrong:
+            raise SecateurError(
+                "a target has known kernels, each with all its terms",
+                f"{path.name}: kernels.{name} is unknown, or has too many or too few terms: {', '.join(wrong)}",
+                f"Valid: {', '.join(valid)}.",
+            )
+
+
+def _fields(location: tuple[Any, ...]) -> list[str]:
+    """Valid keys of the table at a location."""
+    model: Any = Target
+    for part in location:
+        nested = {"toolchain": Toolchain, "latency": Latency, "program": ProgramCosts, "fit": Fit}
+        model = nested.get(str(part), KernelCosts)
+    return [*model.model_fields, *(_BASE_KEYS if model is Target else ())]
+
+
+def _invalid(path: Path, error: ValidationError) -> SecateurError:
+    """The first thing that is wrong; unknown keys before missing ones, since one may be the other misspelt."""
+    problem = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+    key = ".".join(str(part) for part in problem["loc"]) or "the file"
+    if problem["type"] == "extra_forbidden":
+        *table, unknown = problem["loc"]
+        valid = _fields(tuple(table))
+        near = difflib.get_close_matches(str(unknown), valid, 1, 0.4)
+        remedy = f"Did you mean {near[0]}?" if near else f"Valid keys: {', '.join(valid)}."
+        return SecateurError("a target has known keys only", f"{path.name} has {key}", remedy)
+    return SecateurError(
+        "a target's values are of the stated type and range",
+        f"{path.name}: {key}: {problem['msg']}",
+        f"Correct {key}.",
+    )

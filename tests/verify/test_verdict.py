@@ -41,7 +41,12 @@ def test_all_limits_just_met_pass():
         ),
         (
             {"seen": replace(SEEN, latency_s=Range(1e-6, 95e-6))},
-            "Worst-case latency is 95 µs (emulator: instructions x cycles), over the limit of 90 µs.",
+            "Worst-case latency is 95 µs (on emulator, predicted from instructions x cycles), "
+            "over the limit of 90 µs.",
+        ),
+        (
+            {"seen": replace(SEEN, latency_s=Range(1e-6, 95e-6), latency_source="measured")},
+            "Worst-case latency is 95 µs (measured on emulator), over the limit of 90 µs.",
         ),
         (
             {"seen": replace(SEEN, code_bytes=None), "cost": replace(COST, code_bytes=951)},
@@ -69,7 +74,7 @@ def test_all_limits_just_met_pass():
         ),
         (
             {"control_period_s": 80e-6},
-            "Worst-case latency is 86 µs (emulator: instructions x cycles), "
+            "Worst-case latency is 86 µs (on emulator, predicted from instructions x cycles), "
             "longer than one control period of 80 µs.",
         ),
         (
@@ -91,7 +96,7 @@ def test_all_limits_just_met_pass():
             "the lower end is below the limit of 95.0 %.",
         ),
         (
-            {"loop": replace(LOOP, ci95=(0.949, 1.02))},
+            {"loop": replace(LOOP, ci95=(0.94999, 1.02))},
             "Of the original's return 99.0 % is kept (95 % interval 94.9 to 102.0 %, 64 episodes); "
             "the lower end is below the limit of 95.0 %: not enough evidence, more episodes may decide.",
         ),

@@ -1,5 +1,6 @@
 """Passed, or every limit that was broken, each in one sentence with the value seen."""
 
+import math
 from collections.abc import Iterator
 
 from secateur.errors import SecateurError
@@ -107,7 +108,9 @@ def _worst_latency(cost: Cost, measurement: Measurement | None) -> tuple[float, 
     if measurement is None or observed is None:
         return cost.latency_s.high, "predicted"
     source = measurement.latency_source
-    return observed.high, f"{measurement.device}: {source}" if source else f"measured on {measurement.device}"
+    measured = source in ("", "measured")
+    where = f"on {measurement.device}"
+    return observed.high, f"measured {where}" if measured else f"{where}, predicted from {source}"
 
 
 def _parity(parity: Parity, tolerance: float) -> Iterator[str]:
@@ -127,9 +130,12 @@ def _return(loop: ClosedLoop, drop: float) -> Iterator[str]:
     low, high = loop.ci95
     if low >= 1 - drop:
         return
+    if not math.isfinite(low):
+        yield f"The share of the original's return that is kept is not a finite number ({loop.return_ratio})."
+        return
     sentence = (
         f"Of the original's return {100 * loop.return_ratio:.1f} % is kept "
-        f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %, {loop.episodes} episodes); "
+        f"(95 % interval {math.floor(1000 * low) / 10:.1f} to {100 * high:.1f} %, {loop.episodes} episodes); "
         f"the lower end is below the limit of {100 * (1 - drop):.1f} %"
     )
     doubt = high >= 1 - drop

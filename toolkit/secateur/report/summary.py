@@ -1,0 +1,253 @@
+"""``summary.json``: what a run did, as one plain document; all else in this folder is drawn from it."""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from secateur.errors import SecateurError
+from secateur.records import (
+    Budget,
+    ClosedLoop,
+    ComponentCost,
+    Cost,
+    Limits,
+    Measurement,
+    Parity,
+    Range,
+    Verdict,
+)
+from secateur.verify.statistics import wilson_interval
+
+SCHEMA = 1
+
+Summary = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class GroupWidth:
+    """A pruning group before and after.
+
+    Attributes:
+        group: its name.
+        components: whose parameters it cuts; more than one for a coupling group.
+        before, after: channels.
+    """
+
+    group: str
+    components: tuple[str, ...]
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class RecoveryPoint:
+    """A point of the recovery's learning curve: optimiser step, loss, and mean return where it was taken."""
+
+    step: int
+    loss: float
+    return_mean: float | None = None
+
+
+def summary(
+    *,
+    policy: str,
+    target: str,
+    strategy: str,
+    seed: int,
+    budget: Budget,
+    baseline: Cost,
+    predicted: Cost,
+    measured: Measurement | None,
+    parity: Parity | None,
+    closed_loop: ClosedLoop | None,
+    verdict: Verdict,
+    artifacts: Sequence[Mapping[str, Any]],
+    wall_s: float,
+    baseline_policy_parameters: int,
+    policy_parameters: int,
+    widths: Sequence[GroupWidth] = (),
+    recovery: Sequence[RecoveryPoint] = (),
+    provenance: Mapping[str, Any] | None = None,
+) -> Summary:
+    """The document, of nothing but dicts, lists, strings, numbers, booleans and None.
+
+    ``latency_s`` is the worst end of the interval, ``latency_range_s`` all of it. What does not exist is None
+    (a missing measurement) or an empty list; a number that is not finite is None too, because JSON has none.
+
+    Args:
+        policy: name that loads the original.
+        target: name of the board.
+        strategy: how widths were chosen.
+        seed: of the run.
+        budget: what was asked for.
+        baseline: predicted cost of the original on the target.
+        predicted: predicted cost of the artifact.
+        measured: observed on the device; None where nothing was run.
+        parity: on the golden vectors; None where nothing was compared.
+        closed_loop: paired episodes; None where the policy has no task.
+        verdict: of the whole.
+        artifacts: see ``describe_artifacts``.
+        wall_s: duration of the run.
+        baseline_policy_parameters: of the whole original, all entries.
+        policy_parameters: of the whole pruned policy. (``parameters`` counts the deployed entry.)
+        widths: of every pruning group.
+        recovery: learning curve; empty where nothing was trained.
+        provenance: versions, seeds, command line, in sections of name → value.
+    """
+    return _plain(
+        {
+            "schema": SCHEMA,
+            "policy": policy,
+            "target": target,
+            "strategy": strategy,
+            "seed": seed,
+            "budget": _limits(budget.total)
+            | {
+                "max_return_drop": budget.max_return_drop,
+                "components": {name: _limits(limits) for name, limits in budget.components.items()},
+            },
+            "baseline": _cost(baseline) | {"policy_parameters": baseline_policy_parameters},
+            "predicted": _cost(predicted) | {"policy_parameters": policy_parameters},
+            "measured": None if measured is None else _measurement(measured),
+            "parity": parity,
+            "closed_loop": None if closed_loop is None else _closed_loop(closed_loop),
+            "verdict": {"passed": verdict.passed, "violations": verdict.violations},
+            "artifacts": artifacts,
+            "wall_s": wall_s,
+            "widths": widths,
+            "recovery": recovery,
+            "provenance": provenance or {},
+        }
+    )
+
+
+def describe_artifacts(folder: Path, paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Path relative to the run's folder, sha256 and size of each file."""
+    return [
+        {
+            "path": path.relative_to(folder).as_posix(),
+            "sha256": sha256(path.read_bytes()).hexdigest(),
+            "bytes": path.stat().st_size,
+        }
+        for path in paths
+    ]
+
+
+def write_json(document: Mapping[str, Any], path: Path) -> None:
+    """Writes the document, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(
+        json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
+    os.replace(part, path)
+
+
+def read_summary(path: Path) -> Summary:
+    """Reads a ``summary.json``.
+
+    Raises:
+        SecateurError: no such file, not JSON, or of another schema.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SecateurError(
+            "a run folder holds a summary.json", f"{path}: {error}", "Name a finished run of secateur prune."
+        ) from error
+    seen = document.get("schema") if isinstance(document, dict) else None
+    if seen != SCHEMA:
+        raise SecateurError(
+            f"a summary has the schema {SCHEMA}",
+            f"{path} has {seen!r}",
+            "Read it with the version of secateur that wrote it, or run again.",
+        )
+    return document
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    return asdict(limits)
+
+
+def _latency(latency: Range | None) -> dict[str, Any]:
+    if latency is None:
+        return {"latency_s": None, "latency_range_s": None}
+    return {"latency_s": latency.high, "latency_range_s": [latency.low, latency.high]}
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    return {
+        "parameters": cost.parameters,
+        "macs": cost.macs,
+        "flash_bytes": cost.flash_bytes,
+        "ram_bytes": cost.ram_bytes,
+        "instructions": cost.instructions,
+        **_latency(cost.latency_s),
+        "weights_bytes": cost.weights_bytes,
+        "tables_bytes": cost.tables_bytes,
+        "code_bytes": cost.code_bytes,
+        "static_ram_bytes": cost.static_ram_bytes,
+        "stack_bytes": cost.stack_bytes,
+        "components": {name: _component(part) for name, part in cost.components.items()},
+    }
+
+
+def _component(part: ComponentCost) -> dict[str, Any]:
+    return {
+        "parameters": part.parameters,
+        "macs": part.macs,
+        "flash_bytes": part.flash_bytes,
+        "ram_bytes": part.ram_bytes,
+        "instructions": part.instructions,
+        **_latency(part.latency_s),
+    }
+
+
+def _measurement(seen: Measurement) -> dict[str, Any]:
+    return {
+        "device": seen.device,
+        "flash_bytes": seen.flash_bytes,
+        "ram_bytes": seen.ram_bytes,
+        "stack_bytes": seen.stack_bytes,
+        "instructions": seen.instructions,
+        **_latency(seen.latency_s),
+        "latency_source": seen.latency_source,
+        "weights_bytes": seen.weights_bytes,
+        "tables_bytes": seen.tables_bytes,
+        "code_bytes": seen.code_bytes,
+        "static_ram_bytes": seen.static_ram_bytes,
+        "operator_instructions": dict(seen.operator_instructions),
+    }
+
+
+def _closed_loop(loop: ClosedLoop) -> dict[str, Any]:
+    def interval(rate: float | None) -> tuple[float, float] | None:
+        return None if rate is None else wilson_interval(round(rate * loop.episodes), loop.episodes)
+
+    return asdict(loop) | {
+        "baseline_success_ci95": interval(loop.baseline_success_rate),
+        "success_ci95": interval(loop.success_rate),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Nothing but what JSON has."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if hasattr(value, "item"):  # numpy's scalars
+        value = value.item()
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value)

@@ -1,0 +1,163 @@
+"""Numbers of a summary as people read them; the same words on the screen and in the page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from secateur.units import format_bytes, format_seconds
+
+MISSING = "–"
+
+COLUMNS = ("Parameters", "MACs", "Flash", "RAM", "Instructions", "Latency")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the cost table.
+
+    Attributes:
+        part: the component, or ``"total"``.
+        stage: ``before``, ``after`` (both predicted), ``measured`` or ``budget``.
+        cells: one text for each of COLUMNS.
+        first: the first line of its part.
+    """
+
+    part: str
+    stage: str
+    cells: tuple[str, ...]
+    first: bool = False
+
+
+def count(number: float | None) -> str:
+    """84224 → ``"84,224"``."""
+    return MISSING if number is None else f"{round(number):,}"
+
+
+def size(number: float | None) -> str:
+    """12288 → ``"12.00 KiB"``."""
+    return MISSING if number is None else format_bytes(int(number))
+
+
+def duration(seconds: float | None) -> str:
+    """0.0021 → ``"2.1 ms"``."""
+    return MISSING if seconds is None else "0 s" if seconds == 0 else format_seconds(seconds)
+
+
+def span(interval: Sequence[float] | None) -> str:
+    """An interval of time: ``"58–86 µs"``, ``"800 µs–1.2 ms"``."""
+    if interval is None:
+        return MISSING
+    low, high = (duration(end) for end in interval)
+    if low == high:
+        return low
+    number, unit = low.split(" ")
+    return f"{number}–{high}" if high.endswith(" " + unit) else f"{low}–{high}"
+
+
+def share(fraction: float | None, digits: int = 1) -> str:
+    """0.9912 → ``"99.1 %"``."""
+    return MISSING if fraction is None else f"{100 * fraction:.{digits}f} %"
+
+
+def cost_rows(summary: Mapping[str, Any]) -> list[Row]:
+    """The cost table: each component before and after, then the total with what was measured and allowed."""
+    before, after = summary["baseline"], summary["predicted"]
+    budget, measured = summary["budget"], summary["measured"]
+    rows: list[Row] = []
+    for name in after["components"]:
+        known = before.get("components", {}).get(name)
+        rows.append(Row(name, "before", _cells(known or {}), first=True))
+        rows.append(Row(name, "after", _cells(after["components"][name])))
+        if limits := budget.get("components", {}).get(name):
+            rows.append(Row(name, "budget", _cells(limits)))
+    rows.append(Row("total", "before", _cells(before), first=True))
+    rows.append(Row("total", "after", _cells(after)))
+    if measured is not None:
+        rows.append(Row("total", "measured", _cells(measured)))
+    rows.append(Row("total", "budget", _cells(budget)))
+    return rows
+
+
+def _cells(numbers: Mapping[str, Any]) -> tuple[str, ...]:
+    latency_s = numbers.get("latency_s")
+    interval = numbers.get("latency_range_s") or (None if latency_s is None else (latency_s, latency_s))
+    return (
+        count(numbers.get("parameters")),
+        count(numbers.get("macs")),
+        size(numbers.get("flash_bytes")),
+        size(numbers.get("ram_bytes")),
+        count(numbers.get("instructions")),
+        span(interval),
+    )
+
+
+def latency_is_measured(measured: Mapping[str, Any] | None) -> bool:
+    """Whether a clock was read, rather than the latency worked out from something else or missing."""
+    return (
+        measured is not None
+        and measured["latency_s"] is not None
+        and measured["latency_source"] == "measured"
+    )
+
+
+def device_line(summary: Mapping[str, Any]) -> str:
+    """Where it was measured and what the latency rests on."""
+    measured = summary["measured"]
+    if measured is None:
+        return "Nothing was measured: no device was run."
+    source = measured["latency_source"]
+    how = f"; latency predicted from {source}." if source and source != "measured" else "."
+    return f"Measured on {measured['device']}{how}"
+
+
+def parameters_line(summary: Mapping[str, Any]) -> str:
+    """Deployed and whole, before and after."""
+    before, after = summary["baseline"], summary["predicted"]
+    return (
+        f"Deployed parameters {_change(before['parameters'], after['parameters'])}; "
+        f"whole policy {_change(before['policy_parameters'], after['policy_parameters'])}."
+    )
+
+
+def _change(before: int, after: int) -> str:
+    left = f" ({share(after / before)})" if before else ""
+    return f"{count(before)} → {count(after)}{left}"
+
+
+def parity_line(summary: Mapping[str, Any]) -> str:
+    """How exactly the artifacts agree."""
+    parity = summary["parity"]
+    if parity is None:
+        return "Parity was not checked."
+    mismatched, error = parity["int8_mismatched_bytes"], parity["float_max_abs_error"]
+    bytes_ = "all bytes equal" if mismatched == 0 else f"{count(mismatched)} bytes differ"
+    return (
+        f"{count(parity['vectors'])} golden vectors. Torch to float .tflite: largest error {_error(error)}. "
+        f"Int8 .tflite in TFLM to the device: {bytes_}. "
+        f"Torch to int8: largest error {_error(parity['int8_max_abs_error'])}, in units of the action."
+    )
+
+
+def _error(value: float | None) -> str:
+    return "not a finite number" if value is None else f"{value:.2g}"
+
+
+def loop_lines(summary: Mapping[str, Any]) -> list[str]:
+    """What the episodes showed."""
+    loop = summary["closed_loop"]
+    if loop is None:
+        return ["No episodes were run: the policy has no task."]
+    low, high = loop["ci95"]
+    lines = [
+        f"Mean return {loop['baseline_return_mean']:.4g} → {loop['artifact_return_mean']:.4g} over "
+        f"{loop['episodes']} paired episodes, actions delayed by {duration(loop['delay_s'])}.",
+        f"{share(loop['return_ratio'])} of the return is kept (95 % interval {share(low)} to {share(high)}; "
+        f"at least {share(1 - summary['budget']['max_return_drop'])} is asked for).",
+    ]
+    if loop["success_rate"] is not None:
+        low, high = loop["success_ci95"]
+        lines.append(
+            f"Success {share(loop['baseline_success_rate'], 0)} → {share(loop['success_rate'], 0)} "
+            f"(95 % interval {share(low)} to {share(high)})."
+        )
+    return lines

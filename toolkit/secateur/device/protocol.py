@@ -1,0 +1,80 @@
+"""What every device can do: run a network on inputs as they are stored, and say what that took."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from secateur.errors import SecateurError
+from secateur.network import Network, Tensor
+from secateur.records import Measurement
+
+
+class Device(Protocol):
+    """Runs one artifact, on a board, an emulator or the host.
+
+    Attributes:
+        name: for reports.
+        network: what it runs.
+    """
+
+    name: str
+    network: Network
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Call the network n times.
+
+        Args:
+            inputs: name → stored values (int8) [n, …], the rest being the tensor's shape without its batch of 1.
+
+        Returns:
+            Output name → stored values [n, …].
+
+        Raises:
+            SecateurError: wrong names, types or shapes; or the device failed.
+        """
+        ...
+
+    def measure(self) -> Measurement:
+        """What a call takes, so far as this device can tell."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the device. It cannot be used afterwards."""
+        ...
+
+
+def call_shape(tensor: Tensor) -> tuple[int, ...]:
+    """A tensor's shape for one call: without the batch axis of 1."""
+    return tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
+
+
+def checked_inputs(network: Network, inputs: Mapping[str, np.ndarray]) -> tuple[int, dict[str, np.ndarray]]:
+    """Inputs checked against the network.
+
+    Returns:
+        The number of calls n; name → contiguous array [n, …].
+
+    Raises:
+        SecateurError: naming the input and the axis that is wrong.
+    """
+    if set(inputs) != set(network.inputs):
+        raise SecateurError(
+            "a network is given each of its inputs",
+            f"got {', '.join(sorted(inputs)) or 'none'}",
+            f"Inputs: {', '.join(network.inputs)}.",
+        )
+    counts = {len(values) if values.ndim else -1 for values in inputs.values()}
+    if len(counts) != 1:
+        raise SecateurError(
+            "all inputs hold the same number of calls", f"got {sorted(counts)}", "Correct axis 0."
+        )
+    for name, values in inputs.items():
+        tensor = network.tensors[network.inputs[name]]
+        if values.dtype != np.dtype(tensor.dtype) or values.shape[1:] != call_shape(tensor):
+            raise SecateurError(
+                f"input {name!r} is {tensor.dtype} [calls, {', '.join(map(str, call_shape(tensor)))}]",
+                f"got {values.dtype} {list(values.shape)}",
+                "Quantise it with the tensor's scale and zero point, and put one call in each row.",
+            )
+    return counts.pop(), {name: np.ascontiguousarray(values) for name, values in inputs.items()}

@@ -1,0 +1,164 @@
+"""C → an image linked at a board's addresses, by zig's clang; and what lies where in that image."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+
+from secateur.errors import SecateurError
+from secateur.target.target import Target
+
+WARNINGS = (
+    "-std=c99",
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Wshadow",
+    "-Wconversion",
+    "-Wno-sign-conversion",
+    "-Werror",
+)
+_IMAGE_FLAGS = (
+    "-ffreestanding",
+    "-fomit-frame-pointer",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fno-unwind-tables",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-stack-protector",
+    "-fno-sanitize=all",
+    "-g",  # zig drops the symbols without it; the linker script discards the rest
+    "-nostdlib",
+)
+_TIMEOUT_S = 300
+
+_SCRIPT = """\
+MEMORY
+{{
+    FLASH (rx) : ORIGIN = {flash_origin:#x}, LENGTH = {flash_bytes}
+    RAM (rwx) : ORIGIN = {ram_origin:#x}, LENGTH = {ram_bytes}
+}}
+ENTRY({name}_step)
+SECTIONS
+{{
+    .weights : {{ *(.rodata.{name}_weights_*) }} > FLASH
+    .tables : {{ *(.rodata.{name}_table_*) }} > FLASH
+    .text : {{ *(.text .text.*) *(.rodata .rodata.*) . = ALIGN(4); }} > FLASH
+    .data : {{ *(.data .data.*) }} > RAM AT > FLASH
+    .bss (NOLOAD) : {{ *(.bss .bss.*) *(COMMON) . = ALIGN(4); }} > RAM
+    /DISCARD/ : {{ *(.ARM.exidx* .ARM.extab* .comment .note* .debug*) }}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class ImageSizes:
+    """What a linked network takes, in bytes, from the image's sections; padding included."""
+
+    code_bytes: int
+    weights_bytes: int
+    tables_bytes: int
+    static_ram_bytes: int
+
+
+def write_sources(files: Mapping[str, str], folder: Path) -> None:
+    """Write generated files below a folder."""
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(content, encoding="utf-8", newline="\n")
+
+
+def build(files: Mapping[str, str], target: Target, name: str, folder: Path) -> Path:
+    """Compile and link generated C for a board.
+
+    Args:
+        files: from ``generate``.
+        target: whose compiler flags and addresses are used.
+        name: the network's prefix; its step function is the entry.
+        folder: sources and image are written here.
+
+    Returns:
+        The ELF image: ``<folder>/<name>.elf``.
+
+    Raises:
+        SecateurError: with the compiler's message.
+    """
+    write_sources(files, folder)
+    (folder / f"{name}.ld").write_text(
+        _SCRIPT.format(
+            name=name,
+            flash_origin=target.flash_origin,
+            flash_bytes=target.flash_bytes,
+            ram_origin=target.ram_origin,
+            ram_bytes=target.ram_bytes,
+        ),
+        encoding="utf-8",
+    )
+    command = [
+        *("-target", target.toolchain.triple, f"-mcpu={target.toolchain.cpu}", *target.toolchain.flags),
+        *(*WARNINGS, *_IMAGE_FLAGS),
+        *sorted(path for path in files if path.endswith(".c")),
+        *(
+            "-Wl,--gc-sections",
+            "-Wl,--build-id=none",
+            f"-Wl,-T,{name}.ld",
+            f"-Wl,-e,{name}_step",
+            "-o",
+            f"{name}.elf",
+        ),
+    ]
+    run_compiler([sys.executable, "-m", "ziglang", "cc", *command], folder)
+    return folder / f"{name}.elf"
+
+
+def run_compiler(command: list[str], folder: Path) -> None:
+    """Run a compiler in a folder; zig's cache is kept with the user's other caches.
+
+    Raises:
+        SecateurError: it failed, or took longer than five minutes.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "secateur" / "zig"
+    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(cache), "ZIG_LOCAL_CACHE_DIR": str(cache)}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SecateurError("generated C compiles", str(error), "Check that ziglang is installed.") from error
+    if done.returncode != 0:
+        raise SecateurError(
+            "generated C compiles",
+            done.stderr.strip() or f"exit code {done.returncode}",
+            f"The sources are in {folder}.",
+        )
+
+
+def image_sizes(image: Path) -> ImageSizes:
+    """Sizes of a linked network.
+
+    Raises:
+        SecateurError: not an image that ``build`` made.
+    """
+    try:
+        with BytesIO(image.read_bytes()) as stream:
+            sizes = {section.name: int(section["sh_size"]) for section in ELFFile(stream).iter_sections()}
+    except (OSError, ELFError) as error:
+        raise SecateurError("an image is an ELF file", f"{image}: {error}", "Build it again.") from error
+    return ImageSizes(
+        code_bytes=sizes.get(".text", 0),
+        weights_bytes=sizes.get(".weights", 0),
+        tables_bytes=sizes.get(".tables", 0),
+        static_ram_bytes=sizes.get(".bss", 0) + sizes.get(".data", 0),
+    )

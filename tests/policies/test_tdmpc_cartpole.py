@@ -18,6 +18,15 @@ FOLDER = shipped_folder("policies") / "tdmpc_cartpole"
 COMPONENTS = ("encoder", "dynamics", "reward", "value", "policy")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Small networks are slower on many threads, and tests share the machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def loaded() -> Loaded:
     return load("tdmpc_cartpole")
@@ -212,7 +221,6 @@ def test_the_planner_holds_what_the_policy_swung_up(loaded, definition):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [31_000, 31_001])
 def test_the_planner_keeps_the_return_of_the_policy(loaded, definition, seed):
-    torch.set_num_threads(1)
     alone, _ = episode(loaded.task, acting(loaded), seed)
     planned, info = episode(loaded.task, definition.planner(loaded.policy.module, seed=0), seed)
     assert loaded.task.success(info)

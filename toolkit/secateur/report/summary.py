@@ -46,10 +46,10 @@ class GroupWidth:
 
 @dataclass(frozen=True)
 class RecoveryPoint:
-    """A point of the recovery's learning curve: optimiser step, loss, and mean return where it was taken."""
+    """A point of the recovery's learning curve: optimiser step; loss and mean return where they are known."""
 
     step: int
-    loss: float
+    loss: float | None
     return_mean: float | None = None
 
 

@@ -1,27 +1,12 @@
 """Firmware in the loop: an artifact on a device as the controller of a task."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-
-from secateur.network import Network
+from secateur.device.protocol import Device
 from secateur.policy.policy import Task
 from secateur.simulate.controller import stack_inputs
 from secateur.verify.quantized import dequantize, quantize
-
-
-class Runs(Protocol):
-    """What a device must do to be put in the loop."""
-
-    @property
-    def network(self) -> Network:
-        """The network it runs, for names and scales of inputs and outputs."""
-        ...
-
-    def run(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Stored inputs, name → ``[n, ...]`` → stored outputs, name → ``[n, ...]``."""
-        ...
 
 
 class FirmwareController:
@@ -32,7 +17,7 @@ class FirmwareController:
         task: gives the maps.
     """
 
-    def __init__(self, device: Runs, task: Task) -> None:
+    def __init__(self, device: Device, task: Task) -> None:
         self.device = device
         self.task = task
 

@@ -1,0 +1,32 @@
+# make demo   sets up .venv, prunes the shipped policy to 12 KiB of flash, proves it in closed loop
+# make test   sets up .venv, runs the whole test suite
+# make check  ruff, mypy and the fast tests
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check clean
+
+demo: $(READY)
+	rm -rf build/demo
+	$(BIN)/secateur prune tdmpc_cartpole --target stm32f446re --rate 500Hz --flash 12KiB --ram 3KiB \
+	    --max-return-drop 5% --seed 0 -o build/demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow" -n 2
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
+	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	touch $(READY)
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,176 @@
+"""Arguments → pipeline. No logic here, and no heavy import before a command needs it."""
+
+import json
+import shlex
+import sys
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from secateur import __version__
+from secateur.errors import EXIT_VERDICT_FAILED, SecateurError
+
+app = typer.Typer(
+    name="secateur",
+    help="Prunes a robot's control policy to a board's budget, exports it, and proves in closed loop that it still does its task.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+PolicyArgument = Annotated[str, typer.Argument(help="A shipped policy, a folder with policy.py, or module:function.")]
+TargetOption = Annotated[str, typer.Option("--target", help="A board (see `secateur targets`) or the path of its TOML.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output and nothing else there.")]
+
+
+@app.command()
+def prune(
+    policy: PolicyArgument,
+    target: TargetOption,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run; must be empty or new.")],
+    flash: Annotated[str | None, typer.Option(help="Code, weights and tables together, for example 12KiB.")] = None,
+    ram: Annotated[str | None, typer.Option(help="Arena, stack, input and output together, for example 3KiB.")] = None,
+    latency: Annotated[str | None, typer.Option(help="Worst predicted latency of one call, for example 2ms.")] = None,
+    rate: Annotated[str | None, typer.Option(help="Calls a second the board must manage, for example 500Hz.")] = None,
+    component: Annotated[list[str] | None, typer.Option(help="NAME.flash|ram|latency=VALUE; may be repeated.")] = None,
+    max_return_drop: Annotated[str, typer.Option(help="Largest acceptable loss of return.")] = "5%",
+    strategy: Annotated[str, typer.Option(help="component-aware, global or uniform.")] = "component-aware",
+    importance: Annotated[str, typer.Option(help="taylor, l1 or l2.")] = "taylor",
+    episodes: Annotated[int, typer.Option(min=2, help="Pairs of episodes that the verdict rests on.")] = 64,
+    recovery_steps: Annotated[int, typer.Option(min=0, help="Gradient steps of recovery; 0 for none.")] = 3000,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was killed.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Prune to a budget, recover, export, run on the device and judge in closed loop."""
+    from secateur.budget import parse_budget
+    from secateur.pipeline import PruneRequest
+    from secateur.pipeline import prune as run
+
+    budget = parse_budget(flash, ram, latency, rate, component or [], max_return_drop)
+    request = PruneRequest(policy, target, budget, strategy, importance, seed, episodes, recovery_steps)
+    with _progress() as progress:
+        summary = run(request, output, resume, "secateur " + shlex.join(sys.argv[1:]), progress)
+    _show(summary, output, as_json)
+    if not summary["verdict"]["passed"]:
+        raise typer.Exit(EXIT_VERDICT_FAILED)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show a finished run again, after holding its files against its manifest."""
+    from secateur.runfolder import read_finished
+
+    _show(read_finished(run), run, as_json)
+
+
+@app.command()
+def inspect(policy: PolicyArgument, as_json: JsonOption = False) -> None:
+    """Components, pruning groups and flows of a policy."""
+    from secateur.graph.groups import build_graph
+    from secateur.policy.load import load
+    from secateur.report.structure import describe, print_structure
+
+    described = describe(build_graph(load(policy).policy))
+    if as_json:
+        typer.echo(json.dumps(described, indent=2))
+    else:
+        print_structure(described, _console(stderr=False))
+
+
+@app.command()
+def targets(name: Annotated[str | None, typer.Argument()] = None, as_json: JsonOption = False) -> None:
+    """List boards, or show one."""
+    from secateur.report.boards import describe, print_boards
+    from secateur.target.target import list_targets, load_target
+
+    boards = [describe(load_target(one)) for one in ([name] if name else list_targets())]
+    if as_json:
+        typer.echo(json.dumps(boards if name is None else boards[0], indent=2))
+    else:
+        print_boards(boards, _console(stderr=False), whole=name is not None)
+
+
+@app.command()
+def policies() -> None:
+    """List the policies that come with secateur."""
+    from secateur.policy.load import shipped_policies
+
+    for folder in shipped_policies():
+        card = folder / "README.md"
+        title = card.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") if card.is_file() else ""
+        typer.echo(f"{folder.name}  {title}")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"secateur {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Puts real neural control policies on real robots' boards."""
+
+
+def _console(stderr: bool) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """Stages and their progress on standard error."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from secateur.pipeline import Progress as Hooks
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
+    with Progress(*columns, console=_console(stderr=True)) as bars:
+        tasks: list[Any] = []
+
+        def stage(title: str) -> None:
+            if tasks:
+                bars.update(tasks[-1], total=1.0, completed=1.0)
+            tasks.append(bars.add_task(title, total=None, note=""))
+
+        def share(done: float, note: str) -> None:
+            bars.update(tasks[-1], total=1.0, completed=done, note=note)
+
+        yield Hooks(stage, share)
+        if tasks:
+            bars.update(tasks[-1], total=1.0, completed=1.0)
+
+
+def _show(summary: Any, folder: Path, as_json: bool) -> None:
+    from secateur.report.table import print_summary
+
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2))
+        return
+    console = _console(stderr=False)
+    print_summary(summary, console)
+    console.print(f"\nThe run is in {folder}; open {folder / 'report.html'} in a browser.", soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point: a SecateurError is one line and its exit code, anything else a traceback."""
+    try:
+        app(standalone_mode=True)
+    except SecateurError as error:
+        typer.echo(f"secateur: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The whole story of ``secateur prune``, top to bottom.
+
+    policy → component graph → what fits, by predicted cost → widths → surgery → recovery
+           → int8 .tflite → C → device: parity, measurement → closed loop → verdict → one report
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from secateur.errors import SecateurError
+from secateur.records import Budget
+
+
+@dataclass(frozen=True)
+class PruneRequest:
+    """What is asked for: everything that decides the result, and nothing else.
+
+    Attributes:
+        policy: shipped name, folder or ``module:function``.
+        target: board, or the path of its TOML.
+        budget: what it may cost.
+        strategy: key of ``prune.allocate.STRATEGIES``.
+        importance: key of ``prune.importance.IMPORTANCE``.
+        seed: of everything random.
+        episodes: pairs of episodes that the verdict rests on.
+        recovery_steps: gradient steps of recovery in all; 0 for none.
+    """
+
+    policy: str
+    target: str
+    budget: Budget
+    strategy: str = "component-aware"
+    importance: str = "taylor"
+    seed: int = 0
+    episodes: int = 64
+    recovery_steps: int = 3000
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a long run tells what it is doing: stages as they start, and shares of the one under way."""
+
+    stage: Callable[[str], None] = field(default=lambda _: None)
+    share: Callable[[float, str], None] = field(default=lambda *_: None)
+
+
+def prune(request: PruneRequest, output: Path, resume: bool, command: str, progress: Progress = Progress()) -> Mapping[str, Any]:
+    """Runs the chain and gives the summary; see DESIGN's artifacts for what ``output`` holds afterwards.
+
+    Raises:
+        BudgetInfeasible: before anything is written.
+        SecateurError: a request that cannot be carried out, or a folder that must not be written to.
+    """
+    from secateur import stages
+    from secateur.runfolder import RunFolder, read_finished
+
+    started = time.perf_counter()
+    job = stages.prepare(request)
+    folder = RunFolder(output, job.identity, resume)
+    if folder.finished:
+        return read_finished(output)
+    progress.stage("converting the original to price it")
+    template = stages.convert_template(job)
+    price = stages.price_by_width(job, template)
+    stages.require_feasible(job, price)
+
+    with folder:
+
+        def stage(name: str, title: str, produce: Callable[[Path], None]) -> Path:
+            progress.stage(title)
+            return folder.stage(name, produce)
+
+        original = stage("original", "rolling the original out", lambda to: stages.roll_original(job, to, progress.share))
+        chosen = stage("widths", "scoring channels, choosing widths", lambda to: stages.choose_widths(job, price, original, to))
+        recovered = stage("policy", "cutting and recovering", lambda to: stages.cut_and_recover(job, original, chosen, to, progress.share))
+        exported = stage("export", "exporting to .tflite and C", lambda to: stages.export(job, chosen, recovered, to))
+        measured = stage("device", "running the firmware", lambda to: stages.run_device(job, price, chosen, exported, to))
+        looped = stage("loop", "closing the loop", lambda to: stages.close_loop(job, original, exported, measured, to, progress.share))
+        progress.stage("writing the report")
+        earlier = stages.Made(original, chosen, recovered, exported, measured, looped)
+        return stages.publish(job, price, folder, earlier, command, time.perf_counter() - started)
+
+
+def identity(request: PruneRequest) -> dict[str, Any]:
+    """The request as plain data, for the run's folder."""
+    return asdict(request)
+
+
+def require_known(kind: str, name: str, table: Mapping[str, Any]) -> None:
+    """Raises SecateurError where ``name`` is not in ``table``."""
+    if name not in table:
+        raise SecateurError(f"{kind} is one that secateur has", f"got {name!r}", f"Choose {', '.join(table)}.")

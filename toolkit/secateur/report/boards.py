@@ -1,0 +1,35 @@
+"""Boards on the screen."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from secateur.target.target import Target
+from secateur.units import format_bytes
+
+
+def describe(target: Target) -> dict[str, Any]:
+    """A target as plain data."""
+    return _plain(target.model_dump())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def print_boards(boards: Sequence[Mapping[str, Any]], console: Console, whole: bool) -> None:
+    """A line each, or all there is to say of one."""
+    if whole:
+        for key, value in boards[0].items():
+            console.print(f"[bold]{key}[/bold]  {value}", soft_wrap=True)
+        return
+    table = Table("board", "core", "clock", "flash", "RAM", "runtime", box=None)
+    for board in boards:
+        clock = f"{board['clock_hz'] / 1e6:g} MHz"
+        sizes = (format_bytes(board["flash_bytes"]), format_bytes(board["ram_bytes"]))
+        table.add_row(board["name"], board["core"], clock, *sizes, board["runtime"])
+    console.print(table)

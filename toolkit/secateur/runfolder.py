@@ -1,0 +1,177 @@
+"""A run's folder: written stage by stage, each whole or not at all, so that a killed run goes on where it was.
+
+While a run is under way its stages stand in ``.stages/<name>/``, each with a ``stage.json`` of hashes, each moved
+there by one rename. At the end their files are moved up, then ``manifest.json``, then ``summary.json`` is written:
+a folder with a summary is a finished run, and nothing is ever written over one.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any
+
+from secateur.errors import SecateurError
+
+SUMMARY = "summary.json"
+MANIFEST = "manifest.json"
+_REQUEST = "request.json"
+_STAGES = ".stages"
+_LOCK = ".lock"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes the file, whole or not at all, and onto the disk before it gets its name."""
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(part, path)
+
+
+def to_json(value: Any) -> bytes:
+    """Readable JSON with a newline at the end; NaN is refused."""
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def read_finished(folder: Path) -> dict[str, Any]:
+    """The summary of a finished run, after its files were held against the manifest.
+
+    Raises:
+        SecateurError: no finished run there, or a file that is missing or was changed since.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        summary = json.loads((folder / SUMMARY).read_bytes())
+        hashes = dict(manifest["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SecateurError(
+            "a run folder holds summary.json and manifest.json", f"{folder}: {error}", "Run secateur prune first, or again with --resume."
+        ) from error
+    for name, wanted in hashes.items():
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder.resolve()) or not path.is_file() or file_hash(path) != wanted:
+            raise SecateurError(
+                "the files of a run are as the run wrote them", f"{folder / name} is missing or was changed", "Run it again into a new folder."
+            )
+    return summary
+
+
+class RunFolder:
+    """One run, from its first stage to its summary. Use as a context manager: it holds the folder's lock.
+
+    Args:
+        path: of the folder; made if missing.
+        request: what was asked for. A resumed run must ask for the same.
+        resume: go on with what is there, rather than refuse to touch it.
+
+    Raises:
+        SecateurError: something is there already and ``resume`` was not asked for; or another request's run;
+            or another process is at work in it.
+    """
+
+    def __init__(self, path: Path, request: Mapping[str, Any], resume: bool) -> None:
+        self.path, self.request = path, json.loads(to_json(dict(request)))
+        existing = path.exists() and any(path.iterdir()) if path.is_dir() or not path.exists() else True
+        if existing and not path.is_dir():
+            raise SecateurError("a run is written to a folder", f"{path} is a file", "Choose another -o.")
+        if existing and not resume:
+            raise SecateurError(
+                "nothing is written over an earlier result", f"{path} is not empty", "Choose another -o, or go on with --resume."
+            )
+        if existing:
+            self._require_same_request()
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> "RunFolder":
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / _LOCK).open("w")
+        except OSError as error:
+            raise SecateurError("the run's folder can be written to", f"{self.path}: {error}", "Choose another -o.") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SecateurError("one run at a time works in a folder", f"{self.path} is in use", "Wait, or choose another -o.") from error
+        if not (self.path / _REQUEST).exists():
+            write_atomically(self.path / _REQUEST, to_json(self.request))
+        (self.path / _STAGES).mkdir(exist_ok=True)
+        for left_over in (self.path / _STAGES).glob(".*"):
+            shutil.rmtree(left_over)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    @property
+    def finished(self) -> bool:
+        """True where the summary has been written."""
+        return (self.path / SUMMARY).is_file()
+
+    def _require_same_request(self) -> None:
+        try:
+            before = json.loads((self.path / _REQUEST).read_bytes())
+        except (OSError, ValueError) as error:
+            raise SecateurError(
+                "--resume goes on with a run of secateur", f"{self.path} holds something else ({error})", "Choose another -o."
+            ) from error
+        for key in sorted(before.keys() | self.request.keys()):
+            if before.get(key) != self.request.get(key):
+                raise SecateurError(
+                    "--resume goes on with the same request",
+                    f"{key} was {before.get(key)!r} and is now {self.request.get(key)!r}",
+                    "Repeat the first command, or choose another -o.",
+                )
+
+    def stage(self, name: str, produce: Callable[[Path], None]) -> Path:
+        """The folder of a stage: as it was left by an earlier process, or made now by ``produce(folder)``.
+
+        Raises:
+            SecateurError: files of an earlier stage were changed since.
+        """
+        final = self.path / _STAGES / name
+        if final.is_dir():
+            hashes = json.loads((final / "stage.json").read_bytes())
+            for file, wanted in hashes.items():
+                if not (final / file).is_file() or file_hash(final / file) != wanted:
+                    raise SecateurError(
+                        "the files of a stage are as it wrote them", f"{final / file} is missing or was changed", "Start again in a new folder."
+                    )
+            return final
+        part = self.path / _STAGES / f".{name}"
+        part.mkdir()
+        produce(part)
+        hashes = {str(p.relative_to(part)): file_hash(p) for p in sorted(part.rglob("*")) if p.is_file()}
+        write_atomically(part / "stage.json", to_json(hashes))
+        os.replace(part, final)
+        return final
+
+    def publish(self, artifacts: Mapping[str, Path], provenance: Mapping[str, Any], summary: Callable[[list[dict[str, Any]]], Mapping[str, Any]]) -> None:
+        """Copies artifacts into the folder, then writes the manifest, then the summary; then the stages go.
+
+        Args:
+            artifacts: path within the folder → where it is now.
+            provenance: what the manifest says beside the hashes.
+            summary: artifacts as [{path, sha256, bytes}] → the summary.
+        """
+        listed = []
+        for name, source in sorted(artifacts.items()):
+            target = self.path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            data = source.read_bytes()
+            write_atomically(target, data)
+            listed.append({"path": name, "sha256": sha256(data).hexdigest(), "bytes": len(data)})
+        files = {entry["path"]: entry["sha256"] for entry in listed}
+        write_atomically(self.path / MANIFEST, to_json({"schema": 1, **provenance, "files": files}))
+        write_atomically(self.path / SUMMARY, to_json(dict(summary(listed))))
+        shutil.rmtree(self.path / _STAGES, ignore_errors=True)

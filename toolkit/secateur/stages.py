@@ -1,0 +1,328 @@
+"""The stages of a run: each reads the folders of earlier ones and writes its own, in plain formats."""
+
+import json
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from secateur import __version__
+from secateur.device.emulator import EmulatorDevice
+from secateur.device.tflm import TflmDevice
+from secateur.errors import SecateurError
+from secateur.export.c.generate import generate
+from secateur.export.litert import run_float
+from secateur.export.quantize import quantize
+from secateur.export.read import read_tflite
+from secateur.export.tflite import to_tflite
+from secateur.graph.groups import ComponentGraph, build_graph
+from secateur.graph.template import Template, fit_template, probe_widths
+from secateur.pipeline import PruneRequest, require_known
+from secateur.policy.load import load
+from secateur.policy.policy import Policy, Task
+from secateur.policy.weights import load_weights
+from secateur.prune.allocate import STRATEGIES, check_feasible, keep_best, total_limits
+from secateur.prune.importance import IMPORTANCE
+from secateur.prune.recover import RecoveryPlan, recover
+from secateur.prune.states import visited_inputs
+from secateur.prune.surgery import cut, rebuild
+from secateur.records import Budget, ClosedLoop, Measurement, Parity, Range
+from secateur.report.html import render_html
+from secateur.report.summary import GroupWidth, RecoveryPoint, summary
+from secateur.runfolder import RunFolder, to_json, write_atomically
+from secateur.simulate.controller import torch_controller
+from secateur.simulate.rollout import rollouts
+from secateur.target.by_width import PriceByWidth
+from secateur.target.target import Target, load_target
+from secateur.verify.firmware import FirmwareController
+from secateur.verify.golden import Golden, load_golden, save_golden
+from secateur.verify.paired import evaluate_pair
+from secateur.verify.parity import compare
+from secateur.verify.quantized import quantize as store
+from secateur.verify.verdict import judge
+
+Share = Callable[[float, str], None]
+
+STATES_EPISODES = 32
+SCORED_STATES = 2048
+CALIBRATION_EPISODES, CALIBRATION_STATES = 8, 512
+GOLDEN_EPISODES, GOLDEN_VECTORS = 8, 1024
+"""Episodes that states are taken from, and how many are taken, evenly."""
+
+PACKAGES = ("torch", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "tflite-micro", "mujoco", "gymnasium", "ziglang", "unicorn", "numpy")
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """The request, loaded and checked."""
+
+    request: PruneRequest
+    policy: Policy
+    task: Task
+    target: Target
+    graph: ComponentGraph
+    budget: Budget
+    identity: Mapping[str, Any]
+
+    def seeds(self, purpose: str, count: int) -> list[int]:
+        """Seeds of episodes for one purpose; different purposes share none but by chance of 2⁻³²."""
+        tag = int.from_bytes(sha256(purpose.encode()).digest()[:4], "big")
+        return [int(s) for s in np.random.SeedSequence([self.request.seed, tag]).generate_state(count)]
+
+
+@dataclass(frozen=True)
+class Made:
+    """The folders of the finished stages."""
+
+    original: Path
+    widths: Path
+    policy: Path
+    export: Path
+    device: Path
+    loop: Path
+
+
+def prepare(request: PruneRequest) -> Job:
+    """Loads policy, task and target, traces the graph, and fills the budget up with the board's own limits."""
+    require_known("strategy", request.strategy, STRATEGIES)
+    require_known("importance", request.importance, IMPORTANCE)
+    target = load_target(request.target)
+    loaded = load(request.policy)
+    if loaded.task is None:
+        raise SecateurError("prune needs a task", f"{request.policy} has no task()", "Add task() to its policy.py.")
+    policy = loaded.policy
+    for name in request.budget.components:
+        if name not in {c.name for c in policy.components}:
+            raise SecateurError(
+                "a component's budget names a component",
+                f"got {name!r}",
+                f"{policy.name} has {', '.join(c.name for c in policy.components)}.",
+            )
+    total = total_limits(request.budget.total, target.network_flash_bytes, target.network_ram_bytes)
+    weights = sha256()
+    for name, tensor in sorted(policy.module.state_dict().items()):
+        weights.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+    identity = {
+        **asdict(request),
+        "weights_sha256": weights.hexdigest(),
+        "target_sha256": sha256(repr(target).encode()).hexdigest(),
+        "secateur": __version__,
+    }
+    return Job(request, policy, loaded.task, target, build_graph(policy), replace(request.budget, total=total), identity)
+
+
+def convert_template(job: Job) -> Template:
+    """Converts the original and a probe of other widths, and fits every size in between."""
+    probe = probe_widths(job.graph)
+
+    def converted(policy: Policy) -> Any:
+        examples = {n: e.numpy().repeat(2, 0).astype(np.float32) for n, e in policy.entry().example_inputs.items()}
+        return read_tflite(quantize(to_tflite(policy), examples))
+
+    full, other = converted(job.policy), converted(rebuild(job.policy, job.graph, probe))
+    return fit_template(job.graph, full, other, probe, job.policy.deployed)
+
+
+def price_by_width(job: Job, template: Template) -> PriceByWidth:
+    """Widths → predicted cost on the job's target."""
+    return PriceByWidth(template, job.target)
+
+
+def require_feasible(job: Job, price: PriceByWidth) -> None:
+    """Raises BudgetInfeasible where even the least widths are too dear."""
+    check_feasible(job.graph, price, job.budget)
+
+
+def roll_original(job: Job, to: Path, share: Share) -> None:
+    """Writes ``visited.npz``: the deployed entry's inputs wherever the original went."""
+    episodes = rollouts(
+        job.task,
+        torch_controller(job.policy, job.task),
+        job.seeds("states", STATES_EPISODES),
+        progress=lambda done, total: share(done / total, f"{done} of {total} episodes"),
+    )
+    arrays = {name: tensor.numpy() for name, tensor in visited_inputs(job.task, episodes).items()}
+    np.savez(to / "visited.npz", **arrays)  # type: ignore[arg-type]
+
+
+def _visited(original: Path) -> dict[str, torch.Tensor]:
+    with np.load(original / "visited.npz", allow_pickle=False) as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+
+
+def choose_widths(job: Job, price: PriceByWidth, original: Path, to: Path) -> None:
+    """Writes ``widths.json`` and ``keep.safetensors``, the indices that each group keeps."""
+    generator = torch.Generator().manual_seed(job.request.seed)
+    visited = _visited(original)
+    rows = torch.randperm(len(next(iter(visited.values()))), generator=generator)[:SCORED_STATES]
+    sample = {name: array[rows] for name, array in visited.items()}
+    scores = IMPORTANCE[job.request.importance](job.policy, job.graph, sample, generator)
+    widths = STRATEGIES[job.request.strategy](job.graph, scores, price, job.budget)
+    write_atomically(to / "widths.json", to_json(widths))
+    save_file(keep_best(scores, widths), to / "keep.safetensors")
+
+
+def _widths(chosen: Path) -> dict[str, int]:
+    return json.loads((chosen / "widths.json").read_bytes())
+
+
+def cut_and_recover(job: Job, original: Path, chosen: Path, to: Path, share: Share) -> None:
+    """Writes ``policy.safetensors`` and ``recovery.json``, the learning curve."""
+    keep = load_file(chosen / "keep.safetensors")
+    pruned = cut(job.policy, job.graph, keep)
+    curve: tuple[Any, ...] = ()
+    if job.request.recovery_steps:
+        plan = RecoveryPlan(steps=max(1, job.request.recovery_steps // RecoveryPlan.rounds))
+        total = plan.rounds * plan.steps
+        pruned, curve = recover(
+            job.policy,
+            pruned,
+            job.graph,
+            keep,
+            job.task,
+            _visited(original),
+            job.request.seed,
+            plan,
+            lambda point: share(point.steps / total, f"return {point.return_mean:.1f} after {point.steps} steps"),
+        )
+    save_file({n: t.contiguous() for n, t in pruned.module.state_dict().items()}, to / "policy.safetensors")
+    points = [{"step": p.steps, "loss": p.loss if p.steps else None, "return_mean": p.return_mean} for p in curve]
+    write_atomically(to / "recovery.json", to_json(points))
+
+
+def recovered_policy(job: Job, chosen: Path, recovered: Path) -> Policy:
+    """Original architecture + widths + weights: how anyone rebuilds the pruned policy."""
+    policy = rebuild(job.policy, job.graph, _widths(chosen))
+    load_weights(policy.module, recovered / "policy.safetensors")
+    return policy
+
+
+def export(job: Job, chosen: Path, recovered: Path, to: Path) -> None:
+    """Writes float and int8 .tflite, ``golden.npz`` with every reference's answers, and ``c/``."""
+    policy = recovered_policy(job, chosen, recovered)
+    controller = torch_controller(policy, job.task)
+
+    def states(purpose: str, episodes: int, count: int) -> dict[str, np.ndarray]:
+        rolled = rollouts(job.task, controller, job.seeds(purpose, episodes))
+        arrays = {name: tensor.numpy() for name, tensor in visited_inputs(job.task, rolled).items()}
+        total = len(next(iter(arrays.values())))
+        index = np.linspace(0, total - 1, min(count, total)).round().astype(int)
+        return {name: array[index] for name, array in arrays.items()}
+
+    model = to_tflite(policy)
+    quantized = quantize(model, states("calibration", CALIBRATION_EPISODES, CALIBRATION_STATES))
+    (to / "model.float32.tflite").write_bytes(model)
+    (to / "model.int8.tflite").write_bytes(quantized)
+    network = read_tflite(quantized)
+    inputs = states("golden", GOLDEN_EPISODES, GOLDEN_VECTORS)
+    stored = {name: store(array, network.inputs, network, name) for name, array in inputs.items()}
+    reference = TflmDevice(quantized)
+    try:
+        answers = reference.run(stored)
+    finally:
+        reference.close()
+    save_golden(Golden(inputs, controller.infer(inputs), stored, answers), to / "golden.npz")
+    for name, text in generate(network, job.target, "policy").items():
+        path = to / "c" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def run_device(job: Job, price: PriceByWidth, chosen: Path, exported: Path, to: Path) -> None:
+    """Builds the C, runs the golden vectors on the emulated core; writes ``parity.json`` and ``measurement.json``."""
+    model = (exported / "model.int8.tflite").read_bytes()
+    golden = load_golden(exported / "golden.npz")
+    device = EmulatorDevice.from_tflite(model, job.target, to)
+    try:
+        answers = device.run(golden.quantized_inputs)
+        measurement = device.measure()
+        floats = run_float((exported / "model.float32.tflite").read_bytes(), golden.inputs)
+        parity = compare(golden, floats, answers, device.network)
+    finally:
+        device.close()
+    write_atomically(to / "measurement.json", to_json(asdict(measurement)))
+    write_atomically(to / "parity.json", to_json(asdict(parity)))
+
+
+def _measurement(measured: Path) -> Measurement:
+    record = json.loads((measured / "measurement.json").read_bytes())
+    latency = record.pop("latency_s")
+    return Measurement(**record, latency_s=Range(**latency) if latency else None)
+
+
+def close_loop(job: Job, original: Path, exported: Path, measured: Path, to: Path, share: Share) -> None:
+    """The firmware drives the robot, at its board's worst predicted latency; writes ``loop.json``."""
+    latency = _measurement(measured).latency_s
+    device = EmulatorDevice.from_tflite((exported / "model.int8.tflite").read_bytes(), job.target, to)
+    try:
+        loop = evaluate_pair(
+            job.task,
+            torch_controller(job.policy, job.task),
+            FirmwareController(device, job.task),
+            job.seeds("verdict", job.request.episodes),
+            latency.high if latency else 0.0,
+            np.random.default_rng([job.request.seed, 95]),
+            progress=lambda done, total: share(done / total, f"{done} of {total} episodes"),
+        )
+    finally:
+        device.close()
+    write_atomically(to / "loop.json", to_json(asdict(loop)))
+
+
+def publish(job: Job, price: PriceByWidth, folder: RunFolder, made: Made, command: str, wall_s: float) -> Mapping[str, Any]:
+    """Judges, writes the report, moves the artifacts up and finishes the run. Gives the summary."""
+    widths = _widths(made.widths)
+    measurement = _measurement(made.device)
+    parity = Parity(**json.loads((made.device / "parity.json").read_bytes()))
+    record = json.loads((made.loop / "loop.json").read_bytes())
+    loop = ClosedLoop(**{key: tuple(value) if isinstance(value, list) else value for key, value in record.items()})
+    provenance = {
+        "command": {"line": command, "seed": job.request.seed},
+        "inputs": {key: job.identity[key] for key in ("weights_sha256", "target_sha256")},
+        "versions": {"secateur": __version__, "python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "machine": {"system": platform.system(), "processor": platform.machine()},
+    }
+
+    def summarise(artifacts: list[dict[str, Any]]) -> dict[str, Any]:
+        return summary(
+            policy=job.policy.name,
+            target=job.target.name,
+            strategy=job.request.strategy,
+            seed=job.request.seed,
+            budget=job.budget,
+            baseline=price({}),
+            predicted=price(widths),
+            measured=measurement,
+            parity=parity,
+            closed_loop=loop,
+            verdict=judge(price(widths), measurement, job.budget, parity, loop, control_period_s=1 / job.task.control_hz),
+            artifacts=artifacts,
+            wall_s=wall_s,
+            baseline_policy_parameters=sum(job.graph.parameter_counts(job.graph.full).values()),
+            policy_parameters=sum(job.graph.parameter_counts(widths).values()),
+            widths=[GroupWidth(g.name, g.components, g.width, widths[g.name]) for g in job.graph.groups],
+            recovery=[RecoveryPoint(**point) for point in json.loads((made.policy / "recovery.json").read_bytes())],
+            provenance=provenance,
+        )
+
+    report = made.loop.parent.parent / ".report.html"
+    write_atomically(report, render_html(summarise([])).encode())
+    artifacts = {
+        "report.html": report,
+        "widths.json": made.widths / "widths.json",
+        "policy.safetensors": made.policy / "policy.safetensors",
+        "model.float32.tflite": made.export / "model.float32.tflite",
+        "model.int8.tflite": made.export / "model.int8.tflite",
+        "golden.npz": made.export / "golden.npz",
+    }
+    artifacts |= {f"c/{p.relative_to(made.export / 'c')}": p for p in sorted((made.export / "c").rglob("*")) if p.is_file()}
+    folder.publish(artifacts, provenance, summarise)
+    report.unlink()
+    return json.loads((folder.path / "summary.json").read_bytes())

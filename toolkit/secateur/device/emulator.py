@@ -63,7 +63,7 @@ class Emulator:
         self._target = target
         self._path = image
         self._image = load_image(image)
-        self._program = lower(network)
+        self.program = lower(network)
         try:
             self._entry = self._image.symbols[f"{name}_step"]
             self._arena = self._image.symbols.get(f"{name}_arena", target.ram_origin)
@@ -71,8 +71,8 @@ class Emulator:
             raise SecateurError(
                 "an image has its step function", f"{image} lacks {error}", "Build it again."
             ) from error
-        self._arena_bytes = plan(self._program.buffers).size_bytes
-        self._places = _places(self._program, self._arena)
+        self._arena_bytes = plan(self.program.buffers).size_bytes
+        self._places = _places(self.program, self._arena)
         self._machine = _machine(self._image, target)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -136,7 +136,7 @@ class Emulator:
 
     def _count(self) -> tuple[int, dict[str, int]]:
         """Instructions of a call, in all and by step: the most over a few different inputs."""
-        kernels = {self._image.symbols.get(f"secateur_{step.kernel}") for step in self._program.steps}
+        kernels = {self._image.symbols.get(f"secateur_{step.kernel}") for step in self.program.steps}
         machine = _machine(self._image, self._target)
         marks: list[int] = []
         count = 0
@@ -149,7 +149,7 @@ class Emulator:
 
         machine.hook_add(unicorn.UC_HOOK_CODE, hook)
         generator = np.random.default_rng(0)
-        most, best = 0, [0] * len(self._program.steps)
+        most, best = 0, [0] * len(self.program.steps)
         for _ in range(_COUNTED_CALLS):
             machine.mem_write(self._arena, generator.bytes(self._arena_bytes))
             count = 0
@@ -157,7 +157,7 @@ class Emulator:
             self._call(machine)
             most = max(most, count)
             best = [max(old, end - start) for old, start, end in zip(best, marks, [*marks[1:], count])]
-        return most, dict(zip((step.label for step in self._program.steps), best))
+        return most, dict(zip((step.label for step in self.program.steps), best))
 
     def _stack_bytes(self) -> int:
         """How far below its start the stack has been written."""

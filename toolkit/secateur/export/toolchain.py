@@ -12,6 +12,8 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from secateur.errors import SecateurError
+from secateur.export.c.host_main import host_main
+from secateur.network import Network
 from secateur.target.target import Target
 
 WARNINGS = (
@@ -36,6 +38,7 @@ _IMAGE_FLAGS = (
     "-g",  # zig drops the symbols without it; the linker script discards the rest
     "-nostdlib",
 )
+_SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 _TIMEOUT_S = 300
 
 _SCRIPT = """\
@@ -115,6 +118,26 @@ def build(files: Mapping[str, str], target: Target, name: str, folder: Path) -> 
     ]
     run_compiler([sys.executable, "-m", "ziglang", "cc", *command], folder)
     return folder / f"{name}.elf"
+
+
+def build_host(files: Mapping[str, str], network: Network, name: str, folder: Path, sanitize: bool = False) -> Path:
+    """Compile generated C for the machine that this runs on, with a main that pipes calls through it.
+
+    The kernels are then the portable ones. With ``sanitize`` the program stops at the first read or write out of
+    bounds and at any undefined behaviour; this takes a system compiler, since zig brings no address sanitizer.
+
+    Returns:
+        The program, see ``host_main``: ``<folder>/<name>-host``.
+
+    Raises:
+        SecateurError: with the compiler's message.
+    """
+    sources = {**files, f"{name}_main.c": host_main(network, name)}
+    write_sources(sources, folder)
+    compiler = ["cc", *_SANITIZERS] if sanitize else [sys.executable, "-m", "ziglang", "cc"]
+    inputs = sorted(path for path in sources if path.endswith(".c"))
+    run_compiler([*compiler, "-O1", *WARNINGS, *inputs, "-o", f"{name}-host"], folder)
+    return folder / f"{name}-host"
 
 
 def run_compiler(command: list[str], folder: Path) -> None:

@@ -1,0 +1,89 @@
+"""TFLM = portable C on the host under sanitizers = generated C on the emulated Cortex-M4, byte for byte."""
+
+import subprocess
+
+import layers as drawn
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from reference_runtime import run_reference
+from tflite_networks import Layer, network
+
+from secateur.device.emulator import Emulator
+from secateur.export.c.generate import generate
+from secateur.export.read import read_tflite
+from secateur.export.toolchain import build, build_host
+from secateur.operators.lower import lower
+from secateur.target.cost import price
+from secateur.target.target import load_target
+
+TARGET = load_target("stm32f446re")
+SLOW_COMPILE = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large)
+
+
+def calls(columns, seed, count=64):
+    inputs = np.random.default_rng(seed).integers(-128, 128, (count, columns), dtype=np.int8)
+    inputs[0], inputs[1] = -128, 127
+    return inputs
+
+
+def check(model, columns, seed, folder):
+    read = read_tflite(model)
+    inputs = calls(columns, seed)
+    expected = run_reference(model, inputs)
+
+    files = generate(read, TARGET, "net")
+    assert files == generate(read_tflite(model), TARGET, "net")
+    emulator = Emulator(read, build(files, TARGET, "net", folder), TARGET, "net")
+    np.testing.assert_array_equal(emulator.run({"observation": inputs})["action"], expected)
+
+    host = build_host(files, read, "net", folder, sanitize=True)
+    done = subprocess.run([host], input=inputs.tobytes(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    np.testing.assert_array_equal(np.frombuffer(done.stdout, np.int8).reshape(expected.shape), expected)
+
+    predicted, measured = price(lower(read), TARGET), emulator.measure()
+    assert predicted.weights_bytes == measured.weights_bytes
+    assert predicted.tables_bytes == measured.tables_bytes
+    assert predicted.static_ram_bytes == measured.static_ram_bytes
+    assert 0 <= predicted.code_bytes - measured.code_bytes <= 512
+    assert 0 <= predicted.stack_bytes - measured.stack_bytes <= 512
+    if measured.instructions >= 500:
+        assert abs(predicted.instructions / measured.instructions - 1) <= 0.03
+    assert set(measured.operator_instructions) == {step.label for step in emulator.program.steps}
+    assert sum(measured.operator_instructions.values()) <= measured.instructions
+
+
+@given(drawn.columns, drawn.layers, drawn.seeds, drawn.zero_points)
+@settings(max_examples=12, deadline=None, suppress_health_check=SLOW_COMPILE)
+def test_random_networks(tmp_path, columns, layers, seed, zero_point):
+    check(network(columns, layers, seed, zero_point=zero_point), columns, seed, tmp_path)
+
+
+@pytest.mark.slow
+@given(drawn.columns, drawn.layers, drawn.seeds, drawn.zero_points)
+@settings(max_examples=300, deadline=None, suppress_health_check=SLOW_COMPILE)
+def test_many_random_networks(tmp_path, columns, layers, seed, zero_point):
+    check(network(columns, layers, seed, zero_point=zero_point), columns, seed, tmp_path)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 5, 8])
+def test_every_rest_of_rows_and_columns(tmp_path, rows):
+    layers = [Layer(rows + rest, activation=1, zero_point=-128) for rest in range(4)]
+    check(network(5, layers, rows), 5, rows, tmp_path)
+
+
+def test_a_policy(tmp_path):
+    layers = [
+        Layer(37, activation=1, zero_point=-128),
+        Layer(18, bias=False, zero_point=-27),
+        Layer(61, activation=1, zero_point=-128),
+        Layer(50, activation=1, zero_point=-128),
+        Layer(1, per_channel=False, zero_point=11, tail=("TANH",)),
+    ]
+    check(network(5, layers, 0), 5, 0, tmp_path)
+
+
+def test_clamps_that_int8_does_not_imply(tmp_path):
+    layers = [Layer(9, activation=1, zero_point=-3), Layer(6, activation=3, zero_point=-128, multiplier=0.0001), Layer(5, activation=2)]
+    check(network(7, layers, 1), 7, 1, tmp_path)

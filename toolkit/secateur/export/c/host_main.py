@@ -1,0 +1,21 @@
+"""A main function for the host: calls on standard input, results on standard output, as raw bytes."""
+
+from secateur.export.c.names import Names
+from secateur.network import Network
+
+
+def host_main(network: Network, name: str) -> str:
+    """C that reads the inputs of one call after another, in the network's order, and writes the outputs of each."""
+    names = Names(name)
+    reads, writes = [], []
+    for title in network.inputs:
+        tensor = names.constant("input", title)
+        size = f"{tensor.upper()}_SIZE"
+        reads.append(f"        if (fread({tensor}(), 1, {size}, stdin) != {size}) {{\n            return 0;\n        }}\n")
+    for title in network.outputs:
+        tensor = names.constant("output", title)
+        writes.append(f"        fwrite({tensor}(), 1, {tensor.upper()}_SIZE, stdout);\n")
+    return (
+        f'#include <stdio.h>\n\n#include "{name}.h"\n\nint main(void)\n{{\n    for (;;) {{\n'
+        f"{''.join(reads)}        {name}_step();\n{''.join(writes)}    }}\n}}\n"
+    )

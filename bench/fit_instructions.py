@@ -41,7 +41,14 @@ def random_network(generator: np.random.Generator) -> Network:
         source, matrix = len(tensors) - 1, len(tensors)
         clamped = generator.random() < 0.3
         tensors += [
-            Tensor(f"fc{layer}", (rows, columns), "int8", Quantization((0.01,) * rows, (0,) * rows), True, weights),
+            Tensor(
+                f"fc{layer}",
+                (rows, columns),
+                "int8",
+                Quantization((0.01,) * rows, (0,) * rows),
+                True,
+                weights,
+            ),
             Tensor(f"bias{layer}", (rows,), "int32", Quantization((0.0005,) * rows, (0,) * rows), True, bias),
             Tensor(f"out{layer}", (1, rows), "int8", Quantization((0.1,), (-100 if clamped else 5,))),
         ]
@@ -100,10 +107,17 @@ def main() -> None:
 
     print("\n# bytes beyond the bounds stated in the file must not be negative, nor above 512:")
     for what in ("code_bytes", "stack_bytes"):
-        slack = [getattr(price(program, target), what) - getattr(measured, what) for program, measured in probes]
+        slack = [
+            getattr(price(program, target), what) - getattr(measured, what) for program, measured in probes
+        ]
         print(f"# {what}: predicted − measured from {min(slack)} to {max(slack)}")
     exact = ("weights_bytes", "tables_bytes", "static_ram_bytes")
-    wrong = [what for program, measured in probes for what in exact if getattr(price(program, target), what) != getattr(measured, what)]
+    wrong = [
+        what
+        for program, measured in probes
+        for what in exact
+        if getattr(price(program, target), what) != getattr(measured, what)
+    ]
     print(f"# exact figures that were not: {wrong}")
 
 

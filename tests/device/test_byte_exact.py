@@ -85,5 +85,9 @@ def test_a_policy(tmp_path):
 
 
 def test_clamps_that_int8_does_not_imply(tmp_path):
-    layers = [Layer(9, activation=1, zero_point=-3), Layer(6, activation=3, zero_point=-128, multiplier=0.0001), Layer(5, activation=2)]
+    layers = [
+        Layer(9, activation=1, zero_point=-3),
+        Layer(6, activation=3, zero_point=-128, multiplier=0.0001),
+        Layer(5, activation=2),
+    ]
     check(network(7, layers, 1), 7, 1, tmp_path)

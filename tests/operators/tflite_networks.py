@@ -6,7 +6,11 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-TYPES = {"int8": schema.TensorType.INT8, "int32": schema.TensorType.INT32, "float32": schema.TensorType.FLOAT32}
+TYPES = {
+    "int8": schema.TensorType.INT8,
+    "int32": schema.TensorType.INT32,
+    "float32": schema.TensorType.FLOAT32,
+}
 
 
 @dataclass
@@ -47,7 +51,12 @@ class Writer:
 
     def finish(self, inputs, outputs, signature=None):
         graph = schema.SubGraphT()
-        graph.tensors, graph.operators, graph.inputs, graph.outputs = self.tensors, self.operators, inputs, outputs
+        graph.tensors, graph.operators, graph.inputs, graph.outputs = (
+            self.tensors,
+            self.operators,
+            inputs,
+            outputs,
+        )
         model = schema.ModelT()
         model.version, model.subgraphs, model.buffers = 3, [graph], self.buffers
         model.operatorCodes = []
@@ -97,7 +106,9 @@ def network(columns: int, layers: list[Layer], seed: int, scale: float = 0.05, z
     """A chain of layers from ``observation`` [1, columns] to ``action``."""
     generator = np.random.default_rng(seed)
     writer = Writer()
-    first = current = writer.tensor("serving_default_observation", (1, columns), "int8", [scale], [zero_point])
+    first = current = writer.tensor(
+        "serving_default_observation", (1, columns), "int8", [scale], [zero_point]
+    )
     for number, layer in enumerate(layers):
         name = f"pkg.Policy/torch.nn.Linear_fc{number};"
         spread = 2.0 ** generator.uniform(-3, 3, layer.rows if layer.per_channel else 1) * 0.01
@@ -111,7 +122,12 @@ def network(columns: int, layers: list[Layer], seed: int, scale: float = 0.05, z
         result_scale = float(np.float32(scale * 0.01 / layer.multiplier))
         current = writer.tensor(name + "out", (1, layer.rows), "int8", [result_scale], [layer.zero_point])
         writer.operator(
-            "FULLY_CONNECTED", inputs, [current], "FullyConnectedOptions", fusedActivationFunction=layer.activation, keepNumDims=True
+            "FULLY_CONNECTED",
+            inputs,
+            [current],
+            "FullyConnectedOptions",
+            fusedActivationFunction=layer.activation,
+            keepNumDims=True,
         )
         scale, zero_point, columns = result_scale, layer.zero_point, layer.rows
         if layer.reshape:

@@ -120,7 +120,9 @@ def build(files: Mapping[str, str], target: Target, name: str, folder: Path) -> 
     return folder / f"{name}.elf"
 
 
-def build_host(files: Mapping[str, str], network: Network, name: str, folder: Path, sanitize: bool = False) -> Path:
+def build_host(
+    files: Mapping[str, str], network: Network, name: str, folder: Path, sanitize: bool = False
+) -> Path:
     """Compile generated C for the machine that this runs on, with a main that pipes calls through it.
 
     The kernels are then the portable ones. With ``sanitize`` the program stops at the first read or write out of

@@ -11,7 +11,9 @@ def host_main(network: Network, name: str) -> str:
     for title in network.inputs:
         tensor = names.constant("input", title)
         size = f"{tensor.upper()}_SIZE"
-        reads.append(f"        if (fread({tensor}(), 1, {size}, stdin) != {size}) {{\n            return 0;\n        }}\n")
+        reads.append(
+            f"        if (fread({tensor}(), 1, {size}, stdin) != {size}) {{\n            return 0;\n        }}\n"
+        )
     for title in network.outputs:
         tensor = names.constant("output", title)
         writes.append(f"        fwrite({tensor}(), 1, {tensor.upper()}_SIZE, stdout);\n")

@@ -1,0 +1,166 @@
+"""From network to program: what becomes a step, what a table takes in, what is refused and how."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from layers import TAILS
+from reference_runtime import run_reference
+from tflite_networks import ACTIVATION_SCALES, Layer, Writer, network
+
+from secateur.errors import SecateurError
+from secateur.export.read import read_tflite
+from secateur.operators.kernels import KERNELS
+from secateur.operators.lookup.reference import evaluate_chain
+from secateur.operators.lower import RULES, lower
+from secateur.operators.lowering import readable
+
+
+def without_data(read):
+    return replace(read, tensors=tuple(replace(tensor, data=None) for tensor in read.tensors))
+
+
+def test_every_kernel_packs_what_it_priced():
+    layers = [
+        Layer(9, activation=1, zero_point=-3),
+        Layer(6, tail=("TANH", "LOGISTIC")),
+        Layer(3, per_channel=False),
+    ]
+    read = read_tflite(network(7, layers, 0))
+    program = lower(read)
+    assert {step.kernel for step in program.steps} == set(KERNELS)
+    for step in program.steps:
+        arrays = KERNELS[step.kernel].pack(read, step)
+        sizes = {
+            kind: sum(array.values.nbytes for array in arrays if array.kind == kind)
+            for kind in ("weights", "table")
+        }
+        assert sizes == {"weights": step.weights_bytes, "table": step.tables_bytes}
+        assert len(step.work) == len(KERNELS[step.kernel].terms)
+
+
+def test_lowering_needs_no_data():
+    read = read_tflite(network(7, [Layer(9, tail=("TANH",)), Layer(3)], 0))
+    whole, bare = lower(read), lower(without_data(read))
+    assert (whole.steps, whole.buffers) == (bare.steps, bare.buffers)
+    with pytest.raises(SecateurError, match="shapes only"):
+        KERNELS["fully_connected"].pack(bare.network, bare.steps[0])
+
+
+def test_labels_are_readable_and_unique():
+    program = lower(
+        read_tflite(network(7, [Layer(9, tail=("TANH",)), Layer(3, activation=1, zero_point=4)], 0))
+    )
+    assert [step.label for step in program.steps] == ["fc0", "fc0/tanh", "fc1", "fc1/clamp"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("pkg.Policy/pkg.Encoder_encoder/torch.nn.modules.linear.Linear_fc1;", "encoder/fc1"),
+        (
+            "__main__.P/torch.nn.modules.container.Sequential_net/torch.nn.modules.linear.Linear_0;x;y",
+            "net/0",
+        ),
+        ("dense_1/MatMul", "dense_1/MatMul"),
+        ("", ""),
+    ],
+)
+def test_readable(name, expected):
+    assert readable(name) == expected
+
+
+def test_tables_work_in_place_unless_the_source_is_wanted():
+    program = lower(read_tflite(network(7, [Layer(9, tail=("TANH",))], 0)))
+    assert program.steps[1].reads == program.steps[1].writes
+    writer = Writer()
+    source = writer.tensor("in", (1, 4), "int8", [0.1], [0])
+    result = writer.tensor("out", (1, 4), "int8", [1 / 128], [0])
+    writer.operator("TANH", [source], [result])
+    both = lower(read_tflite(writer.finish([source], [result, source])))
+    assert both.steps[0].reads != both.steps[0].writes
+
+
+@pytest.mark.parametrize("kind", TAILS)
+@given(
+    scale=st.floats(1e-3, 1.0),
+    zero_point=st.integers(-128, 127),
+    out=st.floats(1e-3, 1.0),
+    out_zero=st.integers(-128, 127),
+)
+@settings(max_examples=15, deadline=None)
+def test_tables_are_tflms(kind, scale, zero_point, out, out_zero):
+    """Over another shape than the one that the table is computed with, and by another builder."""
+    if kind in ACTIVATION_SCALES:
+        out, out_zero = ACTIVATION_SCALES[kind]
+    if kind == "HARD_SWISH":
+        out = max(out, scale)  # TFLM takes no smaller one
+    writer = Writer()
+    source = writer.tensor("in", (1, 8), "int8", [scale], [zero_point])
+    result = writer.tensor("out", (1, 8), "int8", [out], [out_zero])
+    options = {"options_name": "LeakyReluOptions", "alpha": 0.3} if kind == "LEAKY_RELU" else {}
+    writer.operator(kind, [source], [result], **options)
+    model = writer.finish([source], [result])
+    table = evaluate_chain(read_tflite(model), source, [0])
+    every = np.arange(-128, 128, dtype=np.int8)
+    np.testing.assert_array_equal(run_reference(model, every.reshape(32, 8)).reshape(-1), table)
+
+
+def test_a_chain_that_tflm_rejects_is_refused():
+    writer = Writer()
+    source = writer.tensor("in", (1, 8), "int8", [1.0], [0])
+    result = writer.tensor("out", (1, 8), "int8", [0.001], [0])
+    writer.operator("HARD_SWISH", [source], [result])
+    with pytest.raises(SecateurError, match="HARD_SWISH"):
+        evaluate_chain(read_tflite(writer.finish([source], [result])), source, [0])
+
+
+def test_float_chain_becomes_one_table():
+    writer = Writer()
+    source = writer.tensor("in", (1, 8), "int8", [0.05], [0])
+    real, curved = writer.tensor("real", (1, 8), "float32"), writer.tensor("curved", (1, 8), "float32")
+    result = writer.tensor("out", (1, 8), "int8", [0.04], [-100])
+    writer.operator("DEQUANTIZE", [source], [real])
+    writer.operator("ELU", [real], [curved])
+    writer.operator("QUANTIZE", [curved], [result])
+    model = writer.finish([source], [result])
+    program = lower(read_tflite(model))
+    assert [(step.kernel, step.operators) for step in program.steps] == [("lookup", (0, 1, 2))]
+    every = np.arange(-128, 128, dtype=np.int8)
+    table = evaluate_chain(read_tflite(model), source, [0, 1, 2])
+    np.testing.assert_array_equal(run_reference(model, every.reshape(32, 8)).reshape(-1), table)
+
+
+def refused(writer, inputs, outputs):
+    with pytest.raises(SecateurError) as caught:
+        lower(read_tflite(writer.finish(inputs, outputs)))
+    return str(caught.value)
+
+
+def test_unsupported_operator_names_itself_its_tensor_and_what_to_write():
+    writer = Writer()
+    source = writer.tensor("in", (1, 4), "int8", [0.1], [0])
+    result = writer.tensor("my/softmax", (1, 4), "int8", [1 / 256], [-128])
+    writer.operator("SOFTMAX", [source], [result])
+    message = refused(writer, [source], [result])
+    assert "SOFTMAX" in message
+    assert "my/softmax" in message
+    assert all(kind in message for kind in RULES)
+
+
+def test_float_input_is_refused():
+    writer = Writer()
+    source, result = writer.tensor("in", (1, 4), "float32"), writer.tensor("out", (1, 4), "int8", [0.1], [0])
+    writer.operator("QUANTIZE", [source], [result])
+    assert "'in' is float32" in refused(writer, [source], [result])
+
+
+def test_batch_is_refused():
+    writer = Writer()
+    source = writer.tensor("in", (2, 4), "int8", [0.1], [0])
+    weights = writer.tensor("w", (3, 4), "int8", [0.1], [0], np.ones((3, 4)))
+    result = writer.tensor("out", (2, 3), "int8", [0.1], [0])
+    writer.operator("FULLY_CONNECTED", [source, weights, -1], [result], "FullyConnectedOptions")
+    assert "batch of one" in refused(writer, [source], [result])

@@ -1,14 +1,16 @@
-"""Fit a target's instruction coefficients on its emulator, and state the error on networks left out of the fit.
+"""Fit a target's instruction coefficients on its emulator; state the error on networks left out of the fit.
 
     python bench/fit_instructions.py --target stm32f446re
 
-Networks of fully connected layers of random widths are generated, built and counted step by step. The kernels'
-work terms are fitted to one half of them by least squares of the relative error; the other half tells how well that predicts whole
-networks. Prints the tables for the core's TOML. Deterministic; takes about a minute.
+Networks of fully connected layers of random widths are generated, built and counted step by step. The
+kernels' work terms are fitted to one half of them by least squares of the relative error; the other half
+tells how well that predicts whole networks. Prints the tables for the core's TOML. Deterministic; takes about
+a minute.
 """
 
 import argparse
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +28,16 @@ from secateur.target.target import load_target
 
 WIDEST = 260
 SMALLEST_INSTRUCTIONS = 500
-"""Below this a network is too small for the error to mean anything: a call of one neuron is 69 instructions."""
+"""Smaller networks say little: a call of one neuron is 69 instructions."""
 
 
 def random_network(generator: np.random.Generator) -> Network:
     """One to six fully connected layers; some with a clamped activation, some followed by a table."""
     depth = int(generator.integers(1, 7))
-    widths = [int(round(2 ** generator.uniform(0, np.log2(WIDEST)))) for _ in range(depth + 1)]
+    widths = [round(2 ** generator.uniform(0, np.log2(WIDEST))) for _ in range(depth + 1)]
     tensors = [Tensor("in", (1, widths[0]), "int8", Quantization((0.05,), (3,)))]
     operators: list[Operator] = []
-    for layer, (columns, rows) in enumerate(zip(widths, widths[1:])):
+    for layer, (columns, rows) in enumerate(pairwise(widths)):
         weights = generator.integers(-127, 128, (rows, columns), dtype=np.int8)
         bias = generator.integers(-1000, 1000, rows, dtype=np.int32)
         source, matrix = len(tensors) - 1, len(tensors)

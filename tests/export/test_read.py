@@ -63,13 +63,10 @@ def test_weights_behind_the_flatbuffer():
         read_tflite(model[:-1])
 
 
-@pytest.mark.parametrize("data", [b"", b"TFL3", b"\0" * 64, MODEL[:40], b"PK\3\4" + MODEL[4:]])
+@pytest.mark.parametrize("data", [b"", b"TFL3", b"\0" * 64, MODEL[:40], MODEL[:4] + b"PK34" + MODEL[8:]])
 def test_not_a_tflite(data):
-    if data[4:8] == b"TFL3" and len(data) > 64:
-        assert read_or_refuse(data)
-    else:
-        with pytest.raises(SecateurError):
-            read_tflite(data)
+    with pytest.raises(SecateurError):
+        read_tflite(data)
 
 
 def read_or_refuse(data):
@@ -78,9 +75,8 @@ def read_or_refuse(data):
         read = read_tflite(data)
         assert isinstance(read, Network)
         generate(read, TARGET, "net")
-    except SecateurError as error:
-        assert str(error)
-    return True
+    except SecateurError:
+        return
 
 
 @given(st.integers(0, len(MODEL) - 1))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from reference_runtime import run_reference
 from tflite_networks import Writer
 
+from secateur.errors import SecateurError
 from secateur.network import Quantization
 from secateur.operators.requantise import (
     activation_range,
@@ -72,6 +73,14 @@ def test_multiplier_is_normalised(real):
     if multiplier:
         assert 1 << 30 <= multiplier < 1 << 31
         assert math.isclose(multiplier * 2.0 ** (shift - 31), real, rel_tol=1e-9)
+
+
+def test_ranges_that_are_next_to_nothing_are_refused():
+    one, nothing = Quantization((1.0,), (0,)), Quantization((1e-45,), (0,))
+    with pytest.raises(SecateurError, match="output scale"):
+        multipliers(one, one, nothing, 1)
+    with pytest.raises(SecateurError, match="bounds"):
+        activation_range(3, nothing)
 
 
 def test_multiplier_of_next_to_nothing_is_nothing():

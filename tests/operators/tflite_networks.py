@@ -84,8 +84,8 @@ class Writer:
 class Layer:
     """A fully connected layer, and what follows it.
 
-    ``multiplier`` is the middle of input scale × weight scale / output scale: the share of a sum that reaches the
-    output. ``tail`` are element-wise operators, int8 to int8.
+    ``multiplier`` is the middle of input scale × weight scale / output scale: the share of a sum that reaches
+    the output. ``tail`` are element-wise operators, int8 to int8.
     """
 
     rows: int
@@ -119,7 +119,7 @@ def network(columns: int, layers: list[Layer], seed: int, scale: float = 0.05, z
             bias = generator.integers(-layer.largest_bias, layer.largest_bias + 1, layer.rows)
             scales = np.float32(scale) * spread
             inputs[2] = writer.tensor(name + "bias", (layer.rows,), "int32", scales, None, bias)
-        result_scale = float(np.float32(scale * 0.01 / layer.multiplier))
+        result_scale = float(np.float32(max(scale * 0.01 / layer.multiplier, 1e-7)))
         current = writer.tensor(name + "out", (1, layer.rows), "int8", [result_scale], [layer.zero_point])
         writer.operator(
             "FULLY_CONNECTED",

@@ -1,6 +1,7 @@
 """An emulated Cortex-M that runs the generated C as it was linked for the board.
 
-Unicorn executes the image without hooks, so that a call costs little more than its instructions. Instructions are
+Unicorn executes the image without hooks, so that a call costs little more than its instructions. Instructions
+are
 counted on a second machine, one by one: a hook slows a machine down for good.
 """
 
@@ -84,14 +85,15 @@ class Emulator:
             for name, tensor in self.network.outputs.items()
         }
         sinks = [
-            (self._places[name, "output"], values.reshape(count, -1)) for name, values in outputs.items()
+            (self._places[name, "output"], values, values[:1].nbytes) for name, values in outputs.items()
         ]
         for call in range(count):
             for address, values in sources:
                 self._machine.mem_write(address, values[call].tobytes())
             self._call(self._machine)
-            for address, values in sinks:
-                values[call] = np.frombuffer(self._machine.mem_read(address, values.shape[1]), np.int8)
+            for address, values, size in sinks:
+                stored = self._machine.mem_read(address, size)
+                values[call] = np.frombuffer(stored, np.int8).reshape(values.shape[1:])
         return outputs
 
     def measure(self) -> Measurement:
@@ -113,7 +115,8 @@ class Emulator:
             latency_s=self._target.latency_s(total),
             latency_source=(
                 f"counted instructions × {latency.cycles_per_instruction_low:.2f}–"
-                f"{latency.cycles_per_instruction_high:.2f} cycles at {self._target.clock_hz / 1e6:g} MHz ({latency.source})"
+                f"{latency.cycles_per_instruction_high:.2f} cycles at {self._target.clock_hz / 1e6:g} MHz"
+                f" ({latency.source})"
             ),
         )
 

@@ -25,7 +25,8 @@ class Device(Protocol):
         """Call the network n times.
 
         Args:
-            inputs: name → stored values (int8) [n, …], the rest being the tensor's shape without its batch of 1.
+            inputs: name → stored values (int8) [n, …], the rest being the tensor's shape without its batch of
+                1.
 
         Returns:
             Output name → stored values [n, …].

@@ -74,7 +74,7 @@ class Tflm:
         return outputs
 
     def measure(self) -> Measurement:
-        """The model's size as weights, and the smallest arena that it runs in. Nothing else can be told on the host."""
+        """The model's size as weights, and the smallest arena it runs in; the host can tell nothing else."""
         low, high = 0, 1024
         while _probe(self._model, high) is not None and high < _LARGEST_ARENA:
             low, high = high, 2 * high

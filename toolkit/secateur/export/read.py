@@ -1,6 +1,7 @@
 """A .tflite's bytes → ``Network``. Trusts nothing in the file: what does not add up is one SecateurError.
 
-The schema's accessors are read lazily, field by field, so that a damaged length costs an error and not minutes.
+The schema's accessors are read lazily, field by field, so that a damaged length costs an error and not
+minutes.
 """
 
 import math
@@ -38,8 +39,8 @@ def read_tflite(data: bytes) -> Network:
         data: the whole file. Weights kept behind the flatbuffer (``Buffer.offset``) are found too.
 
     Returns:
-        The network, inputs and outputs in the file's order, named by the signature if there is one and by their
-        tensors if not.
+        The network, inputs and outputs in the file's order, named by the signature if there is one and by
+        their tensors if not.
 
     Raises:
         SecateurError: the file is damaged, or not a .tflite.
@@ -142,7 +143,7 @@ def _quantization(entry: Any, name: str, shape: tuple[int, ...]) -> Quantization
     axis = entry.QuantizedDimension()
     if not all(math.isfinite(scale) and scale >= 0 for scale in scales) or len(zero_points) != len(scales):
         raise _damaged(
-            f"tensor {name!r} is quantised with {len(scales)} scales, some not finite, or {len(zero_points)} zero points"
+            f"tensor {name!r} has {len(scales)} scales, some not finite, or {len(zero_points)} zero points"
         )
     if len(scales) > 1 and not (0 <= axis < len(shape) and shape[axis] == len(scales)):
         raise _damaged(f"tensor {name!r} of shape {shape} has {len(scales)} scales along axis {axis}")

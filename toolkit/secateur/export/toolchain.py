@@ -125,8 +125,9 @@ def build_host(
 ) -> Path:
     """Compile generated C for the machine that this runs on, with a main that pipes calls through it.
 
-    The kernels are then the portable ones. With ``sanitize`` the program stops at the first read or write out of
-    bounds and at any undefined behaviour; this takes a system compiler, since zig brings no address sanitizer.
+    The kernels are then the portable ones. With ``sanitize`` the program stops at the first read or write out
+    of bounds and at any undefined behaviour; this takes a system compiler, since zig brings no address
+    sanitizer.
 
     Returns:
         The program, see ``host_main``: ``<folder>/<name>-host``.

@@ -27,7 +27,8 @@ def lower(network: Network) -> Program:
     """The program of a network; constants need no data.
 
     Raises:
-        SecateurError: an operator, or a form of it, that the back end does not have. Names operator and tensor.
+        SecateurError: an operator, or a form of it, that the back end does not have. Names operator and
+            tensor.
     """
     lowering = Lowering(network)
     for index, operator in enumerate(network.operators):

@@ -1,8 +1,10 @@
-"""The state of a network that is being lowered: which operators are done, where each tensor lives, steps so far."""
+"""A network that is being lowered: which operators are done, where each tensor lives, steps so far."""
 
 import re
 from collections.abc import Sequence
 from math import prod
+
+import numpy as np
 
 from secateur.errors import SecateurError
 from secateur.network import Network, Operator, Tensor
@@ -74,7 +76,7 @@ class Lowering:
                 "Quantise the model fully to int8, inputs and outputs included.",
             )
         scale, zero_point = entry.quantization.scales[0], entry.quantization.zero_points[0]
-        if not scale > 0 or not -128 <= zero_point <= 127:
+        if not np.float32(scale) > 0 or not -128 <= zero_point <= 127:
             raise SecateurError(
                 "an int8 activation has a positive scale and a zero point from -128 to 127",
                 f"tensor {entry.name!r} has scale {scale} and zero point {zero_point}",
@@ -155,7 +157,7 @@ class Lowering:
 
 
 def unsupported(operator: Operator, tensor: Tensor, seen: str, remedy: str) -> SecateurError:
-    """The one error for what the back end cannot express: names operator and tensor, and what to write instead."""
+    """The one error for what the back end lacks: names operator and tensor, and what to write instead."""
     return SecateurError(
         f"{operator.kind} is supported in the forms listed in operators/",
         f"{operator.kind} that writes {tensor.name!r} {seen}",

@@ -1,7 +1,8 @@
 """What a network becomes on a microcontroller: a straight line of kernel calls over buffers in one arena.
 
-A program depends on shapes, types and the quantisation of activations alone, so it can be made, and priced, for
-widths that were never built. The numbers that fill its arrays are packed later, by the kernel that will read them.
+A program depends on shapes, types and the quantisation of activations alone, so it can be made, and priced,
+for widths that were never built. The numbers that fill its arrays are packed later, by the kernel that will
+read them.
 """
 
 from collections.abc import Mapping
@@ -36,7 +37,8 @@ class Step:
         kernel: key of ``KERNELS``.
         operators: the network's operators that it carries out.
         reads, writes: buffers; the same one on both sides is an operation in place.
-        rows, columns: [rows, columns] of the weights of a matrix product; [1, elements] of an element-wise step.
+        rows, columns: [rows, columns] of the weights of a matrix product; [1, elements] of an element-wise
+            step.
         macs: multiply-accumulates.
         parameters: weights and biases, as torch counts them.
         weights_bytes, tables_bytes: of its constant arrays, exact.

@@ -1,21 +1,22 @@
 """TFLM's fixed-point requantisation: from an int32 sum to an int8, bit for bit.
 
-The reference is ``MultiplyByQuantizedMultiplier`` with two roundings (gemmlowp): a saturating rounding doubling
-high multiplication, then a rounding shift to the right, half away from zero.
+The reference is ``MultiplyByQuantizedMultiplier`` with two roundings (gemmlowp): a saturating rounding
+doubling high multiplication, then a rounding shift to the right, half away from zero.
 
 On a core with DSP instructions the first is one SMMLAR. With the multiplier ``m`` in [2³⁰, 2³¹) stored as
 ``2·m − 2³²``, which fits 32 signed bits::
 
     round(a · m / 2³¹) = (2·a·m + 2³¹) >> 32 = (2³²·a + a·(2·m − 2³²) + 2³¹) >> 32 = SMMLAR(a, stored, a)
 
-The second is ADDS, ASRS, ADC: subtracting one from negative values leaves their sign in the carry, a shift by a
-register leaves the last bit shifted out there, or the carry untouched when it shifts by nothing.
+The second is ADDS, ASRS, ADC: subtracting one from negative values leaves their sign in the carry, a shift by
+    a register leaves the last bit shifted out there, or the carry untouched when it shifts by nothing.
 """
 
 import math
 
 import numpy as np
 
+from secateur.errors import SecateurError
 from secateur.network import Quantization
 
 ACTIVATION_RANGES: dict[int, tuple[float | None, float | None]] = {
@@ -25,6 +26,10 @@ ACTIVATION_RANGES: dict[int, tuple[float | None, float | None]] = {
     3: (0.0, 6.0),  # RELU6
 }
 """Fused activation, by the schema's number → lowest and highest real value."""
+
+
+_LARGEST_MULTIPLIER = float(1 << 30)
+_INT32 = float(1 << 31)
 
 
 def _round(value: float) -> float:
@@ -51,20 +56,27 @@ def multipliers(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Multiplier and left shift of every row of a matrix product.
 
-    TFLM multiplies the scales in single precision where the weights have one scale and in double where they have
-    one per row.
+    TFLM multiplies the scales in single precision where the weights have one scale and in double where they
+    have one per row.
 
     Returns:
         int64 [rows], int64 [rows].
+
+    Raises:
+        SecateurError: a multiplier of 2³⁰ or more, which the reference cannot shift by.
     """
     scale, result = np.float32(source.scales[0]), float(np.float32(target.scales[0]))
     if len(weights.scales) == 1:
-        pairs = [quantize_multiplier(float(scale * np.float32(weights.scales[0])) / result)] * rows
+        reals = [float(scale * np.float32(weights.scales[0])) / result] * rows
     else:
-        pairs = [
-            quantize_multiplier(float(scale) * float(np.float32(row)) / result) for row in weights.scales
-        ]
-    table = np.array(pairs, np.int64).reshape(rows, 2)
+        reals = [float(scale) * float(np.float32(row)) / result for row in weights.scales]
+    if not max(reals) < _LARGEST_MULTIPLIER:
+        raise SecateurError(
+            "input scale × weight scale / output scale is below 2³⁰",
+            f"it is {max(reals):.3g}",
+            "Calibrate the model again: the range of an output is next to nothing.",
+        )
+    table = np.array([quantize_multiplier(real) for real in reals], np.int64).reshape(rows, 2)
     return table[:, 0], table[:, 1]
 
 
@@ -83,6 +95,13 @@ def activation_range(activation: int, target: Quantization) -> tuple[int, int]:
     scale, zero_point = np.float32(target.scales[0]), target.zero_points[0]
 
     def stored(real: float) -> int:
+        steps = float(np.float32(real)) / float(scale)
+        if abs(steps) >= _INT32:
+            raise SecateurError(
+                "the bounds of a fused activation fit 32 bits in steps of its output",
+                f"{real:g} is {steps:.3g} steps",
+                "Calibrate the model again: the range of an output is next to nothing.",
+            )
         return zero_point + int(_round(float(np.float32(real) / scale)))
 
     return (

@@ -1,4 +1,4 @@
-"""Where each buffer of a program lies in the one static arena. The planner that predicts is the one that emits."""
+"""Where each buffer lies in the static arena. The planner that predicts is the one that emits."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,8 @@ def live_bytes(buffers: Sequence[Buffer], step: int) -> int:
 def plan(buffers: Sequence[Buffer]) -> Arena:
     """Offsets such that buffers that live at once do not overlap.
 
-    A few orders of placement are tried first, then a bounded search; both stop at the lower bound. Deterministic.
+    A few orders of placement are tried first, then a bounded search; both stop at the lower bound.
+    Deterministic.
     """
     return _plan(tuple((padded(buffer.size_bytes), buffer.first, buffer.last) for buffer in buffers))
 
@@ -79,7 +80,7 @@ def _plan(intervals: tuple[_Interval, ...]) -> Arena:
 def _greedy(
     intervals: Sequence[_Interval], conflicts: Sequence[Sequence[int]], bound: int
 ) -> Iterator[list[int]]:
-    """Plans by first fit, in several orders; the first fills the arena from both ends in turn, as chains want it."""
+    """Plans by first fit in several orders; the first ones fill the arena from both ends in turn."""
     count = len(intervals)
     by_time = sorted(range(count), key=lambda index: (intervals[index][1], intervals[index][2], index))
     by_size = sorted(range(count), key=lambda index: (-intervals[index][0], index))
@@ -131,7 +132,7 @@ def _search(
     best: list[int],
     best_size: int,
 ) -> tuple[list[int], int]:
-    """Depth first, largest buffer first, over the spots of each; ends at the bound or after a set number of nodes."""
+    """Depth first, largest buffer first, over the spots of each; ends at the bound, or after many nodes."""
     order = sorted(range(len(intervals)), key=lambda index: (-intervals[index][0], index))
     offsets = [-1] * len(intervals)
     nodes = 0

@@ -1,4 +1,4 @@
-"""What a program costs on a target, before anything is built: bytes exactly, instructions by fitted coefficients."""
+"""What a program costs on a target before it is built: bytes exactly, instructions by fitted coefficients."""
 
 from collections.abc import Mapping
 
@@ -22,12 +22,12 @@ def price(program: Program, target: Target, components: Mapping[str, str] | None
     Args:
         program: from ``lower``; its constants need no data.
         target: the board.
-        components: label of a step → name of the component it belongs to. Steps that are not in it are counted
-            in the whole only.
+        components: label of a step → name of the component it belongs to. Steps that are not in it are
+            counted in the whole only.
 
     Returns:
-        Weights, tables and static RAM to the byte; code and stack as bounds that hold; instructions and latency by
-        the coefficients in the target's file, with the error stated there.
+        Weights, tables and static RAM to the byte; code and stack as bounds that hold; instructions and
+        latency by the coefficients in the target's file, with the error stated there.
 
     Raises:
         SecateurError: the target states no coefficients for a kernel of the program.

@@ -138,7 +138,7 @@ class Target(_Record):
 
 
 def list_targets() -> tuple[str, ...]:
-    """Names of the boards that come with secateur, sorted; cores that boards inherit from are not among them."""
+    """Names of the boards that come with secateur, sorted; not the cores that boards inherit from."""
     files = sorted(shipped_folder("targets").glob("*.toml"))
     return tuple(path.stem for path in files if not _parse(path).get("base", False))
 
@@ -147,7 +147,8 @@ def load_target(name_or_path: str | Path) -> Target:
     """A board by name, or by the path of its TOML.
 
     Raises:
-        SecateurError: unknown name, unreadable file, unknown key (with the nearest valid one), a value out of range.
+        SecateurError: unknown name, unreadable file, unknown key (with the nearest valid one), a value out of
+            range.
     """
     path = _find(name_or_path)
     content = _inherited(path, ())
@@ -233,7 +234,7 @@ def _check_kernels(path: Path, target: Target) -> None:
         if wrong:
             raise SecateurError(
                 "a target has known kernels, each with all its terms",
-                f"{path.name}: kernels.{name} is unknown, or has too many or too few terms: {', '.join(wrong)}",
+                f"{path.name}: kernels.{name} is unknown or its terms are not those: {', '.join(wrong)}",
                 f"Valid: {', '.join(valid)}.",
             )
 
@@ -248,7 +249,7 @@ def _fields(location: tuple[Any, ...]) -> list[str]:
 
 
 def _invalid(path: Path, error: ValidationError) -> SecateurError:
-    """The first thing that is wrong; unknown keys before missing ones, since one may be the other misspelt."""
+    """The first thing wrong; unknown keys before missing ones, since one may be the other misspelt."""
     problem = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in problem["loc"]) or "the file"
     if problem["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""A network → C99: kernels, packed weights, a step function over a static arena, and a header that says it all."""
+"""A network → C99: kernels, packed weights, a step function over a static arena, a header that states it."""
 
 import re
 from collections.abc import Mapping
@@ -114,15 +114,15 @@ def _weights_header(constants: list[_Constant], name: str) -> str:
     guard = f"{name.upper()}_WEIGHTS_H"
     lines = "".join(f"extern {constant.declaration};\n" for constant in constants)
     return (
-        f"/* {name}: constants of the kernels. */\n#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n\n"
+        f"/* {name}: constants of the kernels. */\n"
+        f"#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n\n"
         f"{lines}\n#endif\n"
     )
 
 
 def _weights_source(constants: list[_Constant], name: str) -> str:
-    parts = [
-        f'/* {name}: constants of the kernels, in the layout stated in each. */\n#include "{name}_weights.h"\n'
-    ]
+    title = f"/* {name}: constants of the kernels, in the layout stated in each. */\n"
+    parts = [f'{title}#include "{name}_weights.h"\n']
     for constant in constants:
         values = constant.array.values
         if values.dtype == np.uint32:
@@ -143,6 +143,7 @@ def _kernels_header() -> str:
         f"/* {_comment(kernel.summary)} */\n{kernel.prototype};\n" for kernel in KERNELS.values()
     )
     return (
-        "/* Kernels of secateur's generated networks. */\n#ifndef SECATEUR_KERNELS_H\n#define SECATEUR_KERNELS_H\n\n"
+        "/* Kernels of secateur's generated networks. */\n"
+        "#ifndef SECATEUR_KERNELS_H\n#define SECATEUR_KERNELS_H\n\n"
         f"#include <stdint.h>\n\n{lines}\n#endif\n"
     )

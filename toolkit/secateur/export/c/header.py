@@ -62,14 +62,14 @@ static inline void {function}_read(float real[{size}])
 def header(program: Program, arena: Arena, name: str) -> str:
     """``<name>.h``.
 
-    Inputs and outputs lie in the arena, so a call copies nothing: write the inputs, call ``<name>_step``, read the
-    outputs. Inputs are overwritten by the call.
+    Inputs and outputs lie in the arena, so a call copies nothing: write the inputs, call ``<name>_step``,
+        read the outputs. Inputs are overwritten by the call.
     """
     guard = f"{name.upper()}_H"
     names = Names(name)
     parts = [
-        f"/* {name}: an int8 network. Write its inputs, call {name}_step(), read its outputs; every call needs its\n"
-        f" * inputs anew. Not re-entrant: everything lies in one arena. Generated; change the model, not this file. */\n"
+        f"/* {name}: an int8 network. Write its inputs, call {name}_step(), read its outputs.\n"
+        f" * A call needs its inputs anew, and is not re-entrant. Generated: change the model instead. */\n"
         f"#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n",
         f"/* Inputs, outputs and everything between: {arena.size_bytes} bytes; no plan has less than"
         f" {arena.lower_bound_bytes}. */\n"

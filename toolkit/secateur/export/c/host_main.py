@@ -5,14 +5,15 @@ from secateur.network import Network
 
 
 def host_main(network: Network, name: str) -> str:
-    """C that reads the inputs of one call after another, in the network's order, and writes the outputs of each."""
+    """C that reads the inputs of call after call, in the network's order, and writes the outputs of each."""
     names = Names(name)
     reads, writes = [], []
     for title in network.inputs:
         tensor = names.constant("input", title)
         size = f"{tensor.upper()}_SIZE"
         reads.append(
-            f"        if (fread({tensor}(), 1, {size}, stdin) != {size}) {{\n            return 0;\n        }}\n"
+            f"        if (fread({tensor}(), 1, {size}, stdin) != {size}) {{\n"
+            f"            return 0;\n        }}\n"
         )
     for title in network.outputs:
         tensor = names.constant("output", title)

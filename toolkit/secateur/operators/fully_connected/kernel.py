@@ -14,7 +14,6 @@ from secateur.operators.requantise import multipliers
 
 BLOCK_ROWS = 4
 _MAX_DIMENSION = 0xFFFF
-_MAX_LEFT_SHIFT = 30
 
 
 def pack(network: Network, step: Step) -> tuple[Array, ...]:
@@ -28,7 +27,7 @@ def pack(network: Network, step: Step) -> tuple[Array, ...]:
             bias[rows of the block]                       less the input's zero point × the sum of the weights
             for every quad: weights[row][4 columns]       a word for each row of the block
             multiplier[rows of the block]                 2·m − 2³²
-            right shift[rows of the block]                a byte each, padded to a word; left shifts are negative
+            right shift[rows of the block]                a byte each, padded to a word; left: negative
     """
     part: FullyConnected = step.payload
     source, matrix, target = (network.tensors[index] for index in (part.source, part.weights, part.target))
@@ -43,15 +42,11 @@ def pack(network: Network, step: Step) -> tuple[Array, ...]:
             f"{step.label} is {matrix.shape}",
             "Split it.",
         )
-    assert source.quantization and matrix.quantization and target.quantization
+    assert source.quantization is not None
+    assert matrix.quantization is not None
+    assert target.quantization is not None
     rows, columns = matrix.shape
     multiplier, shift = multipliers(source.quantization, matrix.quantization, target.quantization, rows)
-    if np.any(shift > _MAX_LEFT_SHIFT):
-        raise SecateurError(
-            f"input scale × weight scale / output scale is below 2^{_MAX_LEFT_SHIFT}",
-            f"{step.label} exceeds it",
-            "Calibrate the model again: the layer's output range is next to nothing.",
-        )
     weights = np.zeros((rows, -(-columns // 4) * 4), np.int64)
     weights[:, :columns] = matrix.data
     offset = (
@@ -97,7 +92,7 @@ FULLY_CONNECTED = Kernel(
     name="fully_connected",
     folder=Path(__file__).parent,
     prototype="void secateur_fully_connected(const uint32_t *stream, const int8_t *source, int8_t *target)",
-    summary="target[rows] = saturate(requantise(weights · source + bias)); stream as packed, source read by whole words.",
+    summary="target[rows] = requantise(weights . source + bias); the source is read by whole words.",
     terms=("call", "block", "block_quad", "row", "row_quad"),
     pack=pack,
     call=_call,

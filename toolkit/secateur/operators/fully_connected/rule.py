@@ -1,4 +1,4 @@
-"""When a FULLY_CONNECTED can be carried out, and what it becomes: one matrix-vector step, and a clamp if need be."""
+"""When a FULLY_CONNECTED can be carried out; it becomes a matrix-vector step, and a clamp if need be."""
 
 from dataclasses import dataclass
 from math import prod
@@ -22,8 +22,8 @@ class FullyConnected:
 def lower_fully_connected(lowering: Lowering, index: int) -> None:
     """``target[rows] = activation(weights[rows, columns] · source[columns] + bias[rows])``.
 
-    The activation is in the saturation to int8 wherever the output's zero point makes it so, which is the rule
-    after calibration; a clamp step follows where it is not.
+    The activation is in the saturation to int8 wherever the output's zero point makes it so, which is the
+    rule after calibration; a clamp step follows where it is not.
     """
     operator = lowering.network.operators[index]
     target = lowering.tensor(operator.outputs[0])
@@ -92,9 +92,10 @@ def fully_connected_step(
 ) -> Step:
     """The step, its size and its work.
 
-    Rows go four at a time, the one to three that are left one by one; columns are padded with zero weights to a
-    multiple of four, the bytes of one word. Per row: the bias (4), the weights, the multiplier (4), and the shift,
-    a byte in a block of four and a word in a row of its own. Two words in front state the shape and the zero point.
+    Rows go four at a time, the one to three that are left one by one; columns are padded with zero weights to
+    a multiple of four, the bytes of one word. Per row: the bias (4), the weights, the multiplier (4), and the
+    shift, a byte in a block of four and a word in a row of its own. Two words in front state the shape and
+    the zero point.
     """
     blocks, singles = divmod(rows, 4)
     quads = (columns + 3) // 4

@@ -26,7 +26,9 @@ def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Seque
 LOOKUP = Kernel(
     name="lookup",
     folder=Path(__file__).parent,
-    prototype="void secateur_lookup(const int8_t *table, const int8_t *source, int8_t *target, int32_t count)",
+    prototype=(
+        "void secateur_lookup(const int8_t *table, const int8_t *source, int8_t *target, int32_t count)"
+    ),
     summary="target[i] = table[(uint8_t)source[i]]; target may be source.",
     terms=("call", "byte"),
     pack=_pack,

@@ -1,4 +1,4 @@
-"""A chain of element-wise operators over all 256 bytes, by TFLM itself: cut out as a .tflite of its own and run."""
+"""A chain of element-wise operators over all 256 bytes, by TFLM itself: cut out as a .tflite and run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -46,8 +46,8 @@ def evaluate_chain(network: Network, source: int, operators: Sequence[int]) -> n
     except (RuntimeError, ValueError) as error:
         raise SecateurError(
             "a chain of element-wise operators is computed by the reference runtime (TFLM)",
-            f"it rejects {chain} after {network.tensors[source].name!r}: {str(error).strip() or type(error).__name__}",
-            "Write the activation with operators that TFLM has, for example TANH, LOGISTIC, RELU or HARD_SWISH.",
+            f"it rejects {chain} after {network.tensors[source].name!r} ({str(error).strip()})",
+            "Write the activation with operators that TFLM has: TANH, LOGISTIC, RELU, HARD_SWISH …",
         ) from error
 
 

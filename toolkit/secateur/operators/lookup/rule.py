@@ -49,7 +49,7 @@ def is_elementwise(operator: Operator) -> bool:
 
 
 def lower_elementwise(lowering: Lowering, index: int) -> None:
-    """The longest chain from operator ``index`` that ends in int8 → one table, in place where nobody else reads the source."""
+    """The longest chain that ends in int8 → one table, in place where the source is done with."""
     network = lowering.network
     first = network.operators[index]
     source = first.inputs[0]

@@ -41,7 +41,7 @@ def prune(
     strategy: Annotated[str, typer.Option(help="component-aware, global or uniform.")] = "component-aware",
     importance: Annotated[str, typer.Option(help="taylor, l1 or l2.")] = "taylor",
     episodes: Annotated[int, typer.Option(min=2, help="Pairs of episodes that the verdict rests on.")] = 64,
-    recovery_steps: Annotated[int, typer.Option(min=0, help="Gradient steps of recovery; 0 for none.")] = 3000,
+    recovery_steps: Annotated[int, typer.Option(min=0, help="Gradient steps of recovery; 0 for none.")] = 6000,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was killed.")] = False,
     as_json: JsonOption = False,

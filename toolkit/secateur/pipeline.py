@@ -36,7 +36,7 @@ class PruneRequest:
     importance: str = "taylor"
     seed: int = 0
     episodes: int = 64
-    recovery_steps: int = 3000
+    recovery_steps: int = 6000
 
 
 @dataclass(frozen=True)

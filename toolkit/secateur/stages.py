@@ -14,8 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from secateur import __version__
-from secateur.device.emulator import EmulatorDevice
-from secateur.device.tflm import TflmDevice
+from secateur.device.devices import open_device
 from secateur.errors import SecateurError
 from secateur.export.c.generate import generate
 from secateur.export.litert import run_float
@@ -91,6 +90,7 @@ class Made:
 
 def prepare(request: PruneRequest) -> Job:
     """Loads policy, task and target, traces the graph, and fills the budget up with the board's own limits."""
+    torch.set_num_threads(1)  # sums in another order would give other weights on another machine
     require_known("strategy", request.strategy, STRATEGIES)
     require_known("importance", request.importance, IMPORTANCE)
     target = load_target(request.target)
@@ -223,7 +223,7 @@ def export(job: Job, chosen: Path, recovered: Path, to: Path) -> None:
     network = read_tflite(quantized)
     inputs = states("golden", GOLDEN_EPISODES, GOLDEN_VECTORS)
     stored = {name: store(array, network.inputs, network, name) for name, array in inputs.items()}
-    reference = TflmDevice(quantized)
+    reference = open_device("tflm", quantized, job.target, to)
     try:
         answers = reference.run(stored)
     finally:
@@ -239,7 +239,7 @@ def run_device(job: Job, price: PriceByWidth, chosen: Path, exported: Path, to: 
     """Builds the C, runs the golden vectors on the emulated core; writes ``parity.json`` and ``measurement.json``."""
     model = (exported / "model.int8.tflite").read_bytes()
     golden = load_golden(exported / "golden.npz")
-    device = EmulatorDevice.from_tflite(model, job.target, to)
+    device = open_device("emulator", model, job.target, to / "build")
     try:
         answers = device.run(golden.quantized_inputs)
         measurement = device.measure()
@@ -260,7 +260,7 @@ def _measurement(measured: Path) -> Measurement:
 def close_loop(job: Job, original: Path, exported: Path, measured: Path, to: Path, share: Share) -> None:
     """The firmware drives the robot, at its board's worst predicted latency; writes ``loop.json``."""
     latency = _measurement(measured).latency_s
-    device = EmulatorDevice.from_tflite((exported / "model.int8.tflite").read_bytes(), job.target, to)
+    device = open_device("emulator", (exported / "model.int8.tflite").read_bytes(), job.target, to / "build")
     try:
         loop = evaluate_pair(
             job.task,

@@ -5,9 +5,10 @@ entry's outputs are matched. What is kept is the best by closed-loop return on e
 unrecovered policy among the candidates: a recovery that makes things worse is not taken.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from secateur.prune.states import Call, run_entries, visited_inputs, weight_of
 from secateur.prune.surgery import Keep, kept_indices
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
+
+
+CHUNK = 4096
+"""States that are labelled at a time."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,13 @@ class RecoveryPlan:
         others_every: entries that are not deployed are matched every so many steps.
     """
 
-    rounds: int = 5
-    steps: int = 600
+    rounds: int = 8
+    steps: int = 750
     episodes: int = 8
-    judged_episodes: int = 16
+    judged_episodes: int = 24
     batch: int = 128
     learning_rate: float = 2e-3
-    others_every: int = 4
+    others_every: int = 8
 
 
 @dataclass(frozen=True)
@@ -84,21 +89,19 @@ def recover(
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(student.module.parameters(), lr=plan.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, plan.rounds * plan.steps)
-    states = dict(visited)
+    labelled = _label(original, graph, keep, visited)
     best = Round(0, float("nan"), _judge(student, task, judged))
     curve, best_weights = [best], deepcopy(student.module.state_dict())
     progress(best)
-    deployed = replace(original, entries=(original.entry(),))
+    deployed = replace(student, entries=(student.entry(),))
     for number in range(plan.rounds):
         collected = rollouts(task, torch_controller(student, task), [next(fresh) for _ in range(plan.episodes)])
-        states = {name: torch.cat([states[name], new]) for name, new in visited_inputs(task, collected).items()}
+        labelled = labelled.joined(_label(original, graph, keep, visited_inputs(task, collected)))
         losses = []
         student.module.train()
         for step in range(plan.steps):
-            rows = torch.randint(0, len(next(iter(states.values()))), (plan.batch,), generator=generator)
-            batch = {name: array[rows] for name, array in states.items()}
-            shown = original if step % plan.others_every == 0 else deployed
-            loss = _distance(shown, original, student, graph, keep, batch)
+            batch = labelled.rows(torch.randint(0, labelled.count, (plan.batch,), generator=generator))
+            loss = _distance(student if step % plan.others_every == 0 else deployed, batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(student.module.parameters(), 10.0)
@@ -115,28 +118,68 @@ def recover(
     return student, tuple(curve)
 
 
-def _judge(policy: Policy, task: Task, seeds: Sequence[int]) -> float:
-    return float(np.mean([t.return_ for t in rollouts(task, torch_controller(policy, task), seeds)]))
+@dataclass(frozen=True, eq=False)
+class _Labelled:
+    """Visited states with the original's answers: (entry, which call of it, output) → ``[states, ...]``."""
+
+    states: Tensors
+    answers: Mapping[tuple[str, int, str], torch.Tensor]
+
+    @property
+    def count(self) -> int:
+        return len(next(iter(self.states.values())))
+
+    def rows(self, index: torch.Tensor) -> "_Labelled":
+        return _Labelled({n: t[index] for n, t in self.states.items()}, {k: t[index] for k, t in self.answers.items()})
+
+    def joined(self, other: "_Labelled") -> "_Labelled":
+        return _Labelled(
+            {n: torch.cat([t, other.states[n]]) for n, t in self.states.items()},
+            {k: torch.cat([t, other.answers[k]]) for k, t in self.answers.items()},
+        )
 
 
-def _distance(shown: Policy, original: Policy, student: Policy, graph: ComponentGraph, keep: Keep, batch: Tensors) -> torch.Tensor:
-    """Squared error of each output in units of the teacher's spread, weighted by entry."""
-    with torch.no_grad():
-        targets = run_entries(shown, original.module, batch)
-    answers = run_entries(replace(student, entries=tuple(student.entry(e.name) for e in shown.entries)), student.module, batch)
+def _label(original: Policy, graph: ComponentGraph, keep: Keep, states: Tensors) -> _Labelled:
+    """The original's answers, on the channels that the pruned policy still has."""
+    pieces: list[_Labelled] = []
+    for start in range(0, len(next(iter(states.values()))), CHUNK):
+        part = {name: array[start : start + CHUNK] for name, array in states.items()}
+        with torch.no_grad():
+            answers = _answers(run_entries(original, original.module, part))
+        kept = {key: _kept(graph, keep, key, answer) for key, answer in answers.items()}
+        pieces.append(_Labelled(part, kept))
+    return reduce(_Labelled.joined, pieces)
+
+
+def _answers(calls: Sequence[Call]) -> dict[tuple[str, int, str], torch.Tensor]:
+    """Outputs by entry, number of the call of that entry, and name."""
+    seen: dict[str, int] = {}
+    found = {}
+    for call in calls:
+        number = seen.get(call.entry.name, 0)
+        seen[call.entry.name] = number + 1
+        for name, output in call.outputs.items():
+            found[call.entry.name, number, name] = output
+    return found
+
+
+def _distance(student: Policy, batch: _Labelled) -> torch.Tensor:
+    """Squared error of each output in units of the original's spread, weighted by entry."""
     total = torch.zeros(())
-    for target, answer in zip(targets, answers):
-        for name, wanted in target.outputs.items():
-            wanted = _kept(graph, keep, target, name, wanted)
-            spread = wanted.std(dim=0, keepdim=True).mean().clamp_min(1e-3)
-            error = (((answer.outputs[name] - wanted) / spread) ** 2).mean()
-            total = total + weight_of(original, target.entry) * error
+    for (entry, number, name), answer in _answers(run_entries(student, student.module, batch.states)).items():
+        wanted = batch.answers[entry, number, name]
+        spread = wanted.std(dim=0, keepdim=True).mean().clamp_min(1e-3)
+        total = total + weight_of(student, student.entry(entry)) * (((answer - wanted) / spread) ** 2).mean()
     return total
 
 
-def _kept(graph: ComponentGraph, keep: Keep, call: Call, name: str, wanted: torch.Tensor) -> torch.Tensor:
-    """The teacher's output on the channels that the student still has."""
-    for position, axis in enumerate(graph.trace.outputs[call.entry.name, name]):
+def _kept(graph: ComponentGraph, keep: Keep, key: tuple[str, int, str], wanted: torch.Tensor) -> torch.Tensor:
+    """An output of the original without the channels that were cut."""
+    for position, axis in enumerate(graph.trace.outputs[key[0], key[2]]):
         if graph.groups_on(axis):
             wanted = wanted.index_select(position, kept_indices(graph, axis, keep))
     return wanted
+
+
+def _judge(policy: Policy, task: Task, seeds: Sequence[int]) -> float:
+    return float(np.mean([t.return_ for t in rollouts(task, torch_controller(policy, task), seeds)]))

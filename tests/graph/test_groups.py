@@ -1,0 +1,219 @@
+import pytest
+import torch
+from networks import POLICIES, random_policies, world_model
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from secateur.errors import SecateurError
+from secateur.graph.groups import build_graph
+from secateur.graph.members import per_channel
+from secateur.graph.template import probe_widths
+from secateur.policy.policy import Component, Entry, Policy
+from secateur.prune.surgery import cut, kept_indices, rebuild
+
+
+def test_world_model_has_one_coupling_group():
+    graph = build_graph(world_model())
+    assert len(graph.groups) == 12
+    (coupling,) = [g for g in graph.groups if g.coupling]
+    assert coupling.components == ("encoder", "dynamics", "reward", "value", "policy")
+    assert ("encoder", "policy") in coupling.flows
+    assert ("dynamics", "reward") in coupling.flows
+    assert ("policy", "dynamics") not in coupling.flows  # the action flows there, not the latent
+    (columns,) = [m for m in coupling.members if m.parameter == "dynamics.0.weight"]
+    assert (columns.axis, columns.offset) == (1, 0)
+
+
+def test_what_stays_whole_says_why():
+    graph = build_graph(world_model())
+    assert [(w.parameter, w.why) for w in graph.whole] == [("encoder.0.weight", "act takes it from outside")]
+
+
+def test_simplices_are_pruned_whole():
+    graph = build_graph(POLICIES["simnorm"]())
+    widths = {g.name: g.width for g in graph.groups if "encoder.3" in g.name}
+    assert list(widths.values()) == [6]  # 24 channels in simplices of four
+
+
+def test_depthwise_and_flatten():
+    graph = build_graph(POLICIES["camera"]())
+    stem = graph.by_name["stem.0"]
+    assert {m.parameter for m in stem.members} >= {"depthwise.weight", "norm.weight", "pointwise.weight", "down.weight"}
+    down = graph.by_name["down"]
+    (columns,) = [m for m in down.members if m.parameter == "fusion.0.weight"]
+    assert (columns.offset, columns.stride) == (0, 9)
+    (joints,) = [m for m in graph.by_name["joints.0"].members if m.parameter == "fusion.0.weight"]
+    assert joints.offset == 16 * 9
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_group_can_be_cut_alone(name):
+    policy = POLICIES[name]()
+    graph = build_graph(policy)
+    assert graph.groups
+    for group in graph.groups:
+        pruned = cut(policy, graph, {group.name: torch.arange(1, group.width)})
+        shapes = {n: tuple(t.shape) for n, t in pruned.module.state_dict().items()}
+        assert shapes == {n: graph.shape(n, {**graph.full, group.name: group.width - 1}) for n in shapes}
+
+
+def _random_keep(graph, seed):
+    generator = torch.Generator().manual_seed(seed)
+    keep = {}
+    for group in graph.groups:
+        width = int(torch.randint(1, group.width + 1, (1,), generator=generator))
+        keep[group.name] = torch.sort(torch.randperm(group.width, generator=generator)[:width]).values
+    return keep
+
+
+def _masked(policy, graph, keep):
+    """The policy with everything that surgery would cut set to zero instead."""
+    masked = rebuild(policy, graph, graph.full)
+    tensors = dict([*masked.module.named_parameters(), *masked.module.named_buffers()])
+    with torch.no_grad():
+        for path, its_axes in graph.trace.weights.items():
+            for position, axis in enumerate(its_axes):
+                gone = torch.ones(tensors[path].shape[position], dtype=torch.bool)
+                gone[kept_indices(graph, axis, keep)] = False
+                tensors[path].index_fill_(position, gone.nonzero().flatten(), 0.0)
+    return masked
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(random_policies(), st.integers(0, 2**16))
+def test_pruned_equals_masked(policy, seed):
+    graph = build_graph(policy)
+    keep = _random_keep(graph, seed)
+    pruned, masked = cut(policy, graph, keep), _masked(policy, graph, keep)
+    inputs = {"x": torch.randn(5, 3)}
+    with torch.no_grad():
+        one, two = pruned.entry().run(pruned.module, inputs), masked.entry().run(masked.module, inputs)
+    for name, answer in one.items():
+        torch.testing.assert_close(answer, two[name], rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(random_policies(), st.integers(0, 2**16), st.data())
+def test_inner_groups_touch_their_own_component_only(policy, seed, data):
+    graph = build_graph(policy)
+    inner = [g for g in graph.groups if not g.coupling]
+    if not inner:
+        return
+    component = data.draw(st.sampled_from(sorted({g.components[0] for g in inner})))
+    keep = {n: k for n, k in _random_keep(graph, seed).items() if graph.by_name[n] in inner and graph.by_name[n].components[0] == component}
+    before, after = policy.module.state_dict(), cut(policy, graph, keep).module.state_dict()
+    for path, owner in graph.component_of.items():
+        if owner != component:
+            assert torch.equal(before[path], after[path]), path
+
+
+@pytest.mark.parametrize("name", ["world_model", "camera"])
+def test_world_model_pruned_equals_masked(name):
+    """All entries; normalisations see fewer channels, so the camera is cut where none is downstream."""
+    policy = POLICIES[name]()
+    graph = build_graph(policy)
+    keep = _random_keep(graph, 3)
+    if name == "camera":
+        keep = {n: k for n, k in keep.items() if n in ("down", "fusion.0")}
+    pruned, masked = cut(policy, graph, keep), _masked(policy, graph, keep)
+    for entry, other in zip(pruned.entries, masked.entries):
+        inputs = {n: torch.randn(3, *e.shape[1:]) for n, e in other.example_inputs.items()}
+        small = {
+            n: _on_kept(graph, keep, graph.trace.inputs[entry.name, n], t) for n, t in inputs.items()
+        }
+        with torch.no_grad():
+            one, two = entry.run(pruned.module, small), other.run(masked.module, inputs)
+        for output, answer in one.items():
+            wanted = _on_kept(graph, keep, graph.trace.outputs[entry.name, output], two[output])
+            torch.testing.assert_close(answer, wanted, rtol=1e-4, atol=1e-5)
+
+
+def _on_kept(graph, keep, its_axes, tensor):
+    for position, axis in enumerate(its_axes):
+        if graph.groups_on(axis):
+            tensor = tensor.index_select(position, kept_indices(graph, axis, keep))
+    return tensor
+
+
+def test_tied_weights_stay_tied():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.Linear(3, 8), nn.Linear(3, 8), nn.Linear(8, 2)
+            self.b.weight = self.a.weight
+
+        def forward(self, x):
+            return self.c(torch.relu(self.a(x) + self.b(x)))
+
+    policy = Policy("tied", Tied(), (Component("all", ("a", "b", "c")),), (Entry("act", Tied.forward, {"x": torch.zeros(1, 3)}),))
+    pruned = cut(policy, build_graph(policy), {"a": torch.arange(5)})
+    assert pruned.module.a.weight is pruned.module.b.weight
+    assert pruned.module.a.weight.shape == (5, 3)
+
+
+def test_unknown_operators_leave_their_channels_whole():
+    class Sorted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 8), nn.Linear(8, 2)
+
+        def forward(self, x):
+            return self.b(torch.sort(self.a(x), dim=-1).values)
+
+    policy = Policy("sorted", Sorted(), (Component("all", ("a", "b")),), (Entry("act", Sorted.forward, {"x": torch.zeros(1, 3)}),))
+    graph = build_graph(policy)
+    assert not graph.groups
+    assert any("sort" in w.why for w in graph.whole)
+
+
+def test_parameter_counts_follow_widths():
+    policy = world_model()
+    graph = build_graph(policy)
+    widths = probe_widths(graph)
+    counts = graph.parameter_counts(widths)
+    pruned = rebuild(policy, graph, widths)
+    assert sum(counts.values()) == sum(p.numel() for p in pruned.module.parameters())
+
+
+def test_magnitude_counts_every_element_once():
+    policy = POLICIES["camera"]()
+    graph = build_graph(policy)
+    ones = per_channel(policy, graph, torch.ones_like)
+    group = graph.by_name["down"]
+    elements = (8 * 9 + 1) + 9 * 12  # a row of the convolution, its bias, nine columns of the fusion
+    assert torch.equal(ones["down"], torch.full((group.width,), float(elements)))
+
+
+def test_bad_widths_are_refused():
+    policy = world_model()
+    graph = build_graph(policy)
+    for keep in ({"nonsense": torch.arange(2)}, {"encoder.0": torch.arange(0)}, {"encoder.0": torch.tensor([3, 1])}, {"encoder.0": torch.arange(99)}):
+        with pytest.raises(SecateurError):
+            cut(policy, graph, keep)
+
+
+def test_code_with_a_width_written_in_it_is_named():
+    class Stubborn(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 8), nn.Linear(8, 2)
+
+        def forward(self, x):
+            y = self.a(x)
+            assert y.shape[-1] == 8 or torch.zeros(3) @ torch.zeros(4)
+            return self.b(y)
+
+    policy = Policy("stubborn", Stubborn(), (Component("all", ("a", "b")),), (Entry("act", Stubborn.forward, {"x": torch.zeros(1, 3)}),))
+    with pytest.raises(SecateurError, match="entry 'act' fails"):
+        cut(policy, build_graph(policy), {"a": torch.arange(4)})
+
+
+def test_the_policy_is_left_as_it_was():
+    policy = POLICIES["camera"]()
+    before = {n: t.clone() for n, t in policy.module.state_dict().items()}
+    policy.module.train()
+    graph = build_graph(policy)
+    cut(policy, graph, {"stem.0": torch.arange(4)})
+    assert policy.module.training
+    assert all(torch.equal(t, before[n]) for n, t in policy.module.state_dict().items())

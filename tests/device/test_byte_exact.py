@@ -84,6 +84,16 @@ def test_a_policy(tmp_path):
     check(network(5, layers, 0), 5, 0, tmp_path)
 
 
+def test_portable_kernels_on_a_core_without_dsp(tmp_path):
+    model = network(7, [Layer(9, activation=1, zero_point=-3), Layer(6, tail=("TANH",))], 2)
+    toolchain = TARGET.toolchain.model_copy(update={"cpu": "cortex_m3", "triple": "thumb-freestanding-eabi"})
+    plain = TARGET.model_copy(update={"core": "cortex-m3", "toolchain": toolchain})
+    read, inputs = read_tflite(model), calls(7, 2)
+    image = build(generate(read, plain, "net"), plain, "net", tmp_path)
+    outputs = Emulator(read, image, plain, "net").run({"observation": inputs})["action"]
+    np.testing.assert_array_equal(outputs, run_reference(model, inputs))
+
+
 def test_clamps_that_int8_does_not_imply(tmp_path):
     layers = [
         Layer(9, activation=1, zero_point=-3),

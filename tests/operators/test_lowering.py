@@ -157,6 +157,15 @@ def test_float_input_is_refused():
     assert "'in' is float32" in refused(writer, [source], [result])
 
 
+def test_a_network_that_computes_nothing_is_refused():
+    writer = Writer()
+    source = writer.tensor("in", (1, 4), "int8", [0.1], [0])
+    result = writer.tensor("out", (4, 1), "int8", [0.1], [0])
+    shape = writer.tensor("shape", (2,), "int32", None, None, [4, 1])
+    writer.operator("RESHAPE", [source, shape], [result], "ReshapeOptions", newShape=[4, 1])
+    assert "computes something" in refused(writer, [source], [result])
+
+
 def test_batch_is_refused():
     writer = Writer()
     source = writer.tensor("in", (2, 4), "int8", [0.1], [0])

@@ -67,10 +67,10 @@ class Emulator:
         self.program = lower(network)
         try:
             self._entry = self._image.symbols[f"{name}_step"]
-            self._arena = self._image.symbols.get(f"{name}_arena", target.ram_origin)
+            self._arena = self._image.symbols[f"{name}_arena"]
         except KeyError as error:
             raise SecateurError(
-                "an image has its step function", f"{image} lacks {error}", "Build it again."
+                "an image has its step function and its arena", f"{image} lacks {error}", "Build it again."
             ) from error
         self._arena_bytes = plan(self.program.buffers).size_bytes
         self._places = _places(self.program, self._arena)

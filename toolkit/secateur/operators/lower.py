@@ -59,4 +59,7 @@ def lower(network: Network) -> Program:
                 f"output {name!r} is the constant {network.tensors[tensor].name!r}",
                 "Leave constant outputs out of the model.",
             )
-    return lowering.program()
+    program = lowering.program()
+    if not program.steps:
+        raise SecateurError("a network computes something", "no operator does", "Convert the model again.")
+    return program

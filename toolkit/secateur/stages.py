@@ -21,6 +21,7 @@ from secateur.export.litert import run_float
 from secateur.export.quantize import quantize
 from secateur.export.read import read_tflite
 from secateur.export.tflite import to_tflite
+from secateur.graph.comprehensive import matching_groups
 from secateur.graph.groups import ComponentGraph, build_graph
 from secateur.graph.template import Template, fit_template, probe_widths
 from secateur.pipeline import PruneRequest, require_known
@@ -164,7 +165,10 @@ def choose_widths(job: Job, price: PriceByWidth, original: Path, to: Path) -> No
     rows = torch.randperm(len(next(iter(visited.values()))), generator=generator)[:SCORED_STATES]
     sample = {name: array[rows] for name, array in visited.items()}
     scores = IMPORTANCE[job.request.importance](job.policy, job.graph, sample, generator)
-    widths = STRATEGIES[job.request.strategy](job.graph, scores, price, job.budget)
+    ranked = scores
+    if job.request.strategy == "global":
+        ranked = {name: scores[name] for name in matching_groups(job.policy, job.graph)}
+    widths = STRATEGIES[job.request.strategy](job.graph, ranked, price, job.budget)
     write_atomically(to / "widths.json", to_json(widths))
     save_file(keep_best(scores, widths), to / "keep.safetensors")
 

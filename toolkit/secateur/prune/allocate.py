@@ -4,14 +4,14 @@ Each strategy answers the same question: which widths fit the budget? They are l
 
 *component-aware* spends the budget where it buys most. What a group still has is the share q of its importance;
 the sum of −log q over groups is kept small, so that no group is bled dry while another keeps its padding, and
-channels that were dead from the start go first and for free. A coupling group counts once for every component it
-couples, which makes it shrink softly and late. Components that are not on the board keep their inner widths: cutting
+channels that were dead from the start go first and for free. A coupling group weighs the square root of the number
+of components it couples, which makes it shrink softly and late. Components that are not on the board keep their inner widths: cutting
 them would buy nothing.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import log
+from math import log, sqrt
 
 import torch
 
@@ -101,7 +101,7 @@ def component_aware(graph: ComponentGraph, scores: Scores, price: Price, budget:
     """Greedy by importance lost per budget freed, coupling groups weighted by what they couple."""
     limits = resources(budget)
     kept = {name: _kept_share(score) for name, score in scores.items()}
-    weight = {group.name: float(len(group.components)) for group in graph.groups}
+    weight = {group.name: sqrt(len(group.components)) for group in graph.groups}
     least = floors(graph)
     widths = graph.full
     on_board = _on_board(graph, price)
@@ -189,14 +189,16 @@ def uniform(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget)
 
 def global_ranking(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget) -> dict[str, int]:
     """Comprehensive dependency-graph pruning: all channels of all groups in one ranking, each group's scores
-    divided by their mean (torch-pruning's ``normalizer="mean"``), the lowest cut until the budget is met.
+    divided by their mean (torch-pruning's ``normalizer="mean"``), the lowest cut until the budget is met. Groups
+    without scores, because torch-pruning does not find them, stay whole.
     """
     normal = {name: score / score.mean().clamp_min(1e-12) for name, score in scores.items()}
-    everything = torch.sort(torch.cat([normal[g.name] for g in graph.groups]), descending=True).values
+    everything = torch.sort(torch.cat(list(normal.values())), descending=True).values
 
     def at(share: float) -> dict[str, int]:
         threshold = everything[min(len(everything) - 1, int(share * len(everything)))]
-        return {g.name: _round(float((normal[g.name] > threshold).sum()), g.width) for g in graph.groups}
+        kept = {name: _round(float((score > threshold).sum()), len(score)) for name, score in normal.items()}
+        return {**graph.full, **kept}
 
     return _largest(at, graph, price, budget)
 

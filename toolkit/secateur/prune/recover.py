@@ -15,7 +15,8 @@ import torch
 
 from secateur.graph.groups import ComponentGraph
 from secateur.policy.policy import Policy, Task, Tensors
-from secateur.prune.states import Call, run_entries, visited_inputs, weight_of
+from secateur.policy.unroll import Call, run_entries
+from secateur.prune.states import visited_inputs, weight_of
 from secateur.prune.surgery import Keep, kept_indices
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts

@@ -12,7 +12,8 @@ from secateur.target.target import Target
 class PriceByWidth:
     """Calls with widths, answers with a Cost; remembers what it was asked.
 
-    Parameters are counted as torch does (the converter may fold a bias away), everything else as it will be built.
+    Parameters are counted as torch does (the converter may fold a bias away), everything else as it will be
+    built.
     """
 
     def __init__(self, template: Template, target: Target) -> None:

@@ -8,7 +8,8 @@ from secateur.graph.groups import ComponentGraph
 from secateur.graph.members import axis_channels
 from secateur.graph.rules import Axes
 from secateur.policy.policy import Policy, Tensors
-from secateur.prune.states import run_entries, weight_of
+from secateur.policy.unroll import run_entries
+from secateur.prune.states import weight_of
 
 PROJECTIONS = 4
 """Random sign projections of the outputs; their mean estimates the sum over outputs."""

@@ -1,0 +1,65 @@
+"""The comprehensive dependency graph: torch-pruning's own groups over the whole policy, components unseen.
+
+It serves the ``global`` strategy, the baseline that component-aware pruning is measured against, and the tests
+hold our groups against it.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+
+from secateur.graph.groups import ComponentGraph
+from secateur.policy.policy import Policy, Tensors
+from secateur.policy.unroll import run_entries
+
+
+@dataclass(frozen=True)
+class ComprehensiveGroup:
+    """A group as torch-pruning enumerates it: width, and the (parameter, axis) pairs that it cuts."""
+
+    width: int
+    members: frozenset[tuple[str, int]]
+
+
+def comprehensive_groups(policy: Policy) -> tuple[ComprehensiveGroup, ...]:
+    """Groups of ``torch_pruning.DependencyGraph`` on one unrolled step of all entries.
+
+    The entries run twice over, as ``run_entries`` unrolls them, so that the graph that autograd records holds the
+    whole model: encode → act → next, reward and value of the latent and of the next one.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import torch_pruning
+
+    module = policy.module
+    owners = {id(parameter): path for path, parameter in module.named_parameters()}
+
+    def unrolled(model: torch.nn.Module, visited: Tensors) -> list[torch.Tensor]:
+        return [tensor for call in run_entries(policy, model, visited) for tensor in call.outputs.values()]
+
+    examples = dict(policy.entry().example_inputs)
+    with torch.enable_grad():
+        graph = torch_pruning.DependencyGraph().build_dependency(module, example_inputs=examples, forward_fn=unrolled)
+    found = []
+    for group in graph.get_all_groups():
+        members = set()
+        for dependency, indices in group:
+            layer, cut = dependency.target.module, dependency.handler
+            axis = 0 if graph.is_out_channel_pruning_fn(cut) else 1
+            for name, parameter in layer.named_parameters(recurse=False) if isinstance(layer, torch.nn.Module) else [("", layer)]:
+                if id(parameter) in owners and parameter.dim() > axis:
+                    members.add((owners[id(parameter)], axis))
+        found.append(ComprehensiveGroup(len(group[0].idxs), frozenset(members)))
+    return tuple(found)
+
+
+def matching_groups(policy: Policy, graph: ComponentGraph) -> tuple[str, ...]:
+    """Names of our groups that torch-pruning enumerates as well, width and members alike."""
+    theirs = {(group.width, group.members) for group in comprehensive_groups(policy)}
+    own = set(graph.component_of)
+    return tuple(
+        group.name
+        for group in graph.groups
+        if (group.width, frozenset((m.parameter, m.axis) for m in group.members if m.parameter in own)) in theirs
+    )

@@ -1,0 +1,121 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from secateur.errors import SecateurError
+from secateur.policy.load import load, shipped_policies
+from secateur.policy.policy import Component, Entry, Policy
+from secateur.policy.weights import load_weights
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.head = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.encoder(x)))
+
+
+def _policy(module=None, components=None, entries=None, **more):
+    module = module or Net()
+    components = components or (Component("encoder", ("encoder",)), Component("head", ("head",)))
+    entries = entries or (Entry("act", Net.forward, {"x": torch.zeros(1, 3)}),)
+    return Policy("net", module, components, entries, **more)
+
+
+def test_every_parameter_has_one_owner():
+    assert _policy().component_of()["head.bias"] == "head"
+    with pytest.raises(SecateurError, match=r"head\.weight belongs to none"):
+        _policy(components=(Component("encoder", ("encoder",)),))
+    with pytest.raises(SecateurError, match="encoder and again"):
+        _policy(components=(Component("encoder", ("encoder",)), Component("again", ("encoder", "head"))))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"components": (Component("encoder", ("encodr",)), Component("head", ("head",)))}, "encodr"),
+        ({"components": (Component("a", ("encoder",)), Component("a", ("head",)))}, "two are called 'a'"),
+        ({"deployed": "fly"}, "deployed entry is 'fly'"),
+        ({"entries": (Entry("act", Net.forward, {"x": torch.zeros(1, 3)}, feeds={"y": ("act",)}),)}, "'y'"),
+        ({"entries": (Entry("act", Net.forward, {"x": torch.zeros(1, 3)}, feeds={"x": ("see",)}),)}, "'see'"),
+    ],
+)
+def test_declarations_agree_with_the_module(change, words):
+    with pytest.raises(SecateurError, match=words):
+        _policy(**change)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_are_finite(bad):
+    net = Net()
+    net.head.weight.data[0, 0] = bad
+    with pytest.raises(SecateurError, match=r"head\.weight holds NaN or infinity"):
+        _policy(net)
+
+
+def test_weights_round_trip(tmp_path):
+    one, two = Net(), Net()
+    save_file(one.state_dict(), tmp_path / "w.safetensors")
+    load_weights(two, tmp_path / "w.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters()))
+
+
+def test_damaged_weights_are_refused_and_change_nothing(tmp_path):
+    net = Net()
+    before = {n: t.clone() for n, t in net.state_dict().items()}
+    path = tmp_path / "w.safetensors"
+    save_file(net.state_dict(), path)
+    whole = path.read_bytes()
+    for cut in (0, 3, 8, 40, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(SecateurError, match="whole safetensors file"):
+            load_weights(net, path)
+    save_file({"head.weight": torch.zeros(2, 4)}, path)
+    with pytest.raises(SecateurError, match="lacks encoder"):
+        load_weights(net, path)
+    save_file({**net.state_dict(), "extra": torch.zeros(1)}, path)
+    with pytest.raises(SecateurError, match="has extra"):
+        load_weights(net, path)
+    save_file({**net.state_dict(), "head.bias": torch.zeros(3)}, path)
+    with pytest.raises(SecateurError, match=r"head\.bias is \[3\]"):
+        load_weights(net, path)
+    assert all(torch.equal(t, before[n]) for n, t in net.state_dict().items())
+
+
+def test_pickles_are_never_opened(tmp_path):
+    path = tmp_path / "w.pt"
+    torch.save(Net().state_dict(), path)
+    with pytest.raises(SecateurError, match="pickle can run code"):
+        load_weights(Net(), path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SecateurError, match="there is no file"):
+        load_weights(Net(), tmp_path / "none.safetensors")
+
+
+def test_unknown_policies_list_the_shipped_ones():
+    with pytest.raises(SecateurError, match="tdmpc_cartpole"):
+        load("nonsense")
+    with pytest.raises(SecateurError, match="can be imported"):
+        load("no_such_module:policy")
+
+
+def test_a_folder_needs_a_policy_function(tmp_path):
+    (tmp_path / "policy.py").write_text("x = 1\n")
+    with pytest.raises(SecateurError, match=r"defines policy\(\)"):
+        load(str(tmp_path))
+
+
+@pytest.mark.parametrize("folder", shipped_policies(), ids=lambda p: p.name)
+def test_shipped_policies_run_every_entry(folder):
+    loaded = load(folder.name)
+    assert loaded.task is not None
+    for entry in loaded.policy.entries:
+        with torch.no_grad():
+            outputs = entry.run(loaded.policy.module, entry.example_inputs)
+        assert all(torch.isfinite(t).all() for t in outputs.values())
+    assert (folder / "README.md").is_file()

@@ -1,0 +1,105 @@
+import json
+import os
+
+import pytest
+
+from secateur.errors import SecateurError
+from secateur.runfolder import RunFolder, read_finished
+
+
+def _stage(text):
+    return lambda folder: (folder / "out.txt").write_text(text)
+
+
+def _finish(path, resume=False):
+    with RunFolder(path, {"seed": 0}, resume) as folder:
+        made = folder.stage("one", _stage("hello"))
+        folder.publish({"out.txt": made / "out.txt", "c/out.h": made / "out.txt"}, {"seeds": [0]}, lambda listed: {"artifacts": listed})
+
+
+def test_a_run_ends_with_a_summary_and_its_files(tmp_path):
+    _finish(tmp_path / "run")
+    summary = read_finished(tmp_path / "run")
+    assert [a["path"] for a in summary["artifacts"]] == ["c/out.h", "out.txt"]
+    assert not (tmp_path / "run" / ".stages").exists()
+
+
+def test_nothing_is_written_over(tmp_path):
+    _finish(tmp_path / "run")
+    with pytest.raises(SecateurError, match="not empty"):
+        RunFolder(tmp_path / "run", {"seed": 0}, False)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("mine")
+    with pytest.raises(SecateurError, match="something else"):
+        RunFolder(tmp_path / "other", {"seed": 0}, True)
+    assert (tmp_path / "other" / "thesis.txt").read_text() == "mine"
+    with pytest.raises(SecateurError, match="is a file"):
+        RunFolder(tmp_path / "other" / "thesis.txt", {"seed": 0}, True)
+
+
+def test_a_stage_is_done_once(tmp_path):
+    count = []
+
+    def produce(folder):
+        count.append(1)
+        (folder / "out.txt").write_text("x")
+
+    for resume in (False, True):
+        with RunFolder(tmp_path / "run", {"seed": 0}, resume) as folder:
+            folder.stage("one", produce)
+    assert len(count) == 1
+
+
+def test_an_interrupted_stage_is_done_again(tmp_path):
+    def killed(folder):
+        (folder / "out.txt").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), RunFolder(tmp_path / "run", {"seed": 0}, False) as folder:
+        folder.stage("one", killed)
+    with RunFolder(tmp_path / "run", {"seed": 0}, True) as folder:
+        assert (folder.stage("one", _stage("whole")) / "out.txt").read_text() == "whole"
+
+
+def test_resume_asks_for_the_same(tmp_path):
+    with RunFolder(tmp_path / "run", {"seed": 0, "target": "a"}, False):
+        pass
+    with pytest.raises(SecateurError, match="seed was 0 and is now 1"):
+        RunFolder(tmp_path / "run", {"seed": 1, "target": "a"}, True)
+
+
+def test_a_changed_file_is_noticed(tmp_path):
+    with RunFolder(tmp_path / "run", {}, False) as folder:
+        (folder.stage("one", _stage("x")) / "out.txt").write_text("y")
+        with pytest.raises(SecateurError, match="changed"):
+            folder.stage("one", _stage("x"))
+    _finish(tmp_path / "two")
+    (tmp_path / "two" / "out.txt").write_text("tampered")
+    with pytest.raises(SecateurError, match="changed"):
+        read_finished(tmp_path / "two")
+
+
+def test_a_manifest_cannot_point_outside(tmp_path):
+    _finish(tmp_path / "run")
+    manifest = tmp_path / "run" / "manifest.json"
+    document = json.loads(manifest.read_text())
+    document["files"] = {"../../etc/passwd": "0" * 64}
+    manifest.write_text(json.dumps(document))
+    with pytest.raises(SecateurError):
+        read_finished(tmp_path / "run")
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    with (
+        RunFolder(tmp_path / "run", {"seed": 0}, False),
+        pytest.raises(SecateurError, match="in use"),
+        RunFolder(tmp_path / "run", {"seed": 0}, True),
+    ):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(SecateurError, match="can be written"), RunFolder(tmp_path / "run", {}, False):
+        pass

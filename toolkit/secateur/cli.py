@@ -1,12 +1,13 @@
 """Arguments → pipeline. No logic here, and no heavy import before a command needs it."""
 
 import json
+import os
 import shlex
 import sys
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -129,14 +130,38 @@ def _console(stderr: bool) -> Any:
 
 
 @contextmanager
+def _quiet_libraries() -> Iterator[TextIO]:
+    """Gives standard error for our own messages; what the libraries below us write there leads nowhere meanwhile.
+
+    They write to the file descriptor itself, from C++. SECATEUR_DEBUG=1 lets them.
+    """
+    if os.environ.get("SECATEUR_DEBUG"):
+        yield sys.stderr
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        with os.fdopen(os.dup(kept), "w", buffering=1) as stream:
+            yield stream
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@contextmanager
 def _progress() -> Iterator[Any]:
     """Stages and their progress on standard error."""
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from secateur.pipeline import Progress as Hooks
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
-    with Progress(*columns, console=_console(stderr=True)) as bars:
+    with _quiet_libraries() as stream, Progress(*columns, console=Console(file=stream)) as bars:
         tasks: list[Any] = []
 
         def stage(title: str) -> None:

@@ -138,7 +138,7 @@ def price_by_width(job: Job, template: Template) -> PriceByWidth:
 
 def require_feasible(job: Job, price: PriceByWidth) -> None:
     """Raises BudgetInfeasible where even the least widths are too dear."""
-    check_feasible(job.graph, price, job.budget)
+    check_feasible(price, job.budget, STRATEGIES[job.request.strategy].least(job.graph))
 
 
 def roll_original(job: Job, to: Path, share: Share) -> None:
@@ -168,7 +168,7 @@ def choose_widths(job: Job, price: PriceByWidth, original: Path, to: Path) -> No
     ranked = scores
     if job.request.strategy == "global":
         ranked = {name: scores[name] for name in matching_groups(job.policy, job.graph)}
-    widths = STRATEGIES[job.request.strategy](job.graph, ranked, price, job.budget)
+    widths = STRATEGIES[job.request.strategy].choose(job.graph, ranked, price, job.budget)
     write_atomically(to / "widths.json", to_json(widths))
     save_file(keep_best(scores, widths), to / "keep.safetensors")
 

@@ -11,7 +11,7 @@ them would buy nothing.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import log, sqrt
+from math import ceil, log, sqrt
 
 import torch
 
@@ -23,8 +23,12 @@ from secateur.units import format_bytes, format_seconds
 Scores = Mapping[str, torch.Tensor]
 Price = Callable[[Widths], Cost]
 
-FLOOR = 4
-"""Channels that a group keeps at least: kernels work on four rows at a time, fewer would cost the same."""
+QUAD = 4
+"""Kernels work on four rows at a time: a group's width is a whole number of quads, or all of it."""
+
+INNER_FLOOR, COUPLING_FLOOR = 1 / 32, 1 / 4
+"""Share of its channels that a group keeps at least under the component-aware strategy: a coupling group carries all
+that passes between components, and a policy whose latent has collapsed is not brought back by recovery."""
 
 LOST = 1e-4
 """Importance share below which a group counts as having nothing left."""
@@ -68,32 +72,41 @@ def _reader(kind: str, component: str) -> Callable[[Cost], float]:
     return read
 
 
-def floors(graph: ComponentGraph) -> dict[str, int]:
-    """The least widths that any strategy goes down to."""
-    return {group.name: min(FLOOR, group.width) for group in graph.groups}
+def bare_floors(graph: ComponentGraph) -> dict[str, int]:
+    """The least widths that could run at all: one quad of every group."""
+    return {group.name: min(QUAD, group.width) for group in graph.groups}
 
 
-def check_feasible(graph: ComponentGraph, price: Price, budget: Budget) -> None:
-    """Raises BudgetInfeasible when even the least widths are too dear.
+def component_floors(graph: ComponentGraph) -> dict[str, int]:
+    """The least widths that component-aware pruning goes down to: a share, in whole quads."""
+
+    def least(group: Group) -> int:
+        share = COUPLING_FLOOR if group.coupling else INNER_FLOOR
+        return min(group.width, ceil(group.width * share / QUAD) * QUAD)
+
+    return {group.name: least(group) for group in graph.groups}
+
+
+def check_feasible(price: Price, budget: Budget, least: Widths) -> None:
+    """Raises BudgetInfeasible when even the ``least`` widths are too dear.
 
     It names the resource that is furthest above its limit, the component that takes most of it, and the least that
     could be met.
     """
-    cost = price(floors(graph))
+    cost = price(least)
     over = [resource for resource in resources(budget) if resource.excess(cost) > 0]
     if not over:
         return
     worst = max(over, key=lambda resource: resource.excess(cost))
     component = worst.component or max(cost.components, key=lambda name: _reader(worst.kind, name)(cost))
-    least = worst.read(cost)
-    exact = f"{int(least)} B" if worst.kind.endswith("bytes") else worst.write(least)
-    extra = ""
-    if worst.kind == "flash_bytes" and not worst.component:
-        extra = f", of which code takes {cost.code_bytes} B"
+    needed = worst.read(cost)
+    what = worst.kind.split("_")[0]
+    exact = f"{int(needed)} B" if worst.kind.endswith("bytes") else worst.write(needed)
+    code = f" ({cost.code_bytes} B of it shared code)" if worst.kind == "flash_bytes" and not worst.component else ""
     raise BudgetInfeasible(
-        f"{worst.kind} of {worst.component or 'the whole'} within {worst.write(worst.limit)}",
-        f"with every group at its least width it still takes {worst.write(least)}, most of it in component {component!r}{extra}",
-        f"The smallest {worst.kind} that could be met is {exact}.",
+        f"{what} of {worst.component or 'the whole policy'} must be within {worst.write(worst.limit)}",
+        f"at the least widths it takes {worst.write(needed)}{code}, most of it in component {component!r}",
+        f"The smallest {what} that could be met is {exact}.",
     )
 
 
@@ -102,7 +115,7 @@ def component_aware(graph: ComponentGraph, scores: Scores, price: Price, budget:
     limits = resources(budget)
     kept = {name: _kept_share(score) for name, score in scores.items()}
     weight = {group.name: sqrt(len(group.components)) for group in graph.groups}
-    least = floors(graph)
+    least = component_floors(graph)
     widths = graph.full
     on_board = _on_board(graph, price)
     cost = price(widths)
@@ -124,7 +137,7 @@ def component_aware(graph: ComponentGraph, scores: Scores, price: Price, budget:
             if best is None or rate < best[0]:
                 best = (rate, group.name, after, new)
         if best is None:
-            check_feasible(graph, price, budget)
+            check_feasible(price, budget, least)
             raise BudgetInfeasible("the budget can be met", "no group is left to cut", "Raise the tightest limit.")
         _, name, widths[name], cost = best
     return _fill(on_board, widths, price, limits, loss, graph.full)
@@ -132,8 +145,8 @@ def component_aware(graph: ComponentGraph, scores: Scores, price: Price, budget:
 
 def _step_down(width: int) -> int:
     """The next width below that is a whole number of quads, in steps that shrink with the width."""
-    step = FLOOR * max(1, width // (16 * FLOOR))
-    return (width - 1) // step * step if width > FLOOR else width
+    step = QUAD * max(1, width // (16 * QUAD))
+    return (width - 1) // step * step if width > QUAD else width
 
 
 def _fill(
@@ -148,7 +161,7 @@ def _fill(
     while True:
         best: tuple[float, str, int] | None = None
         for group in groups:
-            wider = min(full[group.name], (widths[group.name] // FLOOR + 1) * FLOOR)
+            wider = min(full[group.name], (widths[group.name] // QUAD + 1) * QUAD)
             if wider == widths[group.name]:
                 continue
             cost = price({**widths, group.name: wider})
@@ -174,7 +187,7 @@ def _kept_share(score: torch.Tensor) -> list[float]:
 def _on_board(graph: ComponentGraph, price: Price) -> list[Group]:
     """The groups whose width the deployed network's cost depends on."""
     full = price(graph.full)
-    least = floors(graph)
+    least = bare_floors(graph)
     return [g for g in graph.groups if price({**graph.full, g.name: least[g.name]}).macs != full.macs]
 
 
@@ -205,7 +218,7 @@ def global_ranking(graph: ComponentGraph, scores: Scores, price: Price, budget: 
 
 def _round(width: float, full: int) -> int:
     """To a whole number of quads, down, between the floor and the full width."""
-    return full if width >= full else max(min(FLOOR, full), int(width) // FLOOR * FLOOR)
+    return full if width >= full else max(min(QUAD, full), int(width) // QUAD * QUAD)
 
 
 def _largest(at: Callable[[float], dict[str, int]], graph: ComponentGraph, price: Price, budget: Budget) -> dict[str, int]:
@@ -217,7 +230,7 @@ def _largest(at: Callable[[float], dict[str, int]], graph: ComponentGraph, price
 
     if fits(1.0):
         return at(1.0)
-    check_feasible(graph, price, budget)
+    check_feasible(price, budget, bare_floors(graph))
     low, high = 0, 4096
     while high - low > 1:
         middle = (low + high) // 2
@@ -225,7 +238,19 @@ def _largest(at: Callable[[float], dict[str, int]], graph: ComponentGraph, price
     return at(low / 4096)
 
 
-STRATEGIES = {"component-aware": component_aware, "global": global_ranking, "uniform": uniform}
+@dataclass(frozen=True)
+class Strategy:
+    """How widths are chosen: (graph, scores, price, budget) → widths, and the least that it would choose."""
+
+    choose: Callable[[ComponentGraph, Scores, Price, Budget], dict[str, int]]
+    least: Callable[[ComponentGraph], dict[str, int]]
+
+
+STRATEGIES = {
+    "component-aware": Strategy(component_aware, component_floors),
+    "global": Strategy(global_ranking, bare_floors),
+    "uniform": Strategy(uniform, bare_floors),
+}
 
 
 def keep_best(scores: Scores, widths: Widths) -> dict[str, torch.Tensor]:

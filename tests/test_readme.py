@@ -1,0 +1,30 @@
+import json
+import sys
+from pathlib import Path
+
+from example import code_block
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "bench"))
+
+
+def test_the_example_is_forty_lines():
+    assert len(code_block("balance/policy.py").splitlines()) <= 45
+
+
+def test_tables_are_those_of_the_kept_results():
+    from demo import filled
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert filled(text) == text, "run python bench/demo.py"
+
+
+def test_the_shown_demo_met_its_claims():
+    summary = json.loads((ROOT / "bench" / "results" / "demo.json").read_bytes())
+    assert summary["verdict"]["passed"]
+    assert summary["parity"]["int8_mismatched_bytes"] == 0
+    assert summary["parity"]["vectors"] >= 1000
+    assert summary["closed_loop"]["episodes"] >= 50
+    assert summary["closed_loop"]["ci95"][0] >= 0.95
+    assert summary["budget"]["flash_bytes"] == 12 * 1024
+    assert summary["wall_s"] < 600

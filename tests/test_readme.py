@@ -9,7 +9,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 
 def test_the_example_is_forty_lines():
-    assert len(code_block("balance/policy.py").splitlines()) <= 45
+    assert len(code_block("balance/policy.py").splitlines()) <= 40
 
 
 def test_tables_are_those_of_the_kept_results():

@@ -4,14 +4,17 @@ import time
 
 import numpy as np
 import pytest
+from reference_runtime import run_reference
 from tflite_networks import Layer, Writer, network
 
 from secateur.device.devices import DEVICES, open_device
 from secateur.device.emulator import Emulator
+from secateur.device.host import Host
+from secateur.device.protocol import random_inputs
 from secateur.errors import SecateurError
 from secateur.export.c.generate import generate
 from secateur.export.read import read_tflite
-from secateur.export.toolchain import build
+from secateur.export.toolchain import build, build_host
 from secateur.target.target import load_target
 
 TARGET = load_target("stm32f446re")
@@ -54,7 +57,7 @@ def test_wrong_inputs(device, inputs, expected):
 
 
 def test_unknown_kind(tmp_path):
-    with pytest.raises(SecateurError, match="emulator, tflm"):
+    with pytest.raises(SecateurError, match="emulator, host, tflm"):
         open_device("fpga", MODEL, TARGET, tmp_path)
 
 
@@ -115,3 +118,43 @@ def test_a_call_is_quick(tmp_path):
         device.run(row)
         spans.append(time.perf_counter() - start)
     assert min(spans) < 150e-6
+
+
+def host(tmp_path, change=lambda files: None, model=MODEL):
+    read = read_tflite(model)
+    files = generate(read, TARGET, "net")
+    change(files)
+    return Host(read, build_host(files, read, "net", tmp_path))
+
+
+@pytest.mark.parametrize(("columns", "count"), [(5, 3), (5, 20_000), (3000, 40), (40_000, 3)])
+def test_the_host_answers_as_tflm_does(tmp_path, columns, count):
+    """Calls of all sizes, below and above what a pipe holds."""
+    model = network(columns, [Layer(7, activation=1, zero_point=-128), Layer(2, tail=("TANH",))], 1)
+    device = host(tmp_path, model=model)
+    inputs = random_inputs(device.network, count, np.random.default_rng(2))
+    outputs = device.run(inputs)["action"]
+    compared = slice(0, 500)
+    expected = run_reference(model, inputs["observation"][compared])
+    np.testing.assert_array_equal(outputs[compared], expected)
+    device.close()
+
+
+def test_a_fault_on_the_host_is_an_error(tmp_path):
+    def stop(files):
+        files["net.c"] = files["net.c"].replace(
+            "arena;\n", "arena;\n    if (arena[0] == 7) {\n        __builtin_trap();\n    }\n"
+        )
+
+    device = host(tmp_path, stop)
+    device.run({"observation": np.full((3, 5), 6, np.int8)})
+    with pytest.raises(SecateurError, match="ended with code"):
+        device.run({"observation": np.full((3, 5), 7, np.int8)})
+    device.close()
+
+
+def test_the_host_does_not_speak_for_the_board(tmp_path):
+    measured = host(tmp_path).measure()
+    assert measured.instructions is None
+    assert 0 < measured.latency_s.low <= measured.latency_s.high
+    assert "not on the board" in measured.latency_source

@@ -1,10 +1,18 @@
 """Every shipped board loads; what is wrong in a file is one error that says so."""
 
+import numpy as np
 import pytest
+from reference_runtime import run_reference
+from tflite_networks import Layer, network
 
+from secateur.device.devices import open_device
+from secateur.device.protocol import random_inputs
 from secateur.errors import SecateurError
+from secateur.export.read import read_tflite
 from secateur.operators.kernels import KERNELS
+from secateur.operators.lower import lower
 from secateur.records import Range
+from secateur.target.cost import price
 from secateur.target.target import list_targets, load_target
 
 MINIMAL = """
@@ -24,12 +32,41 @@ network_share = 0.5
 def test_shipped_boards(name):
     target = load_target(name)
     assert target.name == name
-    assert set(target.kernels) == set(KERNELS)
+    assert {"fully_connected", "lookup", "clamp"} <= set(target.kernels) <= set(KERNELS)
     assert 0 < target.network_flash_bytes <= target.flash_bytes
     assert 0 < target.network_ram_bytes <= target.ram_bytes
     assert target.latency.source
     assert target.latency.validity
     assert target.fit.max_error <= 0.03
+
+
+MODEL = network(
+    9,
+    [
+        Layer(21, activation=1, zero_point=-128),
+        Layer(10, activation=1, zero_point=-3),
+        Layer(3, tail=("TANH",)),
+    ],
+    4,
+)
+
+
+@pytest.mark.parametrize("name", list_targets())
+def test_every_board_answers_as_tflm_does(name, tmp_path):
+    """Built for its core, linked at its addresses, run on its emulator; and priced as it turned out."""
+    target, read = load_target(name), read_tflite(MODEL)
+    inputs = random_inputs(read, 32, np.random.default_rng(0))
+    device = open_device("emulator", MODEL, target, tmp_path)
+    np.testing.assert_array_equal(device.run(inputs)["action"], run_reference(MODEL, inputs["observation"]))
+    predicted, measured = price(lower(read), target), device.measure()
+    device.close()
+    assert predicted.weights_bytes == measured.weights_bytes
+    assert predicted.tables_bytes == measured.tables_bytes
+    assert predicted.static_ram_bytes == measured.static_ram_bytes
+    assert 0 <= predicted.code_bytes - measured.code_bytes <= 512
+    assert 0 <= predicted.stack_bytes - measured.stack_bytes <= 512
+    assert abs(predicted.instructions / measured.instructions - 1) <= 0.03
+    assert measured.latency_s == target.latency_s(measured.instructions)
 
 
 def test_figures_of_the_f446():

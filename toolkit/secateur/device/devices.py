@@ -4,12 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from secateur.device.emulator import Emulator
+from secateur.device.host import Host
 from secateur.device.protocol import Device
 from secateur.device.tflm import Tflm
 from secateur.errors import SecateurError
 from secateur.export.c.generate import generate
 from secateur.export.read import read_tflite
-from secateur.export.toolchain import build
+from secateur.export.toolchain import build, build_host
 from secateur.target.target import Target
 
 IMAGE_NAME = "network"
@@ -22,11 +23,20 @@ def _open_emulator(model: bytes, target: Target, workdir: Path) -> Device:
     return Emulator(network, image, target, IMAGE_NAME)
 
 
+def _open_host(model: bytes, target: Target, workdir: Path) -> Device:
+    network = read_tflite(model)
+    return Host(network, build_host(generate(network, target, IMAGE_NAME), network, IMAGE_NAME, workdir))
+
+
 def _open_tflm(model: bytes, target: Target, workdir: Path) -> Device:
     return Tflm(read_tflite(model), model)
 
 
-DEVICES: dict[str, Callable[[bytes, Target, Path], Device]] = {"emulator": _open_emulator, "tflm": _open_tflm}
+DEVICES: dict[str, Callable[[bytes, Target, Path], Device]] = {
+    "emulator": _open_emulator,
+    "host": _open_host,
+    "tflm": _open_tflm,
+}
 """Kind → how to open it."""
 
 

@@ -25,6 +25,7 @@ from secateur.target.target import Target
 
 CPU_MODELS = {
     "cortex-m0": arm_const.UC_CPU_ARM_CORTEX_M0,
+    "cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,  # the same instructions
     "cortex-m3": arm_const.UC_CPU_ARM_CORTEX_M3,
     "cortex-m4": arm_const.UC_CPU_ARM_CORTEX_M4,
     "cortex-m7": arm_const.UC_CPU_ARM_CORTEX_M7,

@@ -79,3 +79,21 @@ def checked_inputs(network: Network, inputs: Mapping[str, np.ndarray]) -> tuple[
                 "Quantise it with the tensor's scale and zero point, and put one call in each row.",
             )
     return counts.pop(), {name: np.ascontiguousarray(values) for name, values in inputs.items()}
+
+
+def random_inputs(network: Network, calls: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
+    """Stored values for some calls: integers over their whole range, real ones standard normal.
+
+    The first two calls hold the least and the greatest integer everywhere.
+    """
+    inputs = {}
+    for name, tensor in network.inputs.items():
+        shape, dtype = (calls, *call_shape(network.tensors[tensor])), np.dtype(network.tensors[tensor].dtype)
+        if dtype.kind == "f":
+            inputs[name] = generator.standard_normal(shape).astype(dtype)
+            continue
+        low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        values = generator.integers(low, high, shape, np.int64, endpoint=True).astype(dtype)
+        values[:1], values[1:2] = low, high
+        inputs[name] = values
+    return inputs

@@ -104,8 +104,8 @@ def build(files: Mapping[str, str], target: Target, name: str, folder: Path) -> 
         encoding="utf-8",
     )
     command = [
-        *("-target", target.toolchain.triple, f"-mcpu={target.toolchain.cpu}", *target.toolchain.flags),
-        *(*WARNINGS, *_IMAGE_FLAGS),
+        *("-target", target.toolchain.triple, f"-mcpu={target.toolchain.cpu}"),
+        *(*WARNINGS, *_IMAGE_FLAGS, *target.toolchain.flags),  # -rtlib counts after -nostdlib only
         *sorted(path for path in files if path.endswith(".c")),
         *(
             "-Wl,--gc-sections",

@@ -12,7 +12,7 @@ from secateur.units import format_bytes
 
 def describe(target: Target) -> dict[str, Any]:
     """A target as plain data."""
-    return _plain(target.model_dump())
+    return _plain(target.model_dump(warnings=False))
 
 
 def _plain(value: Any) -> Any:

@@ -20,5 +20,5 @@ def host_main(network: Network, name: str) -> str:
         writes.append(f"        fwrite({tensor}(), 1, {tensor.upper()}_SIZE, stdout);\n")
     return (
         f'#include <stdio.h>\n\n#include "{name}.h"\n\nint main(void)\n{{\n    for (;;) {{\n'
-        f"{''.join(reads)}        {name}_step();\n{''.join(writes)}    }}\n}}\n"
+        f"{''.join(reads)}        {name}_step();\n{''.join(writes)}        fflush(stdout);\n    }}\n}}\n"
     )

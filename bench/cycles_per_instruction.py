@@ -1,0 +1,136 @@
+"""Cycles per instruction where no published latency comes with an instruction count: what the targets' ranges rest on.
+
+    python bench/cycles_per_instruction.py
+
+Cortex-M7: the same organisation's engine on an STM32L4R5 (Cortex-M4, 1.50–1.75 cycles per instruction) and on a
+Cortex-M7, in one round of MLPerf Tiny. Both cores run the same kernels, so the ratio of their cycles is that of
+their cycles per instruction.
+
+Cortex-M0+: nobody publishes what can be compared, so the instructions of a generated policy are weighed with the
+cycles of Arm's Cortex-M0+ Technical Reference Manual (zero wait states, single-cycle multiplier), and again as if
+every flash access met two wait states and nothing were prefetched. RP2040 and RP2350 add a missed cache line for
+every eight bytes of weights.
+"""
+
+import csv
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import unicorn
+from fit_instructions import random_network
+from unicorn import arm_const
+
+from secateur.device.emulator import Emulator
+from secateur.export.c.generate import generate
+from secateur.export.toolchain import build
+from secateur.operators.lower import lower
+from secateur.target.target import load_target
+
+RESULTS = Path(__file__).parent / "data" / "mlperf_tiny.csv"
+CLOCK_MHZ = {"L4R5": 120, "F746": 216, "H7A3": 280}
+BENCHMARKS = ("ad", "ic", "kws", "vww")
+M4_RANGE = (1.50, 1.75)
+
+WAIT_STATES = 2
+FETCHED_INSTRUCTIONS = 4
+"""Half-words in the 64 bits that flash gives at once."""
+
+LINE_BYTES, LINE_CYCLES = 8, 64
+"""Of the RP2040's and RP2350's flash cache; a miss is 28 clocks of quad SPI at half the core's clock, and overhead."""
+
+
+def cortex_m7() -> tuple[float, float]:
+    """Least and greatest ratio of Cortex-M7 cycles to Cortex-M4 cycles."""
+    cycles: dict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
+    with RESULTS.open(encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            system = row["system"].replace("_", "").replace("-", "")
+            board = next((name for name in CLOCK_MHZ if name in system), None)
+            if board and row["bench"] in BENCHMARKS:
+                variant = system.split(board, 1)[1].lstrip("ZINGQP")
+                cycles[row["round"], row["org"], variant, row["bench"]][board] = (
+                    float(row["ms"]) * CLOCK_MHZ[board]
+                )
+    ratios = [
+        value / boards["L4R5"]
+        for boards in cycles.values()
+        if "L4R5" in boards
+        for name, value in boards.items()
+        if name != "L4R5"
+    ]
+    print(
+        f"Cortex-M7 over Cortex-M4: {len(ratios)} pairs, {min(ratios):.2f} to {max(ratios):.2f},"
+        f" median {np.median(ratios):.2f}"
+    )
+    return min(ratios), max(ratios)
+
+
+def cortex_m0plus_cycles(word: int, taken: bool) -> int:
+    """Cycles of an Armv6-M instruction, by its first half-word."""
+    top = word >> 12
+    if word >> 11 in (0b11110, 0b11101, 0b11111):
+        return 3  # BL; barriers are not met
+    if top in (0b0101, 0b0110, 0b0111, 0b1000, 0b1001) or word >> 11 == 0b01001:
+        return 2
+    if top == 0b1100 or word >> 9 in (0b1011010, 0b1011110):
+        leaves = word >> 8 == 0b10111101
+        return 1 + (word & 0xFF).bit_count() + (3 if leaves else (word >> 8 & 1) * (top == 0b1011))
+    return 2 if taken else 1
+
+
+def cortex_m0plus(target_name: str) -> tuple[float, float, float]:
+    """Cycles per instruction without and with wait states, and instructions per byte of weights."""
+    target = load_target(target_name)
+    generator = np.random.default_rng(1)
+    total = quick = slow = weights = 0
+    for _ in range(6):
+        network = random_network(generator)
+        with tempfile.TemporaryDirectory() as folder:
+            emulator = Emulator(
+                network,
+                build(generate(network, target, "probe"), target, "probe", Path(folder)),
+                target,
+                "probe",
+            )
+        machine, trace, reads = emulator._machine, [], [0]
+        machine.hook_add(
+            unicorn.UC_HOOK_CODE, lambda _m, address, size, _d, into=trace: into.append((address, size))
+        )
+
+        def read(
+            _machine: object, _access: int, address: int, *_rest: object, into: list[int] = reads
+        ) -> None:
+            into[0] += target.flash_origin <= address < target.flash_origin + target.flash_bytes
+
+        machine.hook_add(unicorn.UC_HOOK_MEM_READ, read)
+        emulator._call(machine)
+        for (address, size), (following, _) in zip(trace, [*trace[1:], (0, 0)]):
+            word = int.from_bytes(machine.mem_read(address, 2), "little")
+            taken = following != address + size
+            cycles = cortex_m0plus_cycles(word, taken)
+            quick += cycles
+            slow += cycles + WAIT_STATES * taken
+        slow += WAIT_STATES * (reads[0] + len(trace) // FETCHED_INSTRUCTIONS)
+        total += len(trace)
+        weights += sum(step.weights_bytes for step in lower(network).steps)
+        assert machine.reg_read(arm_const.UC_ARM_REG_PC)
+    return quick / total, slow / total, total / weights
+
+
+def main() -> None:
+    low, high = cortex_m7()
+    print(f"Cortex-M7: {M4_RANGE[0] * low:.2f} to {M4_RANGE[1] * high:.2f} cycles per instruction")
+    quick, slow, per_byte = cortex_m0plus("stm32g0b1re")
+    print(
+        f"Cortex-M0+: {quick:.2f} to {slow:.2f} cycles per instruction; {per_byte:.1f} instructions per byte of weights"
+    )
+    missed = LINE_CYCLES / LINE_BYTES
+    print(f"RP2040: {quick:.2f} to {quick + missed / per_byte:.2f}, every line of weights missed")
+    per_byte_dsp = 1.4
+    print(f"RP2350: up to {1.38 + missed / per_byte_dsp:.2f}, every line of weights missed")
+
+
+if __name__ == "__main__":
+    main()

@@ -34,7 +34,9 @@ RESULTS = Path(__file__).parent / "results" / "strategies.json"
 def run_cell(args: argparse.Namespace, flash: str, steps: int, strategy: str, seed: int) -> dict[str, Any]:
     """One run; what is kept of its summary."""
     budget = parse_budget(flash, args.ram, None, args.rate, [], "5%")
-    request = PruneRequest(args.policy, args.target, budget, strategy, args.importance, seed, args.episodes, steps)
+    request = PruneRequest(
+        args.policy, args.target, budget, strategy, args.importance, seed, args.episodes, steps
+    )
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         summary = prune(request, Path(folder) / "run", False, "bench/strategies.py")
@@ -65,10 +67,14 @@ def ratio_interval(cells: list[dict[str, Any]], generator: np.random.Generator) 
     return float(after.mean() / before.mean()), *(float(q) for q in np.quantile(ratios, (0.025, 0.975)))
 
 
-def compare(one: list[dict[str, Any]], two: list[dict[str, Any]], generator: np.random.Generator) -> tuple[float, float, float]:
+def compare(
+    one: list[dict[str, Any]], two: list[dict[str, Any]], generator: np.random.Generator
+) -> tuple[float, float, float]:
     """Mean difference in share of the baseline's return, one minus two, paired by seed and episode; 95 % interval."""
     before = np.concatenate([c["baseline_returns"] for c in one])
-    gap = np.concatenate([np.subtract(a["artifact_returns"], b["artifact_returns"]) for a, b in zip(one, two)])
+    gap = np.concatenate(
+        [np.subtract(a["artifact_returns"], b["artifact_returns"]) for a, b in zip(one, two)]
+    )
     rows = generator.integers(0, len(gap), (10_000, len(gap)))
     means = gap[rows].mean(1) / before.mean()
     return float(gap.mean() / before.mean()), *(float(q) for q in np.quantile(means, (0.025, 0.975)))
@@ -77,10 +83,23 @@ def compare(one: list[dict[str, Any]], two: list[dict[str, Any]], generator: np.
 def report(cells: list[dict[str, Any]], console: Console) -> list[str]:
     """Prints the table and says who wins where; gives the sentences."""
     generator = np.random.default_rng(0)
-    table = Table("flash", "recovery", "strategy", "deployed", "whole", "measured flash", "return ratio (95 %)", "success", box=None)
+    table = Table(
+        "flash",
+        "recovery",
+        "strategy",
+        "deployed",
+        "whole",
+        "measured flash",
+        "return ratio (95 %)",
+        "success",
+        box=None,
+    )
     sentences = []
     for flash, steps in dict.fromkeys((c["flash"], c["recovery_steps"]) for c in cells):
-        here = {s: [c for c in cells if (c["flash"], c["recovery_steps"], c["strategy"]) == (flash, steps, s)] for s in STRATEGIES}
+        here = {
+            s: [c for c in cells if (c["flash"], c["recovery_steps"], c["strategy"]) == (flash, steps, s)]
+            for s in STRATEGIES
+        }
         here = {s: group for s, group in here.items() if group}
         for strategy, group in here.items():
             ratio, low, high = ratio_interval(group, generator)
@@ -111,7 +130,9 @@ def report(cells: list[dict[str, Any]], console: Console) -> list[str]:
 
 def main() -> None:
     """Runs every cell, one after the other, and keeps what is done on disk."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--policy", default="tdmpc_cartpole")
     parser.add_argument("--target", default="stm32f446re")
     parser.add_argument("--flash", nargs="+", default=["12KiB", "6KiB"])
@@ -126,7 +147,11 @@ def main() -> None:
     args = parser.parse_args()
     console = Console(width=140)
     settings = {k: v for k, v in vars(args).items() if k != "out"}
-    document: dict[str, Any] = {"command": "python bench/strategies.py " + " ".join(sys.argv[1:]), "settings": settings, "cells": []}
+    document: dict[str, Any] = {
+        "command": "python bench/strategies.py " + " ".join(sys.argv[1:]),
+        "settings": settings,
+        "cells": [],
+    }
     if args.out.exists():
         earlier = json.loads(args.out.read_bytes())
         if earlier["settings"] == json.loads(to_json(settings)):
@@ -141,7 +166,9 @@ def main() -> None:
                     cell = run_cell(args, flash, steps, strategy, seed)
                     document["cells"].append(cell)
                     ratio = np.mean(cell["artifact_returns"]) / np.mean(cell["baseline_returns"])
-                    console.print(f"{flash} {steps} {strategy} seed {seed}: {ratio:.3f} in {cell['wall_s']} s")
+                    console.print(
+                        f"{flash} {steps} {strategy} seed {seed}: {ratio:.3f} in {cell['wall_s']} s"
+                    )
                     args.out.parent.mkdir(parents=True, exist_ok=True)
                     write_atomically(args.out, to_json(document))
     document["conclusions"] = report(document["cells"], console)

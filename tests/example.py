@@ -30,7 +30,12 @@ def write_example(folder: Path) -> Path:
 def run(command: list[str], check: bool = True) -> subprocess.CompletedProcess:
     """A command in a process of its own, on one thread."""
     return subprocess.run(
-        command, check=check, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdin=subprocess.DEVNULL
+        command,
+        check=check,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.DEVNULL,
     )
 
 

@@ -50,16 +50,41 @@ def test_the_run_passes_and_its_summary_follows_the_schema(finished):
     assert summary["closed_loop"]["episodes"] == 50
     assert summary["closed_loop"]["ci95"][0] >= 0.95
     assert summary["closed_loop"]["delay_s"] == summary["measured"]["latency_s"] > 0
-    assert "predicted" in summary["measured"]["latency_source"] or "counted" in summary["measured"]["latency_source"]
+    assert (
+        "predicted" in summary["measured"]["latency_source"]
+        or "counted" in summary["measured"]["latency_source"]
+    )
     for section, keys in {
         "budget": ("flash_bytes", "ram_bytes", "latency_s", "max_return_drop"),
         "baseline": ("parameters", "macs", "flash_bytes", "ram_bytes", "latency_s"),
         "predicted": ("parameters", "macs", "flash_bytes", "ram_bytes", "latency_s", "components"),
-        "measured": ("device", "flash_bytes", "ram_bytes", "stack_bytes", "instructions", "latency_s", "latency_source"),
-        "closed_loop": ("episodes", "baseline_return_mean", "artifact_return_mean", "return_ratio", "ci95", "success_rate", "delay_s"),
+        "measured": (
+            "device",
+            "flash_bytes",
+            "ram_bytes",
+            "stack_bytes",
+            "instructions",
+            "latency_s",
+            "latency_source",
+        ),
+        "closed_loop": (
+            "episodes",
+            "baseline_return_mean",
+            "artifact_return_mean",
+            "return_ratio",
+            "ci95",
+            "success_rate",
+            "delay_s",
+        ),
     }.items():
         assert not [key for key in keys if key not in summary[section]], section
-    assert {a["path"] for a in summary["artifacts"]} >= {"model.int8.tflite", "model.float32.tflite", "golden.npz", "widths.json", "report.html"}
+    assert {a["path"] for a in summary["artifacts"]} >= {
+        "model.int8.tflite",
+        "model.float32.tflite",
+        "golden.npz",
+        "widths.json",
+        "report.html",
+    }
     assert "PASSED" in printed
 
 
@@ -86,7 +111,12 @@ def test_the_policy_is_rebuilt_from_widths_and_weights(example, finished):
 
 def _kill_in(stage, command, folder):
     """Starts the command and kills it as soon as it is at work in a stage."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     deadline = time.monotonic() + 300
     while not (folder / ".stages" / f".{stage}").exists() and not (folder / ".stages" / stage).exists():
         assert process.poll() is None, f"ended before {stage}"
@@ -108,9 +138,25 @@ def test_killed_in_every_stage_it_resumes_to_the_same_result(example, finished, 
         assert not (folder / "summary.json").exists()
     run([*command, "--resume"])
     one, two = read_finished(finished[0]), read_finished(folder)
-    for name in ("widths.json", "policy.safetensors", "model.float32.tflite", "model.int8.tflite", "c/policy.c", "c/policy_weights.c"):
+    for name in (
+        "widths.json",
+        "policy.safetensors",
+        "model.float32.tflite",
+        "model.int8.tflite",
+        "c/policy.c",
+        "c/policy_weights.c",
+    ):
         assert (finished[0] / name).read_bytes() == (folder / name).read_bytes(), name
-    for section in ("baseline", "predicted", "measured", "parity", "closed_loop", "verdict", "widths", "recovery"):
+    for section in (
+        "baseline",
+        "predicted",
+        "measured",
+        "parity",
+        "closed_loop",
+        "verdict",
+        "widths",
+        "recovery",
+    ):
         assert one[section] == two[section], section
 
 
@@ -125,7 +171,11 @@ def test_a_finished_run_is_shown_again_and_not_redone(example, finished):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--flash", "600B"), 3, ("flash of the whole policy", "component", "smallest flash that could be met")),
+        (
+            ("--flash", "600B"),
+            3,
+            ("flash of the whole policy", "component", "smallest flash that could be met"),
+        ),
         (("--ram", "64B"), 3, ("ram of the whole policy", "smallest ram that could be met")),
         (("--rate", "10MHz"), 3, ("latency of the whole policy", "smallest latency that could be met")),
         (("--component", "head.latency=1us"), 3, ("latency of head",)),
@@ -149,9 +199,25 @@ def test_refusals_are_one_line_and_write_nothing(example, tmp_path, arguments, c
 
 
 def test_the_least_that_could_be_met_can_be_met(example, tmp_path):
-    refused = run(secateur("prune", str(example), "--target", "stm32f446re", "--flash", "600B", "-o", str(tmp_path / "a")), check=False)
+    refused = run(
+        secateur(
+            "prune", str(example), "--target", "stm32f446re", "--flash", "600B", "-o", str(tmp_path / "a")
+        ),
+        check=False,
+    )
     least = refused.stderr.rsplit("could be met is ", 1)[1].split(" B")[0]
-    command = secateur("prune", str(example), "--target", "stm32f446re", "--flash", f"{least}B", "--recovery-steps", "0", "--episodes", "2")
+    command = secateur(
+        "prune",
+        str(example),
+        "--target",
+        "stm32f446re",
+        "--flash",
+        f"{least}B",
+        "--recovery-steps",
+        "0",
+        "--episodes",
+        "2",
+    )
     met = run([*command, "-o", str(tmp_path / "b")], check=False)
     assert met.returncode in (0, 4), met.stderr
     assert json.loads((tmp_path / "b" / "summary.json").read_text())["measured"]["flash_bytes"] <= int(least)
@@ -160,7 +226,11 @@ def test_the_least_that_could_be_met_can_be_met(example, tmp_path):
 def test_a_policy_that_raises_is_one_error(example, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
-    text = (example / "policy.py").read_text().replace("self.head(self.encoder(observation))", "self.head(observation)")
+    text = (
+        (example / "policy.py")
+        .read_text()
+        .replace("self.head(self.encoder(observation))", "self.head(observation)")
+    )
     (broken / "policy.py").write_text(text)
     (broken / "weights.safetensors").write_bytes((example / "weights.safetensors").read_bytes())
     refused = run(secateur("inspect", str(broken)), check=False)
@@ -169,8 +239,12 @@ def test_a_policy_that_raises_is_one_error(example, tmp_path):
 
 
 def test_module_and_function_name_a_policy_too(example, tmp_path):
-    (tmp_path / "mine.py").write_text(f"import sys\nsys.path.insert(0, {str(example)!r})\nfrom policy import policy\n")
-    done = subprocess.run(secateur("inspect", "mine:policy", "--json"), cwd=tmp_path, capture_output=True, text=True, check=True)
+    (tmp_path / "mine.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(example)!r})\nfrom policy import policy\n"
+    )
+    done = subprocess.run(
+        secateur("inspect", "mine:policy", "--json"), cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     described = json.loads(done.stdout)
     assert [c["name"] for c in described["components"]] == ["encoder", "head"]
     assert [g["name"] for g in described["groups"] if g["coupling"]] == ["encoder.2"]

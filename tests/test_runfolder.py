@@ -14,7 +14,11 @@ def _stage(text):
 def _finish(path, resume=False):
     with RunFolder(path, {"seed": 0}, resume) as folder:
         made = folder.stage("one", _stage("hello"))
-        folder.publish({"out.txt": made / "out.txt", "c/out.h": made / "out.txt"}, {"seeds": [0]}, lambda listed: {"artifacts": listed})
+        folder.publish(
+            {"out.txt": made / "out.txt", "c/out.h": made / "out.txt"},
+            {"seeds": [0]},
+            lambda listed: {"artifacts": listed},
+        )
 
 
 def test_a_run_ends_with_a_summary_and_its_files(tmp_path):

@@ -15,7 +15,11 @@ class WorldModel(nn.Module):
 
         def mlp(inputs: int, outputs: int) -> nn.Sequential:
             return nn.Sequential(
-                nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs)
+                nn.Linear(inputs, hidden),
+                nn.ReLU(),
+                nn.Linear(hidden, hidden),
+                nn.ReLU(),
+                nn.Linear(hidden, outputs),
             )
 
         self.encoder = nn.Sequential(nn.Linear(observed, hidden), nn.ReLU(), nn.Linear(hidden, latent))
@@ -63,7 +67,9 @@ class Camera(nn.Module):
 
     def __init__(self, width: int = 8) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU()
+        )
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.pointwise = nn.Conv2d(width, width, 1)
         self.norm = nn.GroupNorm(2, width)
@@ -118,7 +124,11 @@ def recurrent() -> Policy:
     return Policy(
         "recurrent",
         Recurrent().eval(),
-        (Component("encoder", ("encoder",)), Component("memory", ("window", "lstm", "cell")), Component("head", ("head", "scale"))),
+        (
+            Component("encoder", ("encoder",)),
+            Component("memory", ("window", "lstm", "cell")),
+            Component("head", ("head", "scale")),
+        ),
         (Entry("act", Recurrent.act, inputs),),
     )
 
@@ -191,7 +201,9 @@ def random_policies(draw) -> Policy:
     components = [Component(f"branch{i}", (f"branch.{i}", f"again.{i}")) for i in range(branches)]
     fusion = ("fusion", "twice") + (() if concatenated else ("adapt",))
     components += [Component("fusion", fusion), Component("heads", ("head",))]
-    return Policy("random", Net().eval(), tuple(components), (Entry("act", Net.forward, {"x": torch.randn(1, 3)}),))
+    return Policy(
+        "random", Net().eval(), tuple(components), (Entry("act", Net.forward, {"x": torch.randn(1, 3)}),)
+    )
 
 
 POLICIES = {"world_model": world_model, "camera": camera, "recurrent": recurrent, "simnorm": simnorm}

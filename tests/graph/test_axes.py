@@ -37,7 +37,11 @@ def test_what_cannot_be_split_is_fixed():
     assert all(axes.is_fixed(s) for s in axes.normal(axes.product([a, b])))
 
 
-@given(st.lists(st.integers(1, 12), min_size=1, max_size=6), st.lists(st.integers(1, 12), min_size=1, max_size=6), st.data())
+@given(
+    st.lists(st.integers(1, 12), min_size=1, max_size=6),
+    st.lists(st.integers(1, 12), min_size=1, max_size=6),
+    st.data(),
+)
 def test_sizes_survive_any_unification(one, two, data):
     """Cuts at arbitrary places: afterwards both axes still have their size, and agree segment by segment."""
     total = sum(one)

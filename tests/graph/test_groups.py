@@ -1,8 +1,8 @@
 import pytest
 import torch
-from networks import POLICIES, random_policies, world_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from networks import POLICIES, random_policies, world_model
 from torch import nn
 
 from secateur.errors import SecateurError
@@ -39,7 +39,12 @@ def test_simplices_are_pruned_whole():
 def test_depthwise_and_flatten():
     graph = build_graph(POLICIES["camera"]())
     stem = graph.by_name["stem.0"]
-    assert {m.parameter for m in stem.members} >= {"depthwise.weight", "norm.weight", "pointwise.weight", "down.weight"}
+    assert {m.parameter for m in stem.members} >= {
+        "depthwise.weight",
+        "norm.weight",
+        "pointwise.weight",
+        "down.weight",
+    }
     down = graph.by_name["down"]
     (columns,) = [m for m in down.members if m.parameter == "fusion.0.weight"]
     assert (columns.offset, columns.stride) == (0, 9)
@@ -101,7 +106,11 @@ def test_inner_groups_touch_their_own_component_only(policy, seed, data):
     if not inner:
         return
     component = data.draw(st.sampled_from(sorted({g.components[0] for g in inner})))
-    keep = {n: k for n, k in _random_keep(graph, seed).items() if graph.by_name[n] in inner and graph.by_name[n].components[0] == component}
+    keep = {
+        n: k
+        for n, k in _random_keep(graph, seed).items()
+        if graph.by_name[n] in inner and graph.by_name[n].components[0] == component
+    }
     before, after = policy.module.state_dict(), cut(policy, graph, keep).module.state_dict()
     for path, owner in graph.component_of.items():
         if owner != component:
@@ -119,9 +128,7 @@ def test_world_model_pruned_equals_masked(name):
     pruned, masked = cut(policy, graph, keep), _masked(policy, graph, keep)
     for entry, other in zip(pruned.entries, masked.entries):
         inputs = {n: torch.randn(3, *e.shape[1:]) for n, e in other.example_inputs.items()}
-        small = {
-            n: _on_kept(graph, keep, graph.trace.inputs[entry.name, n], t) for n, t in inputs.items()
-        }
+        small = {n: _on_kept(graph, keep, graph.trace.inputs[entry.name, n], t) for n, t in inputs.items()}
         with torch.no_grad():
             one, two = entry.run(pruned.module, small), other.run(masked.module, inputs)
         for output, answer in one.items():
@@ -146,7 +153,12 @@ def test_tied_weights_stay_tied():
         def forward(self, x):
             return self.c(torch.relu(self.a(x) + self.b(x)))
 
-    policy = Policy("tied", Tied(), (Component("all", ("a", "b", "c")),), (Entry("act", Tied.forward, {"x": torch.zeros(1, 3)}),))
+    policy = Policy(
+        "tied",
+        Tied(),
+        (Component("all", ("a", "b", "c")),),
+        (Entry("act", Tied.forward, {"x": torch.zeros(1, 3)}),),
+    )
     pruned = cut(policy, build_graph(policy), {"a": torch.arange(5)})
     assert pruned.module.a.weight is pruned.module.b.weight
     assert pruned.module.a.weight.shape == (5, 3)
@@ -161,7 +173,12 @@ def test_unknown_operators_leave_their_channels_whole():
         def forward(self, x):
             return self.b(torch.sort(self.a(x), dim=-1).values)
 
-    policy = Policy("sorted", Sorted(), (Component("all", ("a", "b")),), (Entry("act", Sorted.forward, {"x": torch.zeros(1, 3)}),))
+    policy = Policy(
+        "sorted",
+        Sorted(),
+        (Component("all", ("a", "b")),),
+        (Entry("act", Sorted.forward, {"x": torch.zeros(1, 3)}),),
+    )
     graph = build_graph(policy)
     assert not graph.groups
     assert any("sort" in w.why for w in graph.whole)
@@ -188,7 +205,12 @@ def test_magnitude_counts_every_element_once():
 def test_bad_widths_are_refused():
     policy = world_model()
     graph = build_graph(policy)
-    for keep in ({"nonsense": torch.arange(2)}, {"encoder.0": torch.arange(0)}, {"encoder.0": torch.tensor([3, 1])}, {"encoder.0": torch.arange(99)}):
+    for keep in (
+        {"nonsense": torch.arange(2)},
+        {"encoder.0": torch.arange(0)},
+        {"encoder.0": torch.tensor([3, 1])},
+        {"encoder.0": torch.arange(99)},
+    ):
         with pytest.raises(SecateurError):
             cut(policy, graph, keep)
 
@@ -204,7 +226,12 @@ def test_code_with_a_width_written_in_it_is_named():
             assert y.shape[-1] == 8 or torch.zeros(3) @ torch.zeros(4)
             return self.b(y)
 
-    policy = Policy("stubborn", Stubborn(), (Component("all", ("a", "b")),), (Entry("act", Stubborn.forward, {"x": torch.zeros(1, 3)}),))
+    policy = Policy(
+        "stubborn",
+        Stubborn(),
+        (Component("all", ("a", "b")),),
+        (Entry("act", Stubborn.forward, {"x": torch.zeros(1, 3)}),),
+    )
     with pytest.raises(SecateurError, match="entry 'act' fails"):
         cut(policy, build_graph(policy), {"a": torch.arange(4)})
 

@@ -1,12 +1,17 @@
 """The budget as the command line states it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from secateur.errors import UsageError
 from secateur.records import Budget, Limits
 from secateur.units import parse_bytes, parse_fraction, parse_hertz, parse_seconds
 
-_FIELDS = {"flash": ("flash_bytes", parse_bytes), "ram": ("ram_bytes", parse_bytes), "latency": ("latency_s", parse_seconds)}
+_FIELDS = {
+    "flash": ("flash_bytes", parse_bytes),
+    "ram": ("ram_bytes", parse_bytes),
+    "latency": ("latency_s", parse_seconds),
+}
 
 
 def parse_budget(
@@ -29,7 +34,7 @@ def parse_budget(
         ram_bytes=parse_bytes(ram) if ram else None,
         latency_s=min(times, default=None),
     )
-    limits: dict[str, dict[str, float]] = {}
+    limits: dict[str, dict[str, Any]] = {}
     for text in components:
         left, equals, value = text.partition("=")
         name, dot, field = left.rpartition(".")
@@ -41,4 +46,6 @@ def parse_budget(
             )
         key, parse = _FIELDS[field]
         limits.setdefault(name, {})[key] = parse(value)
-    return Budget(total, {name: Limits(**parts) for name, parts in limits.items()}, parse_fraction(max_return_drop))  # type: ignore[arg-type]
+    return Budget(
+        total, {name: Limits(**parts) for name, parts in limits.items()}, parse_fraction(max_return_drop)
+    )

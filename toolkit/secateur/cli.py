@@ -16,16 +16,22 @@ from secateur.errors import EXIT_VERDICT_FAILED, SecateurError
 
 app = typer.Typer(
     name="secateur",
-    help="Prunes a robot's control policy to a board's budget, exports it, and proves in closed loop that it still does its task.",
+    help="Fits a robot's control policy to a board and proves in closed loop that it still does its task.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-PolicyArgument = Annotated[str, typer.Argument(help="A shipped policy, a folder with policy.py, or module:function.")]
-TargetOption = Annotated[str, typer.Option("--target", help="A board (see `secateur targets`) or the path of its TOML.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output and nothing else there.")]
+PolicyArgument = Annotated[
+    str, typer.Argument(help="A shipped policy, a folder with policy.py, or module:function.")
+]
+TargetOption = Annotated[
+    str, typer.Option("--target", help="A board (see `secateur targets`) or the path of its TOML.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON document on standard output and nothing else there.")
+]
 
 
 @app.command()
@@ -33,16 +39,28 @@ def prune(
     policy: PolicyArgument,
     target: TargetOption,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run; must be empty or new.")],
-    flash: Annotated[str | None, typer.Option(help="Code, weights and tables together, for example 12KiB.")] = None,
-    ram: Annotated[str | None, typer.Option(help="Arena, stack, input and output together, for example 3KiB.")] = None,
-    latency: Annotated[str | None, typer.Option(help="Worst predicted latency of one call, for example 2ms.")] = None,
-    rate: Annotated[str | None, typer.Option(help="Calls a second the board must manage, for example 500Hz.")] = None,
-    component: Annotated[list[str] | None, typer.Option(help="NAME.flash|ram|latency=VALUE; may be repeated.")] = None,
+    flash: Annotated[
+        str | None, typer.Option(help="Code, weights and tables together, for example 12KiB.")
+    ] = None,
+    ram: Annotated[
+        str | None, typer.Option(help="Arena, stack, input and output together, for example 3KiB.")
+    ] = None,
+    latency: Annotated[
+        str | None, typer.Option(help="Worst predicted latency of one call, for example 2ms.")
+    ] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="Calls a second the board must manage, for example 500Hz.")
+    ] = None,
+    component: Annotated[
+        list[str] | None, typer.Option(help="NAME.flash|ram|latency=VALUE; may be repeated.")
+    ] = None,
     max_return_drop: Annotated[str, typer.Option(help="Largest acceptable loss of return.")] = "5%",
     strategy: Annotated[str, typer.Option(help="component-aware, global or uniform.")] = "component-aware",
     importance: Annotated[str, typer.Option(help="taylor, l1 or l2.")] = "taylor",
     episodes: Annotated[int, typer.Option(min=2, help="Pairs of episodes that the verdict rests on.")] = 64,
-    recovery_steps: Annotated[int, typer.Option(min=0, help="Gradient steps of recovery; 0 for none.")] = 6000,
+    recovery_steps: Annotated[
+        int, typer.Option(min=0, help="Gradient steps of recovery; 0 for none.")
+    ] = 6000,
     seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was killed.")] = False,
     as_json: JsonOption = False,
@@ -118,7 +136,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Puts real neural control policies on real robots' boards."""
 
@@ -160,7 +180,12 @@ def _progress() -> Iterator[Any]:
 
     from secateur.pipeline import Progress as Hooks
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+    )
     with _quiet_libraries() as stream, Progress(*columns, console=Console(file=stream)) as bars:
         tasks: list[Any] = []
 

@@ -1,7 +1,7 @@
 """The whole story of ``secateur prune``, top to bottom.
 
-    policy → component graph → what fits, by predicted cost → widths → surgery → recovery
-           → int8 .tflite → C → device: parity, measurement → closed loop → verdict → one report
+policy → component graph → what fits, by predicted cost → widths → surgery → recovery
+       → int8 .tflite → C → device: parity, measurement → closed loop → verdict → one report
 """
 
 import time
@@ -47,7 +47,9 @@ class Progress:
     share: Callable[[float, str], None] = field(default=lambda *_: None)
 
 
-def prune(request: PruneRequest, output: Path, resume: bool, command: str, progress: Progress = Progress()) -> Mapping[str, Any]:
+def prune(
+    request: PruneRequest, output: Path, resume: bool, command: str, progress: Progress = Progress()
+) -> Mapping[str, Any]:
     """Runs the chain and gives the summary; see DESIGN's artifacts for what ``output`` holds afterwards.
 
     Raises:
@@ -73,12 +75,32 @@ def prune(request: PruneRequest, output: Path, resume: bool, command: str, progr
             progress.stage(title)
             return folder.stage(name, produce)
 
-        original = stage("original", "rolling the original out", lambda to: stages.roll_original(job, to, progress.share))
-        chosen = stage("widths", "scoring channels, choosing widths", lambda to: stages.choose_widths(job, price, original, to))
-        recovered = stage("policy", "cutting and recovering", lambda to: stages.cut_and_recover(job, original, chosen, to, progress.share))
-        exported = stage("export", "exporting to .tflite and C", lambda to: stages.export(job, chosen, recovered, to))
-        measured = stage("device", "running the firmware", lambda to: stages.run_device(job, price, chosen, exported, to))
-        looped = stage("loop", "closing the loop", lambda to: stages.close_loop(job, original, exported, measured, to, progress.share))
+        original = stage(
+            "original", "rolling the original out", lambda to: stages.roll_original(job, to, progress.share)
+        )
+        chosen = stage(
+            "widths",
+            "scoring channels, choosing widths",
+            lambda to: stages.choose_widths(job, price, original, to),
+        )
+        recovered = stage(
+            "policy",
+            "cutting and recovering",
+            lambda to: stages.cut_and_recover(job, original, chosen, to, progress.share),
+        )
+        exported = stage(
+            "export",
+            "exporting to .tflite and C",
+            lambda to: stages.export(job, chosen, recovered, to, progress.share),
+        )
+        measured = stage(
+            "device", "running the firmware", lambda to: stages.run_device(job, price, chosen, exported, to)
+        )
+        looped = stage(
+            "loop",
+            "closing the loop",
+            lambda to: stages.close_loop(job, original, exported, measured, to, progress.share),
+        )
         progress.stage("writing the report")
         earlier = stages.Made(original, chosen, recovered, exported, measured, looped)
         return stages.publish(job, price, folder, earlier, command, time.perf_counter() - started)
@@ -92,4 +114,6 @@ def identity(request: PruneRequest) -> dict[str, Any]:
 def require_known(kind: str, name: str, table: Mapping[str, Any]) -> None:
     """Raises SecateurError where ``name`` is not in ``table``."""
     if name not in table:
-        raise SecateurError(f"{kind} is one that secateur has", f"got {name!r}", f"Choose {', '.join(table)}.")
+        raise SecateurError(
+            f"{kind} is one that secateur has", f"got {name!r}", f"Choose {', '.join(table)}."
+        )

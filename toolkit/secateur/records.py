@@ -106,7 +106,7 @@ class Measurement:
 
     Attributes:
         device: where it ran.
-        weights_bytes, tables_bytes, code_bytes, static_ram_bytes: from the linked image's symbols; None where there is none.
+        weights_bytes, tables_bytes, code_bytes, static_ram_bytes: of the linked image; None where there is none.
         stack_bytes: painted, the deepest mark over all calls so far.
         instructions: per call, the most over all counted calls.
         operator_instructions: label of each step of the program → its instructions, for one call.
@@ -130,7 +130,9 @@ class Measurement:
     def flash_bytes(self) -> int | None:
         """Code, weights and tables together."""
         parts = (self.weights_bytes, self.tables_bytes, self.code_bytes)
-        return None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
+        return (
+            None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
+        )
 
     @property
     def ram_bytes(self) -> int | None:

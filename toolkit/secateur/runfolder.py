@@ -55,13 +55,17 @@ def read_finished(folder: Path) -> dict[str, Any]:
         hashes = dict(manifest["files"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SecateurError(
-            "a run folder holds summary.json and manifest.json", f"{folder}: {error}", "Run secateur prune first, or again with --resume."
+            "a run folder holds summary.json and manifest.json",
+            f"{folder}: {error}",
+            "Run secateur prune first, or again with --resume.",
         ) from error
     for name, wanted in hashes.items():
         path = (folder / name).resolve()
         if not path.is_relative_to(folder.resolve()) or not path.is_file() or file_hash(path) != wanted:
             raise SecateurError(
-                "the files of a run are as the run wrote them", f"{folder / name} is missing or was changed", "Run it again into a new folder."
+                "the files of a run are as the run wrote them",
+                f"{folder / name} is missing or was changed",
+                "Run it again into a new folder.",
             )
     return summary
 
@@ -86,7 +90,9 @@ class RunFolder:
             raise SecateurError("a run is written to a folder", f"{path} is a file", "Choose another -o.")
         if existing and not resume:
             raise SecateurError(
-                "nothing is written over an earlier result", f"{path} is not empty", "Choose another -o, or go on with --resume."
+                "nothing is written over an earlier result",
+                f"{path} is not empty",
+                "Choose another -o, or go on with --resume.",
             )
         if existing:
             self._require_same_request()
@@ -97,11 +103,15 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / _LOCK).open("w")
         except OSError as error:
-            raise SecateurError("the run's folder can be written to", f"{self.path}: {error}", "Choose another -o.") from error
+            raise SecateurError(
+                "the run's folder can be written to", f"{self.path}: {error}", "Choose another -o."
+            ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise SecateurError("one run at a time works in a folder", f"{self.path} is in use", "Wait, or choose another -o.") from error
+            raise SecateurError(
+                "one run at a time works in a folder", f"{self.path} is in use", "Wait, or choose another -o."
+            ) from error
         if not (self.path / _REQUEST).exists():
             write_atomically(self.path / _REQUEST, to_json(self.request))
         (self.path / _STAGES).mkdir(exist_ok=True)
@@ -123,7 +133,9 @@ class RunFolder:
             before = json.loads((self.path / _REQUEST).read_bytes())
         except (OSError, ValueError) as error:
             raise SecateurError(
-                "--resume goes on with a run of secateur", f"{self.path} holds something else ({error})", "Choose another -o."
+                "--resume goes on with a run of secateur",
+                f"{self.path} holds something else ({error})",
+                "Choose another -o.",
             ) from error
         for key in sorted(before.keys() | self.request.keys()):
             if before.get(key) != self.request.get(key):
@@ -145,7 +157,9 @@ class RunFolder:
             for file, wanted in hashes.items():
                 if not (final / file).is_file() or file_hash(final / file) != wanted:
                     raise SecateurError(
-                        "the files of a stage are as it wrote them", f"{final / file} is missing or was changed", "Start again in a new folder."
+                        "the files of a stage are as it wrote them",
+                        f"{final / file} is missing or was changed",
+                        "Start again in a new folder.",
                     )
             return final
         part = self.path / _STAGES / f".{name}"
@@ -156,7 +170,12 @@ class RunFolder:
         os.replace(part, final)
         return final
 
-    def publish(self, artifacts: Mapping[str, Path], provenance: Mapping[str, Any], summary: Callable[[list[dict[str, Any]]], Mapping[str, Any]]) -> None:
+    def publish(
+        self,
+        artifacts: Mapping[str, Path],
+        provenance: Mapping[str, Any],
+        summary: Callable[[list[dict[str, Any]]], Mapping[str, Any]],
+    ) -> None:
         """Copies artifacts into the folder, then writes the manifest, then the summary; then the stages go.
 
         Args:

@@ -2,7 +2,9 @@
 
 import json
 import platform
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -14,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from secateur import __version__
+from secateur.calibration import Share, calibrate
 from secateur.device.devices import open_device
 from secateur.errors import SecateurError
 from secateur.export.c.generate import generate
@@ -21,6 +24,7 @@ from secateur.export.litert import run_float
 from secateur.export.quantize import quantize
 from secateur.export.read import read_tflite
 from secateur.export.tflite import to_tflite
+from secateur.export.toolchain import write_sources
 from secateur.graph.comprehensive import matching_groups
 from secateur.graph.groups import ComponentGraph, build_graph
 from secateur.graph.template import Template, fit_template, probe_widths
@@ -31,7 +35,7 @@ from secateur.policy.weights import load_weights
 from secateur.prune.allocate import STRATEGIES, check_feasible, keep_best, total_limits
 from secateur.prune.importance import IMPORTANCE
 from secateur.prune.recover import RecoveryPlan, recover
-from secateur.prune.states import visited_inputs
+from secateur.prune.states import evenly, visited_inputs
 from secateur.prune.surgery import cut, rebuild
 from secateur.records import Budget, ClosedLoop, Measurement, Parity, Range
 from secateur.report.html import render_html
@@ -48,15 +52,23 @@ from secateur.verify.parity import compare
 from secateur.verify.quantized import quantize as store
 from secateur.verify.verdict import judge
 
-Share = Callable[[float, str], None]
-
 STATES_EPISODES = 32
 SCORED_STATES = 2048
-CALIBRATION_EPISODES, CALIBRATION_STATES = 8, 512
+CALIBRATION_EPISODES = 16
 GOLDEN_EPISODES, GOLDEN_VECTORS = 8, 1024
 """Episodes that states are taken from, and how many are taken, evenly."""
-
-PACKAGES = ("torch", "litert-torch", "ai-edge-litert", "ai-edge-quantizer", "tflite-micro", "mujoco", "gymnasium", "ziglang", "unicorn", "numpy")
+PACKAGES = (
+    "torch",
+    "litert-torch",
+    "ai-edge-litert",
+    "ai-edge-quantizer",
+    "tflite-micro",
+    "mujoco",
+    "gymnasium",
+    "ziglang",
+    "unicorn",
+    "numpy",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +109,9 @@ def prepare(request: PruneRequest) -> Job:
     target = load_target(request.target)
     loaded = load(request.policy)
     if loaded.task is None:
-        raise SecateurError("prune needs a task", f"{request.policy} has no task()", "Add task() to its policy.py.")
+        raise SecateurError(
+            "prune needs a task", f"{request.policy} has no task()", "Add task() to its policy.py."
+        )
     policy = loaded.policy
     for name in request.budget.components:
         if name not in {c.name for c in policy.components}:
@@ -116,7 +130,15 @@ def prepare(request: PruneRequest) -> Job:
         "target_sha256": sha256(repr(target).encode()).hexdigest(),
         "secateur": __version__,
     }
-    return Job(request, policy, loaded.task, target, build_graph(policy), replace(request.budget, total=total), identity)
+    return Job(
+        request,
+        policy,
+        loaded.task,
+        target,
+        build_graph(policy),
+        replace(request.budget, total=total),
+        identity,
+    )
 
 
 def convert_template(job: Job) -> Template:
@@ -124,7 +146,9 @@ def convert_template(job: Job) -> Template:
     probe = probe_widths(job.graph)
 
     def converted(policy: Policy) -> Any:
-        examples = {n: e.numpy().repeat(2, 0).astype(np.float32) for n, e in policy.entry().example_inputs.items()}
+        examples = {
+            n: e.numpy().repeat(2, 0).astype(np.float32) for n, e in policy.entry().example_inputs.items()
+        }
         return read_tflite(quantize(to_tflite(policy), examples))
 
     full, other = converted(job.policy), converted(rebuild(job.policy, job.graph, probe))
@@ -194,10 +218,14 @@ def cut_and_recover(job: Job, original: Path, chosen: Path, to: Path, share: Sha
             _visited(original),
             job.request.seed,
             plan,
-            lambda point: share(point.steps / total, f"return {point.return_mean:.1f} after {point.steps} steps"),
+            lambda point: share(
+                point.steps / total, f"return {point.return_mean:.1f} after {point.steps} steps"
+            ),
         )
     save_file({n: t.contiguous() for n, t in pruned.module.state_dict().items()}, to / "policy.safetensors")
-    points = [{"step": p.steps, "loss": p.loss if p.steps else None, "return_mean": p.return_mean} for p in curve]
+    points = [
+        {"step": p.steps, "loss": p.loss if p.steps else None, "return_mean": p.return_mean} for p in curve
+    ]
     write_atomically(to / "recovery.json", to_json(points))
 
 
@@ -208,49 +236,35 @@ def recovered_policy(job: Job, chosen: Path, recovered: Path) -> Policy:
     return policy
 
 
-def export(job: Job, chosen: Path, recovered: Path, to: Path) -> None:
+def export(job: Job, chosen: Path, recovered: Path, to: Path, share: Share) -> None:
     """Writes float and int8 .tflite, ``golden.npz`` with every reference's answers, and ``c/``."""
     policy = recovered_policy(job, chosen, recovered)
     controller = torch_controller(policy, job.task)
-
-    def states(purpose: str, episodes: int, count: int) -> dict[str, np.ndarray]:
-        rolled = rollouts(job.task, controller, job.seeds(purpose, episodes))
-        arrays = {name: tensor.numpy() for name, tensor in visited_inputs(job.task, rolled).items()}
-        total = len(next(iter(arrays.values())))
-        index = np.linspace(0, total - 1, min(count, total)).round().astype(int)
-        return {name: array[index] for name, array in arrays.items()}
-
     model = to_tflite(policy)
-    quantized = quantize(model, states("calibration", CALIBRATION_EPISODES, CALIBRATION_STATES))
+    seeds = job.seeds("calibration", CALIBRATION_EPISODES)
+    calibrated = calibrate(job.task, job.target, model, controller, seeds, to / "build", share)
     (to / "model.float32.tflite").write_bytes(model)
-    (to / "model.int8.tflite").write_bytes(quantized)
-    network = read_tflite(quantized)
-    inputs = states("golden", GOLDEN_EPISODES, GOLDEN_VECTORS)
+    (to / "model.int8.tflite").write_bytes(calibrated)
+    network = read_tflite(calibrated)
+    rolled = rollouts(job.task, controller, job.seeds("golden", GOLDEN_EPISODES))
+    inputs = evenly(visited_inputs(job.task, rolled), GOLDEN_VECTORS)
     stored = {name: store(array, network.inputs, network, name) for name, array in inputs.items()}
-    reference = open_device("tflm", quantized, job.target, to)
-    try:
+    with closing(open_device("tflm", calibrated, job.target, to / "build")) as reference:
         answers = reference.run(stored)
-    finally:
-        reference.close()
     save_golden(Golden(inputs, controller.infer(inputs), stored, answers), to / "golden.npz")
-    for name, text in generate(network, job.target, "policy").items():
-        path = to / "c" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    write_sources(generate(network, job.target, "policy"), to / "c")
+    shutil.rmtree(to / "build")
 
 
 def run_device(job: Job, price: PriceByWidth, chosen: Path, exported: Path, to: Path) -> None:
     """Builds the C, runs the golden vectors on the emulated core; writes ``parity.json`` and ``measurement.json``."""
     model = (exported / "model.int8.tflite").read_bytes()
     golden = load_golden(exported / "golden.npz")
-    device = open_device("emulator", model, job.target, to / "build")
-    try:
+    with closing(open_device("emulator", model, job.target, to / "build")) as device:
         answers = device.run(golden.quantized_inputs)
         measurement = device.measure()
         floats = run_float((exported / "model.float32.tflite").read_bytes(), golden.inputs)
         parity = compare(golden, floats, answers, device.network)
-    finally:
-        device.close()
     write_atomically(to / "measurement.json", to_json(asdict(measurement)))
     write_atomically(to / "parity.json", to_json(asdict(parity)))
 
@@ -264,8 +278,8 @@ def _measurement(measured: Path) -> Measurement:
 def close_loop(job: Job, original: Path, exported: Path, measured: Path, to: Path, share: Share) -> None:
     """The firmware drives the robot, at its board's worst predicted latency; writes ``loop.json``."""
     latency = _measurement(measured).latency_s
-    device = open_device("emulator", (exported / "model.int8.tflite").read_bytes(), job.target, to / "build")
-    try:
+    model = (exported / "model.int8.tflite").read_bytes()
+    with closing(open_device("emulator", model, job.target, to / "build")) as device:
         loop = evaluate_pair(
             job.task,
             torch_controller(job.policy, job.task),
@@ -275,22 +289,34 @@ def close_loop(job: Job, original: Path, exported: Path, measured: Path, to: Pat
             np.random.default_rng([job.request.seed, 95]),
             progress=lambda done, total: share(done / total, f"{done} of {total} episodes"),
         )
-    finally:
-        device.close()
     write_atomically(to / "loop.json", to_json(asdict(loop)))
 
 
-def publish(job: Job, price: PriceByWidth, folder: RunFolder, made: Made, command: str, wall_s: float) -> Mapping[str, Any]:
+def _closed_loop(looped: Path) -> ClosedLoop:
+    record: dict[str, Any] = json.loads((looped / "loop.json").read_bytes())
+    for name in ("ci95", "baseline_returns", "artifact_returns"):
+        record[name] = tuple(record[name])
+    return ClosedLoop(**record)
+
+
+def publish(
+    job: Job, price: PriceByWidth, folder: RunFolder, made: Made, command: str, wall_s: float
+) -> Mapping[str, Any]:
     """Judges, writes the report, moves the artifacts up and finishes the run. Gives the summary."""
     widths = _widths(made.widths)
     measurement = _measurement(made.device)
     parity = Parity(**json.loads((made.device / "parity.json").read_bytes()))
-    record = json.loads((made.loop / "loop.json").read_bytes())
-    loop = ClosedLoop(**{key: tuple(value) if isinstance(value, list) else value for key, value in record.items()})
+    loop = ClosedLoop(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
+    )
     provenance = {
         "command": {"line": command, "seed": job.request.seed},
         "inputs": {key: job.identity[key] for key in ("weights_sha256", "target_sha256")},
-        "versions": {"secateur": __version__, "python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {
+            "secateur": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in PACKAGES},
+        },
         "machine": {"system": platform.system(), "processor": platform.machine()},
     }
 
@@ -306,13 +332,17 @@ def publish(job: Job, price: PriceByWidth, folder: RunFolder, made: Made, comman
             measured=measurement,
             parity=parity,
             closed_loop=loop,
-            verdict=judge(price(widths), measurement, job.budget, parity, loop, control_period_s=1 / job.task.control_hz),
+            verdict=judge(
+                price(widths), measurement, job.budget, parity, loop, control_period_s=1 / job.task.control_hz
+            ),
             artifacts=artifacts,
             wall_s=wall_s,
             baseline_policy_parameters=sum(job.graph.parameter_counts(job.graph.full).values()),
             policy_parameters=sum(job.graph.parameter_counts(widths).values()),
             widths=[GroupWidth(g.name, g.components, g.width, widths[g.name]) for g in job.graph.groups],
-            recovery=[RecoveryPoint(**point) for point in json.loads((made.policy / "recovery.json").read_bytes())],
+            recovery=[
+                RecoveryPoint(**point) for point in json.loads((made.policy / "recovery.json").read_bytes())
+            ],
             provenance=provenance,
         )
 
@@ -326,7 +356,11 @@ def publish(job: Job, price: PriceByWidth, folder: RunFolder, made: Made, comman
         "model.int8.tflite": made.export / "model.int8.tflite",
         "golden.npz": made.export / "golden.npz",
     }
-    artifacts |= {f"c/{p.relative_to(made.export / 'c')}": p for p in sorted((made.export / "c").rglob("*")) if p.is_file()}
+    artifacts |= {
+        f"c/{p.relative_to(made.export / 'c')}": p
+        for p in sorted((made.export / "c").rglob("*"))
+        if p.is_file()
+    }
     folder.publish(artifacts, provenance, summarise)
     report.unlink()
     return json.loads((folder.path / "summary.json").read_bytes())

@@ -5,7 +5,16 @@ import re
 
 from secateur.errors import UsageError
 
-BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "kB": 1000, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
+BYTES = {
+    "B": 1,
+    "KiB": 1024,
+    "MiB": 1024**2,
+    "GiB": 1024**3,
+    "kB": 1000,
+    "KB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+}
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 HERTZ = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9}
 FRACTION = {"%": 0.01, "": 1.0}
@@ -17,7 +26,11 @@ def _parse(text: str, scales: dict[str, float] | dict[str, int], what: str, exam
     match = _QUANTITY.fullmatch(text)
     if match is None or match[2] not in scales:
         known = ", ".join(unit for unit in scales if unit)
-        raise UsageError(f"{what} is a positive number with one of the units {known}", f"got {text!r}", f"Write for example {example}.")
+        raise UsageError(
+            f"{what} is a positive number with one of the units {known}",
+            f"got {text!r}",
+            f"Write for example {example}.",
+        )
     value = float(match[1]) * scales[match[2]]
     if not math.isfinite(value) or value <= 0:
         raise UsageError(f"{what} is positive and finite", f"got {text!r}", f"Write for example {example}.")
@@ -28,7 +41,9 @@ def parse_bytes(text: str) -> int:
     """``"12KiB"`` → 12288. Raises UsageError for anything else, fractions of a byte included."""
     value = _parse(text, BYTES, "a size", "12KiB")
     if value != int(value):
-        raise UsageError("a size is a whole number of bytes", f"{text!r} is {value} bytes", "Write for example 12KiB.")
+        raise UsageError(
+            "a size is a whole number of bytes", f"{text!r} is {value} bytes", "Write for example 12KiB."
+        )
     return int(value)
 
 

@@ -160,7 +160,9 @@ def _split(segment: Segment, at: int) -> tuple[Segment, Segment]:
         outer.parts = ((head,), (tail,))
         return _trim((head, *inner)), _trim((tail, *inner))
     if at % below == 0:
-        return _trim((Dim(at // below, True, outer.why), *inner)), _trim((Dim(outer.size - at // below, True, outer.why), *inner))
+        return _trim((Dim(at // below, True, outer.why), *inner)), _trim(
+            (Dim(outer.size - at // below, True, outer.why), *inner)
+        )
     fix((segment,), "it is cut at a place that is not a whole number of its channels")
     return (Dim(at, True, outer.why),), (Dim(total - at, True, outer.why),)
 

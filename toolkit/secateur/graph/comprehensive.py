@@ -40,14 +40,16 @@ def comprehensive_groups(policy: Policy) -> tuple[ComprehensiveGroup, ...]:
 
     examples = dict(policy.entry().example_inputs)
     with torch.enable_grad():
-        graph = torch_pruning.DependencyGraph().build_dependency(module, example_inputs=examples, forward_fn=unrolled)
+        graph = torch_pruning.DependencyGraph().build_dependency(
+            module, example_inputs=examples, forward_fn=unrolled
+        )
     found = []
     for group in graph.get_all_groups():
         members = set()
-        for dependency, indices in group:
+        for dependency, _ in group:
             layer, cut = dependency.target.module, dependency.handler
             axis = 0 if graph.is_out_channel_pruning_fn(cut) else 1
-            for name, parameter in layer.named_parameters(recurse=False) if isinstance(layer, torch.nn.Module) else [("", layer)]:
+            for parameter in layer.parameters(recurse=False) if isinstance(layer, torch.nn.Module) else [layer]:
                 if id(parameter) in owners and parameter.dim() > axis:
                     members.add((owners[id(parameter)], axis))
         found.append(ComprehensiveGroup(len(group[0].idxs), frozenset(members)))
@@ -61,5 +63,6 @@ def matching_groups(policy: Policy, graph: ComponentGraph) -> tuple[str, ...]:
     return tuple(
         group.name
         for group in graph.groups
-        if (group.width, frozenset((m.parameter, m.axis) for m in group.members if m.parameter in own)) in theirs
+        if (group.width, frozenset((m.parameter, m.axis) for m in group.members if m.parameter in own))
+        in theirs
     )

@@ -131,7 +131,9 @@ def build_graph(policy: Policy) -> ComponentGraph:
         trace = trace_policy(policy)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise SecateurError(
-            "every entry runs on its example inputs", f"{policy.name}: {error}", "Correct the entry's call or example_inputs."
+            "every entry runs on its example inputs",
+            f"{policy.name}: {error}",
+            "Correct the entry's call or example_inputs.",
         ) from error
     owner = policy.component_of()
     order = [c.name for c in policy.components]
@@ -159,8 +161,12 @@ def build_graph(policy: Policy) -> ComponentGraph:
         name = _name(members, taken)
         taken.add(name)
         names[dim] = name
-        crossing = tuple(sorted(flows.get(dim, ()), key=lambda flow: (order.index(flow[0]), order.index(flow[1]))))
-        groups.append(Group(name, dim.size, tuple(members), tuple(c for c in order if c in touched), crossing))
+        crossing = tuple(
+            sorted(flows.get(dim, ()), key=lambda flow: (order.index(flow[0]), order.index(flow[1])))
+        )
+        groups.append(
+            Group(name, dim.size, tuple(members), tuple(c for c in order if c in touched), crossing)
+        )
     return ComponentGraph(
         components=tuple(order),
         groups=tuple(groups),

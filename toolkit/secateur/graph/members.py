@@ -10,7 +10,9 @@ from secateur.graph.groups import ComponentGraph
 from secateur.policy.policy import Policy
 
 
-def per_channel(policy: Policy, graph: ComponentGraph, measure: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, torch.Tensor]:
+def per_channel(
+    policy: Policy, graph: ComponentGraph, measure: Callable[[torch.Tensor], torch.Tensor]
+) -> dict[str, torch.Tensor]:
     """Sums ``measure(parameter)`` over all elements that belong to each channel of each group.
 
     Returns:
@@ -20,7 +22,11 @@ def per_channel(policy: Policy, graph: ComponentGraph, measure: Callable[[torch.
     for path, parameter in policy.module.named_parameters():
         values = measure(parameter.detach())
         for position, axis in enumerate(graph.trace.weights[path]):
-            along = values.sum(dim=[d for d in range(values.dim()) if d != position]) if values.dim() > 1 else values
+            along = (
+                values.sum(dim=[d for d in range(values.dim()) if d != position])
+                if values.dim() > 1
+                else values
+            )
             for name, part in axis_channels(graph, axis, along):
                 totals[name] += part
     return totals

@@ -81,6 +81,7 @@ def reshape(given: Axes, before: tuple[int, ...], after: tuple[int, ...]) -> Axe
 
 
 def transpose(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """Two axes change places."""
     given = list(look(args[0]))
     a, b = (args[1], args[2]) if len(args) > 2 else (0, len(given) - 1)
     if given:
@@ -89,30 +90,37 @@ def transpose(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torc
 
 
 def permute(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """Axes in another order."""
     given = look(args[0])
     return tuple(given[d] for d in args[1])
 
 
 def unsqueeze(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """A new axis of one."""
     given = list(look(args[0]))
     at = args[1] % (len(given) + 1)
     return (*given[:at], axes.fixed(1, ""), *given[at:])
 
 
 def squeeze(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """Axes of one go."""
     return reshape(look(args[0]), tuple(args[0].shape), tuple(out.shape))
 
 
 def expand(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """Axes of one are repeated to a size that the code states."""
     given, before = look(args[0]), args[0].shape
     lead = out.dim() - len(before)
     return tuple(
-        given[d - lead] if d >= lead and before[d - lead] == n else axes.fixed(n, "its size is written in the code")
+        given[d - lead]
+        if d >= lead and before[d - lead] == n
+        else axes.fixed(n, "its size is written in the code")
         for d, n in enumerate(out.shape)
     )
 
 
 def concatenate(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """Axes one after the other along one dimension, equal along the rest."""
     tensors = [t for t in args[0] if t.numel() or t.dim() == out.dim()]
     at = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % out.dim()
     result = list(look(tensors[0]))
@@ -126,6 +134,7 @@ def concatenate(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: to
 
 
 def stack(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """A new axis that counts the tensors; the others are equal."""
     at = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % out.dim()
     result = list(look(args[0][0]))
     for tensor in args[0][1:]:
@@ -142,6 +151,7 @@ def _cut(axis: Axis, sizes: Sequence[int]) -> list[Axis]:
 
 
 def split(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Sequence[torch.Tensor]) -> list[Axes]:
+    """An axis in consecutive pieces."""
     given = list(look(args[0]))
     at = (args[2] if len(args) > 2 else kwargs.get("dim", 0)) % len(given)
     pieces = _cut(given[at], [part.shape[at] for part in out]) if len(out) > 1 else [given[at]]
@@ -151,7 +161,7 @@ def split(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Sequence
 def narrow(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
     """``slice``: a run of channels; a step other than one leaves the axis whole."""
     given = list(look(args[0]))
-    at, start, end, step = (list(args[1:]) + [0, None, None, 1][len(args) - 1 :])[:4]
+    at, start, _, step = (list(args[1:]) + [0, None, None, 1][len(args) - 1 :])[:4]
     at %= len(given)
     total, kept = args[0].shape[at], out.shape[at]
     if kept == total:
@@ -167,13 +177,17 @@ def narrow(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.T
 
 
 def select(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """One channel, by its number: the axis must stay."""
     given = list(look(args[0]))
     at = args[1] % len(given)
     axes.fix(given[at], "single channels of it are picked by number")
     return (*given[:at], *given[at + 1 :])
 
 
-def unbind(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Sequence[torch.Tensor]) -> list[Axes]:
+def unbind(
+    look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Sequence[torch.Tensor]
+) -> list[Axes]:
+    """Every channel by its number: the axis must stay."""
     given = list(look(args[0]))
     at = (args[1] if len(args) > 1 else 0) % len(given)
     axes.fix(given[at], "single channels of it are picked by number")
@@ -190,6 +204,7 @@ def matmul(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.T
 
 
 def addmm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """A product plus a bias along its last axes."""
     result = matmul(look, args[1:3], kwargs, out)
     bias = look(args[0])
     for axis, n, into in zip(reversed(bias), reversed(args[0].shape), reversed(result)):
@@ -229,6 +244,7 @@ def convolution(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: to
 
 
 def batch_norm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
+    """Weight, bias and statistics run along the channels."""
     given = look(args[0])
     for tensor in args[1:5]:
         if tensor is not None:
@@ -237,6 +253,7 @@ def batch_norm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any
 
 
 def layer_norm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
+    """Weight and bias run along the last axes."""
     given = look(args[0])
     for tensor in args[2:4]:
         if tensor is not None:
@@ -246,6 +263,7 @@ def layer_norm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any
 
 
 def group_norm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
+    """Channels are groups × the channels of each, and as many stay in each."""
     given, groups = look(args[0]), args[6]
     if groups > 1:
         channels = args[0].shape[1]
@@ -278,6 +296,7 @@ def reduce(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) ->
 
 
 def softmax(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """What it runs over stays whole."""
     given = look(args[0])
     axes.fix(given[args[1]], "a softmax runs over it")
     return given
@@ -296,6 +315,7 @@ def pool(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> A
 
 
 def embedding(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """Rows of the table by number; its columns are the channels."""
     table = look(args[0])
     axes.fix(table[0], "it counts the entries of an embedding")
     return (*look(args[1]), table[1])
@@ -316,6 +336,7 @@ def attention(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any)
 
 
 def pad(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """A padded axis stays whole."""
     given = look(args[0])
     result = []
     for axis, before, n in zip(given, args[0].shape, out.shape):
@@ -358,10 +379,14 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("mm", "bmm", "mv", "matmul"), matmul),
     **dict.fromkeys(("addmm", "addmv", "baddbmm"), addmm),
     "convolution": convolution,
-    **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit_no_training", "_batch_norm_no_update"), batch_norm),
+    **dict.fromkeys(
+        ("native_batch_norm", "_native_batch_norm_legit_no_training", "_batch_norm_no_update"), batch_norm
+    ),
     "native_layer_norm": layer_norm,
     "native_group_norm": group_norm,
-    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "var", "linalg_vector_norm", "prod"), reduce),
+    **dict.fromkeys(
+        ("mean", "sum", "amax", "amin", "max", "min", "var", "linalg_vector_norm", "prod"), reduce
+    ),
     **dict.fromkeys(("_softmax", "_log_softmax"), softmax),
     **dict.fromkeys(
         (
@@ -378,11 +403,20 @@ RULES: dict[str, Rule] = {
     ),
     "embedding": embedding,
     **dict.fromkeys(
-        ("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_attention_math", "scaled_dot_product_attention"),
+        (
+            "_scaled_dot_product_flash_attention_for_cpu",
+            "_scaled_dot_product_attention_math",
+            "scaled_dot_product_attention",
+        ),
         attention,
     ),
     "constant_pad_nd": pad,
     "_prelu_kernel": pointwise,
-    **dict.fromkeys(("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "arange", "randn", "eye"), factory),
-    **dict.fromkeys(("zeros_like", "ones_like", "full_like", "empty_like", "new_empty", "rand_like", "randn_like"), same),
+    **dict.fromkeys(
+        ("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "arange", "randn", "eye"),
+        factory,
+    ),
+    **dict.fromkeys(
+        ("zeros_like", "ones_like", "full_like", "empty_like", "new_empty", "rand_like", "randn_like"), same
+    ),
 }

@@ -59,7 +59,9 @@ def probe_widths(graph: ComponentGraph, seed: int = 1) -> dict[str, int]:
     return probe
 
 
-def fit_template(graph: ComponentGraph, full: Network, probe: Network, probe_at: Widths, deployed: str) -> Template:
+def fit_template(
+    graph: ComponentGraph, full: Network, probe: Network, probe_at: Widths, deployed: str
+) -> Template:
     """The template that gives ``full`` at full width and ``probe`` at the probe's widths.
 
     Args:
@@ -106,14 +108,20 @@ def _known_sizes(graph: ComponentGraph, probe_at: Widths) -> dict[tuple[int, int
     return found
 
 
-def _components(graph: ComponentGraph, network: Network, sizes: Mapping[tuple[int, int], Axis], deployed: str) -> tuple[str, ...]:
+def _components(
+    graph: ComponentGraph, network: Network, sizes: Mapping[tuple[int, int], Axis], deployed: str
+) -> tuple[str, ...]:
     """Operators with weights follow the traced uses of weights, in order; the rest belong to what they read."""
     uses = [c for c in graph.contractions if c.entry == deployed]
     component_of_tensor: dict[int, str] = {}
     result: list[str] = []
     cursor = 0
     for op in network.operators:
-        weights = [i for i in op.inputs if i >= 0 and network.tensors[i].constant and len(network.tensors[i].shape) > 1]
+        weights = [
+            i
+            for i in op.inputs
+            if i >= 0 and network.tensors[i].constant and len(network.tensors[i].shape) > 1
+        ]
         name = ""
         if weights:
             wanted = _volume(network.tensors[weights[0]])
@@ -124,7 +132,13 @@ def _components(graph: ComponentGraph, network: Network, sizes: Mapping[tuple[in
                     break
         if not name:
             read = [component_of_tensor[i] for i in op.inputs if i in component_of_tensor]
-            name = read[-1] if read else graph.component_of[uses[cursor].weight] if cursor < len(uses) else graph.components[0]
+            name = (
+                read[-1]
+                if read
+                else graph.component_of[uses[cursor].weight]
+                if cursor < len(uses)
+                else graph.components[0]
+            )
         result.append(name)
         component_of_tensor.update(dict.fromkeys(op.outputs, name))
     return tuple(result)

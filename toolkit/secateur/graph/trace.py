@@ -68,7 +68,7 @@ Makers = frozenset[tuple[str, Axes]]
 
 @dataclass(frozen=True)
 class _Known:
-    """A tensor (held, so that its id stays its own), its axes, who made what of it, and the parameter it is a view of."""
+    """A tensor (held, so that its id stays its own), its axes, its makers, and the parameter it is a view of."""
 
     tensor: torch.Tensor
     axes: Axes
@@ -85,7 +85,9 @@ class _Tracer(TorchDispatchMode):
         self.entry = ""
         self.makers_of: dict[tuple[str, str], Makers] = {}
 
-    def learn(self, tensor: torch.Tensor, made: Axes, makers: Makers = frozenset(), weight: str | None = None) -> None:
+    def learn(
+        self, tensor: torch.Tensor, made: Axes, makers: Makers = frozenset(), weight: str | None = None
+    ) -> None:
         self.known[id(tensor)] = _Known(tensor, made, makers, weight)
 
     def look(self, tensor: torch.Tensor) -> Axes:
@@ -99,13 +101,25 @@ class _Tracer(TorchDispatchMode):
         name = func._schema.name.removeprefix("aten::")
         if name.endswith("_") and not name.endswith("__"):
             name = name.removesuffix("_")
-        results = [out] if isinstance(out, torch.Tensor) else [t for t in out if isinstance(t, torch.Tensor)] if isinstance(out, (list, tuple)) else []
+        results = (
+            [out]
+            if isinstance(out, torch.Tensor)
+            else [t for t in out if isinstance(t, torch.Tensor)]
+            if isinstance(out, (list, tuple))
+            else []
+        )
         if results:
             self._note(name, func, args, kwargs, out, results)
         return out
 
-    def _note(self, name: str, func: Any, args: Any, kwargs: Any, out: Any, results: list[torch.Tensor]) -> None:
-        used = [self.known.get(id(t)) for t in rules._flat([args, list(kwargs.values())]) if isinstance(t, torch.Tensor)]
+    def _note(
+        self, name: str, func: Any, args: Any, kwargs: Any, out: Any, results: list[torch.Tensor]
+    ) -> None:
+        used = [
+            self.known.get(id(t))
+            for t in rules._flat([args, list(kwargs.values())])
+            if isinstance(t, torch.Tensor)
+        ]
         weights = [k.weight for k in used if k is not None and k.weight is not None]
         makers: Makers = frozenset().union(*(k.makers for k in used if k is not None and k.weight is None))
         rule = rules.RULES.get(name)
@@ -127,7 +141,9 @@ class _Tracer(TorchDispatchMode):
             if name in CONTRACTIONS and weights:
                 self._count(name, args, results[0], weights)
         for tensor, its_axes in zip(results, made):
-            made_here = frozenset((owner, its_axes) for owner in owners) if owners and view_of is None else makers
+            made_here = (
+                frozenset((owner, its_axes) for owner in owners) if owners and view_of is None else makers
+            )
             self.learn(tensor, its_axes, made_here, view_of)
 
     def _cross(self, args: Any, consumers: frozenset[str]) -> None:
@@ -136,7 +152,9 @@ class _Tracer(TorchDispatchMode):
             if known is None or known.weight is not None:
                 continue
             for maker, made in known.makers:
-                self.trace.crossings.extend((maker, consumer, made) for consumer in consumers if consumer != maker)
+                self.trace.crossings.extend(
+                    (maker, consumer, made) for consumer in consumers if consumer != maker
+                )
 
     def _count(self, name: str, args: Any, out: torch.Tensor, weights: list[str]) -> None:
         matrix = next((w for w in weights if "bias" not in w.rsplit(".", 1)[-1]), weights[0])
@@ -195,7 +213,10 @@ def _follow_modules(tracer: _Tracer, module: nn.Module, hooks: ExitStack) -> Non
     paths: dict[int, str] = {}
     for path, inner in module.named_modules():
         paths[id(inner)] = path
-        for handle in (inner.register_forward_pre_hook(enter), inner.register_forward_hook(leave, prepend=True)):
+        for handle in (
+            inner.register_forward_pre_hook(enter),
+            inner.register_forward_hook(leave, prepend=True),
+        ):
             hooks.callback(operator.methodcaller("remove"), handle)
 
 

@@ -64,7 +64,9 @@ def _load_function(reference: str) -> Loaded:
     try:
         function = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
-        raise SecateurError("module:function can be imported", f"{reference}: {error}", "Check both names.") from error
+        raise SecateurError(
+            "module:function can be imported", f"{reference}: {error}", "Check both names."
+        ) from error
     made = function()
     policy, task = made if isinstance(made, tuple) else (made, None)
     return _checked(policy, task, reference)
@@ -72,9 +74,15 @@ def _load_function(reference: str) -> Loaded:
 
 def _checked(policy: object, task: object, reference: str) -> Loaded:
     if not isinstance(policy, Policy):
-        raise SecateurError("policy() gives a secateur Policy", f"{reference} gave {type(policy).__name__}", "Return Policy(...).")
+        raise SecateurError(
+            "policy() gives a secateur Policy",
+            f"{reference} gave {type(policy).__name__}",
+            "Return Policy(...).",
+        )
     if task is not None and not isinstance(task, Task):
-        raise SecateurError("task() gives a secateur Task", f"{reference} gave {type(task).__name__}", "Return Task(...).")
+        raise SecateurError(
+            "task() gives a secateur Task", f"{reference} gave {type(task).__name__}", "Return Task(...)."
+        )
     return Loaded(policy, task, reference)
 
 

@@ -160,18 +160,25 @@ def _check_names(policy: Policy) -> None:
         for name in names:
             if names.count(name) > 1:
                 fail(f"two are called {name!r}", f"Give each {kind} its own name.")
-    paths = {path for path, _ in policy.module.named_modules()} | {path for path, _ in policy.module.named_parameters()}
+    paths = {path for path, _ in policy.module.named_modules()} | {
+        path for path, _ in policy.module.named_parameters()
+    }
     for component in policy.components:
         for path in component.modules:
             if path not in paths:
-                fail(f"component {component.name!r} names {path!r}, which the module does not have", "Correct the path.")
+                fail(
+                    f"component {component.name!r} names {path!r}, which the module does not have",
+                    "Correct the path.",
+                )
     known = {e.name for e in policy.entries}
     if policy.deployed not in known:
         fail(f"the deployed entry is {policy.deployed!r}", f"Choose one of {', '.join(sorted(known))}.")
     for entry in policy.entries:
         for name, sources in entry.feeds.items():
             if name not in entry.example_inputs:
-                fail(f"entry {entry.name!r} feeds {name!r}, which is not among its inputs", "Correct the name.")
+                fail(
+                    f"entry {entry.name!r} feeds {name!r}, which is not among its inputs", "Correct the name."
+                )
             for source in sources:
                 if source.split(".")[0] not in known:
                     fail(f"entry {entry.name!r} is fed by {source!r}, which does not exist", "Name an entry.")

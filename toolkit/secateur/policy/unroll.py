@@ -73,7 +73,9 @@ def _sources(entry: Entry, number: int) -> dict[str, str]:
     return {name: sources[min(number, len(sources) - 1)] for name, sources in entry.feeds.items()}
 
 
-def _output(previous: Mapping[str, Tensors], made: Mapping[str, Tensors], source: str, wanted: str) -> torch.Tensor:
+def _output(
+    previous: Mapping[str, Tensors], made: Mapping[str, Tensors], source: str, wanted: str
+) -> torch.Tensor:
     name, _, output = source.partition(".")
     outputs = previous.get(name, made[name])
     return outputs[output or (wanted if wanted in outputs else next(iter(outputs)))]

@@ -23,7 +23,9 @@ def load_weights(module: nn.Module, path: Path) -> None:
             "Convert it with safetensors.torch.save_file where you trust its source.",
         )
     if not path.is_file():
-        raise SecateurError("weights must exist", f"there is no file {path}", "Train the policy or correct the path.")
+        raise SecateurError(
+            "weights must exist", f"there is no file {path}", "Train the policy or correct the path."
+        )
     try:
         state = load_file(path)
     except (safetensors.SafetensorError, ValueError, OSError) as error:
@@ -32,9 +34,17 @@ def load_weights(module: nn.Module, path: Path) -> None:
         ) from error
     own = module.state_dict()
     if missing := sorted(own.keys() - state.keys()):
-        raise SecateurError("weights name every tensor of the module", f"{path.name} lacks {missing[0]}", "Use weights of this architecture.")
+        raise SecateurError(
+            "weights name every tensor of the module",
+            f"{path.name} lacks {missing[0]}",
+            "Use weights of this architecture.",
+        )
     if unknown := sorted(state.keys() - own.keys()):
-        raise SecateurError("weights name no other tensor", f"{path.name} has {unknown[0]}", "Use weights of this architecture.")
+        raise SecateurError(
+            "weights name no other tensor",
+            f"{path.name} has {unknown[0]}",
+            "Use weights of this architecture.",
+        )
     for name, tensor in state.items():
         if tensor.shape != own[name].shape:
             raise SecateurError(

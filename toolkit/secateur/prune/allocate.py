@@ -5,8 +5,8 @@ Each strategy answers the same question: which widths fit the budget? They are l
 *component-aware* spends the budget where it buys most. What a group still has is the share q of its importance;
 the sum of −log q over groups is kept small, so that no group is bled dry while another keeps its padding, and
 channels that were dead from the start go first and for free. A coupling group weighs the square root of the number
-of components it couples, which makes it shrink softly and late. Components that are not on the board keep their inner widths: cutting
-them would buy nothing.
+of components it couples, which makes it shrink softly and late. Components that are not on the board keep their
+inner widths: cutting them would buy nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -102,7 +102,11 @@ def check_feasible(price: Price, budget: Budget, least: Widths) -> None:
     needed = worst.read(cost)
     what = worst.kind.split("_")[0]
     exact = f"{int(needed)} B" if worst.kind.endswith("bytes") else worst.write(needed)
-    code = f" ({cost.code_bytes} B of it shared code)" if worst.kind == "flash_bytes" and not worst.component else ""
+    code = (
+        f" ({cost.code_bytes} B of it shared code)"
+        if worst.kind == "flash_bytes" and not worst.component
+        else ""
+    )
     raise BudgetInfeasible(
         f"{what} of {worst.component or 'the whole policy'} must be within {worst.write(worst.limit)}",
         f"at the least widths it takes {worst.write(needed)}{code}, most of it in component {component!r}",
@@ -138,7 +142,9 @@ def component_aware(graph: ComponentGraph, scores: Scores, price: Price, budget:
                 best = (rate, group.name, after, new)
         if best is None:
             check_feasible(price, budget, least)
-            raise BudgetInfeasible("the budget can be met", "no group is left to cut", "Raise the tightest limit.")
+            raise BudgetInfeasible(
+                "the budget can be met", "no group is left to cut", "Raise the tightest limit."
+            )
         _, name, widths[name], cost = best
     return _fill(on_board, widths, price, limits, loss, graph.full)
 
@@ -201,9 +207,10 @@ def uniform(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget)
 
 
 def global_ranking(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget) -> dict[str, int]:
-    """Comprehensive dependency-graph pruning: all channels of all groups in one ranking, each group's scores
-    divided by their mean (torch-pruning's ``normalizer="mean"``), the lowest cut until the budget is met. Groups
-    without scores, because torch-pruning does not find them, stay whole.
+    """Comprehensive dependency-graph pruning: all channels of all groups in one ranking.
+
+    Each group's scores are divided by their mean (torch-pruning's ``normalizer="mean"``), the lowest are cut until the
+    budget is met. Groups without scores, because torch-pruning does not find them, stay whole.
     """
     normal = {name: score / score.mean().clamp_min(1e-12) for name, score in scores.items()}
     everything = torch.sort(torch.cat(list(normal.values())), descending=True).values
@@ -221,7 +228,9 @@ def _round(width: float, full: int) -> int:
     return full if width >= full else max(min(QUAD, full), int(width) // QUAD * QUAD)
 
 
-def _largest(at: Callable[[float], dict[str, int]], graph: ComponentGraph, price: Price, budget: Budget) -> dict[str, int]:
+def _largest(
+    at: Callable[[float], dict[str, int]], graph: ComponentGraph, price: Price, budget: Budget
+) -> dict[str, int]:
     """The widths at the largest share in [0, 1] that fit, by bisection over thousandths."""
     limits = resources(budget)
 

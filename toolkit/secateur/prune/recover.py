@@ -21,7 +21,6 @@ from secateur.prune.surgery import Keep, kept_indices
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
 
-
 CHUNK = 4096
 """States that are labelled at a time."""
 
@@ -83,7 +82,9 @@ def recover(
         progress: called after each round.
     """
     torch.manual_seed(seed)
-    seeds = np.random.SeedSequence([seed, 0x5EC]).generate_state(plan.rounds * plan.episodes + plan.judged_episodes)
+    seeds = np.random.SeedSequence([seed, 0x5EC]).generate_state(
+        plan.rounds * plan.episodes + plan.judged_episodes
+    )
     judged = [int(s) for s in seeds[: plan.judged_episodes]]
     fresh = iter(int(s) for s in seeds[plan.judged_episodes :])
     student = replace(pruned, module=deepcopy(pruned.module))
@@ -96,7 +97,9 @@ def recover(
     progress(best)
     deployed = replace(student, entries=(student.entry(),))
     for number in range(plan.rounds):
-        collected = rollouts(task, torch_controller(student, task), [next(fresh) for _ in range(plan.episodes)])
+        collected = rollouts(
+            task, torch_controller(student, task), [next(fresh) for _ in range(plan.episodes)]
+        )
         labelled = labelled.joined(_label(original, graph, keep, visited_inputs(task, collected)))
         losses = []
         student.module.train()
@@ -131,7 +134,9 @@ class _Labelled:
         return len(next(iter(self.states.values())))
 
     def rows(self, index: torch.Tensor) -> "_Labelled":
-        return _Labelled({n: t[index] for n, t in self.states.items()}, {k: t[index] for k, t in self.answers.items()})
+        return _Labelled(
+            {n: t[index] for n, t in self.states.items()}, {k: t[index] for k, t in self.answers.items()}
+        )
 
     def joined(self, other: "_Labelled") -> "_Labelled":
         return _Labelled(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from secateur.policy.policy import Entry, Policy, Task
+from secateur.policy.policy import Entry, Policy, Task, Tensors
 from secateur.simulate.rollout import Trajectory
 
 OTHER_ENTRIES_WEIGHT = 0.1
@@ -25,6 +25,13 @@ def _at(observations: Any, step: int) -> Any:
     if isinstance(observations, Mapping):
         return {name: _at(part, step) for name, part in observations.items()}
     return observations[step]
+
+
+def evenly(states: Tensors, count: int) -> dict[str, np.ndarray]:
+    """``count`` states, evenly."""
+    total = len(next(iter(states.values())))
+    index = np.linspace(0, total - 1, min(count, total)).round().astype(int)
+    return {name: tensor.numpy()[index] for name, tensor in states.items()}
 
 
 def weight_of(policy: Policy, entry: Entry) -> float:

@@ -1,8 +1,9 @@
 """Widths → a new policy. The original is never touched."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,7 +53,11 @@ def rebuild(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
 def _check(graph: ComponentGraph, keep: Keep) -> None:
     for name, index in keep.items():
         if name not in graph.by_name:
-            raise SecateurError("widths name groups of this policy", f"there is no group {name!r}", "Use widths of this architecture.")
+            raise SecateurError(
+                "widths name groups of this policy",
+                f"there is no group {name!r}",
+                "Use widths of this architecture.",
+            )
         width = graph.by_name[name].width
         ascending = bool((index[1:] > index[:-1]).all())
         if not len(index) or not ascending or int(index[0]) < 0 or int(index[-1]) >= width:
@@ -82,7 +87,9 @@ def _resized(policy: Policy, graph: ComponentGraph, module: nn.Module, widths: W
     entries = []
     for entry in policy.entries:
         examples = {
-            name: _fit(example, tuple(graph.size(axis, widths) for axis in graph.trace.inputs[entry.name, name]))
+            name: _fit(
+                example, tuple(graph.size(axis, widths) for axis in graph.trace.inputs[entry.name, name])
+            )
             for name, example in entry.example_inputs.items()
         }
         entries.append(replace(entry, example_inputs=examples))
@@ -114,7 +121,7 @@ def _linear(m: nn.Linear) -> None:
     m.out_features, m.in_features = m.weight.shape
 
 
-def _convolution(m: nn.modules.conv._ConvNd) -> None:
+def _convolution(m: Any) -> None:
     first, second = m.weight.shape[:2]
     if m.groups > 1 and m.groups == m.in_channels and second == 1 and not m.transposed:
         m.groups = m.in_channels = first if m.out_channels == m.groups else m.groups
@@ -141,11 +148,11 @@ def _group_norm(m: nn.GroupNorm) -> None:
         m.num_channels = len(m.weight)
 
 
-def _recurrent_cell(m: nn.RNNCellBase) -> None:
+def _recurrent_cell(m: Any) -> None:
     m.hidden_size, m.input_size = m.weight_hh.shape[1], m.weight_ih.shape[1]
 
 
-def _recurrent(m: nn.RNNBase) -> None:
+def _recurrent(m: Any) -> None:
     m.hidden_size, m.input_size = m.weight_hh_l0.shape[1], m.weight_ih_l0.shape[1]
 
 
@@ -157,7 +164,7 @@ def _prelu(m: nn.PReLU) -> None:
     m.num_parameters = len(m.weight)
 
 
-ATTRIBUTES = {
+ATTRIBUTES: dict[type[nn.Module], Callable[[Any], None]] = {
     nn.Linear: _linear,
     nn.modules.conv._ConvNd: _convolution,
     nn.modules.batchnorm._BatchNorm: _batch_norm,
@@ -177,4 +184,3 @@ def refresh_attributes(module: nn.Module) -> None:
     for kind, refresh in ATTRIBUTES.items():
         if isinstance(module, kind):
             refresh(module)
-

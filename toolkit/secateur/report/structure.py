@@ -25,21 +25,36 @@ def describe(graph: ComponentGraph) -> dict[str, Any]:
                 "coupling": g.coupling,
                 "components": list(g.components),
                 "flows": [list(flow) for flow in g.flows],
-                "members": [{"parameter": m.parameter, "axis": m.axis, "offset": m.offset} for m in g.members],
+                "members": [
+                    {"parameter": m.parameter, "axis": m.axis, "offset": m.offset} for m in g.members
+                ],
             }
             for g in graph.groups
         ],
-        "whole": [{"parameter": w.parameter, "axis": w.axis, "width": w.width, "why": w.why} for w in graph.whole],
+        "whole": [
+            {"parameter": w.parameter, "axis": w.axis, "width": w.width, "why": w.why} for w in graph.whole
+        ],
     }
 
 
 def print_structure(described: Mapping[str, Any], console: Console) -> None:
     """Three tables: components, groups, and what is left whole with the reason."""
-    parts = Table("component", "parameters", "MACs by entry", box=None, title="Components", title_justify="left")
+    parts = Table(
+        "component", "parameters", "MACs by entry", box=None, title="Components", title_justify="left"
+    )
     for part in described["components"]:
         macs = ", ".join(f"{entry} {count:,}" for entry, count in part["macs"].items())
         parts.add_row(part["name"], f"{part['parameters']:,}", macs)
-    groups = Table("group", "width", "kind", "components", "flows", box=None, title="Pruning groups", title_justify="left")
+    groups = Table(
+        "group",
+        "width",
+        "kind",
+        "components",
+        "flows",
+        box=None,
+        title="Pruning groups",
+        title_justify="left",
+    )
     for group in described["groups"]:
         kind = "coupling" if group["coupling"] else "inside"
         flows = ", ".join(f"{a} → {b}" for a, b in group["flows"])

@@ -1,0 +1,70 @@
+"""Calibration on the states that the int8 policy itself meets.
+
+A policy that hardly errs visits a small region, and ranges from there leave its int8 copy, which errs a little more,
+blind outside of it: it saturates and falls. So the int8 policy is rolled out too, what it met is added, and it is
+quantised again, until it does as well as in float or the rounds are up (docs/adr/0005).
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from secateur.device.devices import open_device
+from secateur.export.quantize import quantize
+from secateur.policy.policy import Task
+from secateur.prune.states import evenly, visited_inputs
+from secateur.simulate.controller import TorchController
+from secateur.simulate.rollout import rollouts
+from secateur.target.target import Target
+from secateur.verify.firmware import FirmwareController
+
+Share = Callable[[float, str], None]
+"""Told how much of the stage is done, as a share, and a note."""
+
+STATES = 512
+"""Samples that each rollout adds."""
+
+ROUNDS, WITHIN = 4, 0.005
+"""Quantisations at most, and the share of return that int8 may lose without another one."""
+
+
+def calibrate(
+    task: Task,
+    target: Target,
+    model: bytes,
+    controller: TorchController,
+    seeds: Sequence[int],
+    build: Path,
+    share: Share,
+) -> bytes:
+    """The int8 model, by return the best of a few calibrations.
+
+    Args:
+        task: what the policy does.
+        target: its emulated core runs the int8 policy.
+        model: float32 .tflite of the policy.
+        controller: the policy in torch.
+        seeds: of the episodes that states are taken from and returns are compared on.
+        build: a folder for what is built on the way.
+        share: told of progress.
+    """
+    rolled = rollouts(task, controller, seeds)
+    wanted = float(np.mean([t.return_ for t in rolled]))
+    samples = evenly(visited_inputs(task, rolled), STATES)
+    best: tuple[float, bytes] | None = None
+    for number in range(ROUNDS):
+        quantized = quantize(model, samples)
+        with closing(open_device("emulator", quantized, target, build)) as device:
+            rolled = rollouts(task, FirmwareController(device, task), seeds)
+        reached = float(np.mean([t.return_ for t in rolled]))
+        share((number + 1) / ROUNDS, f"int8 return {reached:.1f}, float {wanted:.1f}")
+        if best is None or reached > best[0]:
+            best = (reached, quantized)
+        if reached >= wanted - WITHIN * abs(wanted):
+            break
+        more = evenly(visited_inputs(task, rolled), STATES)
+        samples = {name: np.concatenate([array, more[name]]) for name, array in samples.items()}
+    assert best is not None
+    return best[1]

@@ -306,9 +306,7 @@ def publish(
     widths = _widths(made.widths)
     measurement = _measurement(made.device)
     parity = Parity(**json.loads((made.device / "parity.json").read_bytes()))
-    loop = ClosedLoop(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
-    )
+    loop = _closed_loop(made.loop)
     provenance = {
         "command": {"line": command, "seed": job.request.seed},
         "inputs": {key: job.identity[key] for key in ("weights_sha256", "target_sha256")},

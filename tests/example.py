@@ -28,15 +28,18 @@ def write_example(folder: Path) -> Path:
 
 
 def run(command: list[str], check: bool = True) -> subprocess.CompletedProcess:
-    """A command in a process of its own, on one thread."""
-    return subprocess.run(
+    """A command in a process of its own, on one thread; where it must succeed, a failure shows what it said."""
+    done = subprocess.run(
         command,
-        check=check,
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdin=subprocess.DEVNULL,
     )
+    assert not check or done.returncode == 0, (
+        f"exit {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    )
+    return done
 
 
 def secateur(*arguments: str) -> list[str]:

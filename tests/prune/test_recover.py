@@ -1,0 +1,114 @@
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from secateur.graph.groups import build_graph
+from secateur.policy.policy import Component, Entry, Policy, Task
+from secateur.prune.recover import RecoveryPlan, recover
+from secateur.prune.states import evenly, visited_inputs
+from secateur.prune.surgery import cut
+from secateur.simulate.controller import torch_controller
+from secateur.simulate.rollout import rollouts
+
+
+class Follow(gymnasium.Env):
+    """Drive x to zero; the reward is higher the closer."""
+
+    observation_space = gymnasium.spaces.Box(-9, 9, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.x, self.left = self.np_random.uniform(-1, 1, 2).astype(np.float32), 20
+        return self.x.copy(), {}
+
+    def step(self, action):
+        self.x = self.x + 0.2 * np.float32(np.clip(action[0], -1, 1))
+        self.left -= 1
+        return self.x.copy(), float(np.exp(-np.abs(self.x).sum())), False, self.left == 0, {}
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.head = nn.Linear(2, 32), nn.Linear(32, 1)
+
+    def act(self, observation):
+        return torch.tanh(self.head(torch.relu(self.encoder(observation))))
+
+
+@pytest.fixture(scope="module")
+def setting():
+    torch.manual_seed(0)
+    net = Net()
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    for _ in range(300):
+        x = torch.randn(128, 2)
+        loss = ((net.act(x)[:, 0] - torch.tanh(-2 * x.sum(1))) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    parts = (Component("encoder", ("encoder",)), Component("head", ("head",)))
+    policy = Policy("follow", net, parts, (Entry("act", Net.act, {"observation": torch.zeros(1, 2)}),))
+    task = Task(Follow, lambda o: {"observation": o[None]}, lambda out: out["act"][0], control_hz=10.0)
+    visited = visited_inputs(task, rollouts(task, torch_controller(policy, task), range(8)))
+    return policy, task, visited
+
+
+def _recovered(setting, keep, steps=60, seed=0):
+    policy, task, visited = setting
+    graph = build_graph(policy)
+    pruned = cut(policy, graph, keep)
+    plan = RecoveryPlan(rounds=3, steps=steps, episodes=4, judged_episodes=8)
+    return pruned, *recover(policy, pruned, graph, keep, task, visited, seed, plan)
+
+
+def test_what_is_kept_is_the_best_of_the_curve(setting):
+    policy, task, _ = setting
+    pruned, recovered, curve = _recovered(setting, {"encoder": torch.arange(0, 32, 8)})
+    returns = [point.return_mean for point in curve]
+    assert len(curve) == 4
+    assert max(returns) > returns[0]  # four of 32 units, blindly chosen: there is something to recover
+    before, after = (
+        np.mean([t.return_ for t in rollouts(task, torch_controller(p, task), range(100, 110))])
+        for p in (pruned, recovered)
+    )
+    assert after > before
+    assert policy.module.encoder.out_features == 32
+
+
+def test_a_recovery_that_does_not_help_is_not_taken(setting):
+    """Training with an absurd learning rate ruins the policy; the curve says so, and it is handed back as it was."""
+    policy, task, visited = setting
+    graph = build_graph(policy)
+    keep = {"encoder": torch.arange(30)}
+    pruned = cut(policy, graph, keep)
+    plan = RecoveryPlan(rounds=2, steps=20, episodes=2, judged_episodes=8, learning_rate=50.0)
+    recovered, curve = recover(policy, pruned, graph, keep, task, visited, 0, plan)
+    assert max(point.return_mean for point in curve[1:]) < curve[0].return_mean
+    for name, tensor in pruned.module.state_dict().items():
+        assert torch.equal(tensor, recovered.module.state_dict()[name])
+
+
+def test_the_same_seed_gives_the_same_weights(setting):
+    keep = {"encoder": torch.arange(0, 32, 8)}
+    one, two, other = (_recovered(setting, keep, 30, seed)[1] for seed in (0, 0, 1))
+    assert all(torch.equal(a, b) for a, b in zip(one.module.parameters(), two.module.parameters()))
+    assert not all(torch.equal(a, b) for a, b in zip(one.module.parameters(), other.module.parameters()))
+
+
+def test_the_pruned_policy_itself_is_not_trained(setting):
+    keep = {"encoder": torch.arange(0, 32, 8)}
+    pruned, _, _ = _recovered(setting, keep)
+    fresh = cut(setting[0], build_graph(setting[0]), keep)
+    assert all(torch.equal(a, b) for a, b in zip(pruned.module.parameters(), fresh.module.parameters()))
+
+
+def test_visited_states_are_those_acted_on(setting):
+    _, task, visited = setting
+    assert visited["observation"].shape == (8 * 20, 2)
+    assert evenly(visited, 7)["observation"].shape == (7, 2)
+    assert len(evenly(visited, 10_000)["observation"]) == 160
+    assert task.control_hz == 10.0

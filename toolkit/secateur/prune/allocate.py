@@ -4,14 +4,14 @@ Each strategy answers the same question: which widths fit the budget? They are l
 
 *component-aware* spends the budget where it buys most. What a group still has is the share q of its importance;
 the sum of −log q over groups is kept small, so that no group is bled dry while another keeps its padding, and
-channels that were dead from the start go first and for free. A coupling group weighs the square root of the number
-of components it couples, which makes it shrink softly and late. Components that are not on the board keep their
-inner widths: cutting them would buy nothing.
+channels that were dead from the start go first and for free. A coupling group, whose channels are all alike in what
+they carry, shrinks softly by this measure, and has a floor. Components that are not on the board keep their inner
+widths: cutting them would buy nothing.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import ceil, log, sqrt
+from math import ceil, log
 
 import torch
 
@@ -115,17 +115,16 @@ def check_feasible(price: Price, budget: Budget, least: Widths) -> None:
 
 
 def component_aware(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget) -> dict[str, int]:
-    """Greedy by importance lost per budget freed, coupling groups weighted by what they couple."""
+    """Greedy by importance lost per budget freed, within the floors of components and couplings."""
     limits = resources(budget)
     kept = {name: _kept_share(score) for name, score in scores.items()}
-    weight = {group.name: sqrt(len(group.components)) for group in graph.groups}
     least = component_floors(graph)
     widths = graph.full
     on_board = _on_board(graph, price)
     cost = price(widths)
 
     def loss(name: str, before: int, after: int) -> float:
-        return weight[name] * (log(max(kept[name][before], LOST)) - log(max(kept[name][after], LOST)))
+        return log(max(kept[name][before], LOST)) - log(max(kept[name][after], LOST))
 
     while any(resource.excess(cost) > 0 for resource in limits):
         best: tuple[float, str, int, Cost] | None = None

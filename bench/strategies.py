@@ -1,6 +1,6 @@
 """Strategies side by side under the same budget, target, importance and recovery.
 
-    python bench/strategies.py --flash 12KiB 6KiB --seeds 0 1 2
+    python bench/strategies.py --flash 12KiB 4KiB --seeds 0 1 2
 
 Every cell is the whole chain of ``secateur prune``, with the firmware in the loop. The return ratio of a strategy
 is over all episodes of all seeds, its interval by bootstrap over them; two strategies differ where the interval of
@@ -80,30 +80,30 @@ def compare(
     return float(gap.mean() / before.mean()), *(float(q) for q in np.quantile(means, (0.025, 0.975)))
 
 
-def report(cells: list[dict[str, Any]], console: Console) -> list[str]:
-    """Prints the table and says who wins where; gives the sentences."""
-    generator = np.random.default_rng(0)
-    table = Table(
-        "flash",
-        "recovery",
-        "strategy",
-        "deployed",
-        "whole",
-        "measured flash",
-        "return ratio (95 %)",
-        "success",
-        box=None,
-    )
-    sentences = []
-    for flash, steps in dict.fromkeys((c["flash"], c["recovery_steps"]) for c in cells):
-        here = {
-            s: [c for c in cells if (c["flash"], c["recovery_steps"], c["strategy"]) == (flash, steps, s)]
-            for s in STRATEGIES
-        }
-        here = {s: group for s, group in here.items() if group}
-        for strategy, group in here.items():
-            ratio, low, high = ratio_interval(group, generator)
-            table.add_row(
+COLUMNS = (
+    "flash",
+    "recovery",
+    "strategy",
+    "deployed",
+    "whole",
+    "measured flash",
+    "return ratio (95 %)",
+    "success",
+)
+
+
+def rows_of(cells: list[dict[str, Any]], generator: np.random.Generator) -> list[tuple[str, ...]]:
+    """One row for each strategy under each budget, over all seeds."""
+    rows = []
+    for flash, steps, strategy in dict.fromkeys(
+        (c["flash"], c["recovery_steps"], c["strategy"]) for c in cells
+    ):
+        group = [
+            c for c in cells if (c["flash"], c["recovery_steps"], c["strategy"]) == (flash, steps, strategy)
+        ]
+        ratio, low, high = ratio_interval(group, generator)
+        rows.append(
+            (
                 flash,
                 f"{steps} steps" if steps else "none",
                 strategy,
@@ -113,18 +113,32 @@ def report(cells: list[dict[str, Any]], console: Console) -> list[str]:
                 f"{ratio:.3f} ({low:.3f}–{high:.3f})",
                 f"{np.mean([c['success_rate'] for c in group]):.2f}",
             )
+        )
+    return rows
+
+
+def conclusions(cells: list[dict[str, Any]], generator: np.random.Generator) -> list[str]:
+    """Who wins where, and where it is a draw."""
+    sentences = []
+    for flash, steps in dict.fromkeys((c["flash"], c["recovery_steps"]) for c in cells):
+        here: dict[str, list[dict[str, Any]]] = {}
+        for cell in cells:
+            if (cell["flash"], cell["recovery_steps"]) == (flash, steps):
+                here.setdefault(cell["strategy"], []).append(cell)
         for one, two in combinations(here, 2):
             gap, low, high = compare(here[one], here[two], generator)
             where = f"{flash}, {'with' if steps else 'without'} recovery"
-            interval = f"difference {100 * gap:+.1f} % (95 % {100 * low:+.1f} to {100 * high:+.1f})"
+            interval = f"difference {100 * abs(gap):.1f} % of the original's return"
             if low <= 0 <= high:
-                sentences.append(f"{where}: {one} and {two} draw, {interval}.")
+                sentences.append(
+                    f"{where}: {one} and {two} draw ({interval}, 95 % {100 * low:+.1f} to {100 * high:+.1f})."
+                )
             else:
                 winner, loser = (one, two) if gap > 0 else (two, one)
-                sentences.append(f"{where}: {winner} beats {loser}, {interval}.")
-    console.print(table)
-    for sentence in sentences:
-        console.print(sentence, soft_wrap=True)
+                ends = sorted((abs(low), abs(high)))
+                sentences.append(
+                    f"{where}: {winner} beats {loser} ({interval}, 95 % {100 * ends[0]:.1f} to {100 * ends[1]:.1f})."
+                )
     return sentences
 
 
@@ -135,7 +149,7 @@ def main() -> None:
     )
     parser.add_argument("--policy", default="tdmpc_cartpole")
     parser.add_argument("--target", default="stm32f446re")
-    parser.add_argument("--flash", nargs="+", default=["12KiB", "6KiB"])
+    parser.add_argument("--flash", nargs="+", default=["12KiB", "4KiB"])
     parser.add_argument("--ram", default="3KiB")
     parser.add_argument("--rate", default="500Hz")
     parser.add_argument("--importance", default="taylor")
@@ -171,7 +185,16 @@ def main() -> None:
                     )
                     args.out.parent.mkdir(parents=True, exist_ok=True)
                     write_atomically(args.out, to_json(document))
-    document["conclusions"] = report(document["cells"], console)
+    rows = rows_of(document["cells"], np.random.default_rng(0))
+    table = Table(*COLUMNS, box=None)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    document["conclusions"] = conclusions(document["cells"], np.random.default_rng(0))
+    for sentence in document["conclusions"]:
+        console.print(sentence, soft_wrap=True)
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *rows]
+    document["table"] = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     document["machine"] = {"processor": platform.machine(), "python": platform.python_version()}
     write_atomically(args.out, to_json(document))
 

@@ -23,6 +23,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+IMPORTANCE_HELP = (
+    "taylor, taylor2, l1, l2, activation, activation-rms, gradient, fisher, bayesian, closed-loop or random."
+)
 PolicyArgument = Annotated[
     str, typer.Argument(help="A shipped policy, a folder with policy.py, or module:function.")
 ]
@@ -56,7 +59,7 @@ def prune(
     ] = None,
     max_return_drop: Annotated[str, typer.Option(help="Largest acceptable loss of return.")] = "5%",
     strategy: Annotated[str, typer.Option(help="component-aware, global or uniform.")] = "component-aware",
-    importance: Annotated[str, typer.Option(help="taylor, l1 or l2.")] = "taylor",
+    importance: Annotated[str, typer.Option(help=IMPORTANCE_HELP)] = "taylor",
     episodes: Annotated[int, typer.Option(min=2, help="Pairs of episodes that the verdict rests on.")] = 64,
     recovery_steps: Annotated[
         int, typer.Option(min=0, help="Gradient steps of recovery; 0 for none.")

@@ -33,7 +33,7 @@ from secateur.policy.load import load
 from secateur.policy.policy import Policy, Task
 from secateur.policy.weights import load_weights
 from secateur.prune.allocate import STRATEGIES, check_feasible, keep_best, total_limits
-from secateur.prune.importance import IMPORTANCE
+from secateur.prune.importance import IMPORTANCE, Evidence
 from secateur.prune.recover import RecoveryPlan, recover
 from secateur.prune.states import evenly, visited_inputs
 from secateur.prune.surgery import cut, rebuild
@@ -188,7 +188,8 @@ def choose_widths(job: Job, price: PriceByWidth, original: Path, to: Path) -> No
     visited = _visited(original)
     rows = torch.randperm(len(next(iter(visited.values()))), generator=generator)[:SCORED_STATES]
     sample = {name: array[rows] for name, array in visited.items()}
-    scores = IMPORTANCE[job.request.importance](job.policy, job.graph, sample, generator)
+    evidence = Evidence(sample, generator, job.task)
+    scores = IMPORTANCE[job.request.importance](job.policy, job.graph, evidence)
     ranked = scores
     if job.request.strategy == "global":
         ranked = {name: scores[name] for name in matching_groups(job.policy, job.graph)}

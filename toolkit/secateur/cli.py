@@ -83,6 +83,51 @@ def prune(
 
 
 @app.command()
+def export(
+    source: Annotated[str, typer.Argument(help="A policy, the folder of a finished run, or a .tflite.")],
+    target: TargetOption,
+    form: Annotated[str, typer.Option("--format", help="tflite, c or tflm.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; must be empty or new.")],
+    layout: Annotated[
+        str, typer.Option(help="Of C: cmake, arduino, platformio, zephyr or esp-idf.")
+    ] = "cmake",
+    name: Annotated[str | None, typer.Option(help="Prefix of C symbols and files.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the episodes that a policy is calibrated on.")] = 0,
+) -> None:
+    """Write what goes onto a robot: .tflite files, C packed for a build system, or a bundle for TFLM."""
+    from secateur.deploy import ExportRequest
+    from secateur.deploy import export as run
+
+    request = ExportRequest(source, target, form, layout, name, seed)
+    with _progress() as progress:
+        manifest = run(request, output, "secateur " + shlex.join(sys.argv[1:]), progress)
+    typer.echo(f"{output} holds {', '.join(manifest['files'])}")
+
+
+@app.command()
+def bench(
+    source: Annotated[str, typer.Argument(help="The folder of a finished run, or a .tflite.")],
+    target: TargetOption,
+    device: Annotated[str, typer.Option(help="emulator, host or tflm.")],
+    calls: Annotated[int, typer.Option(min=1, help="Calls to run and to hold against TFLM.")] = 16,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a model on a device: sizes, instructions and latency, predicted beside measured."""
+    from secateur.deploy import BenchRequest
+    from secateur.deploy import bench as run
+    from secateur.report.bench import print_bench
+
+    with _progress() as progress:
+        found = run(BenchRequest(source, target, device, calls), progress)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, allow_nan=False))
+    else:
+        print_bench(found, _console(stderr=False))
+    if found["parity"] and found["parity"]["mismatched_bytes"]:
+        raise typer.Exit(EXIT_VERDICT_FAILED)
+
+
+@app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     as_json: JsonOption = False,

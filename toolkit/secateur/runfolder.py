@@ -33,6 +33,37 @@ def write_atomically(path: Path, data: bytes) -> None:
     os.replace(part, path)
 
 
+def require_new(path: Path) -> None:
+    """Raises SecateurError where something is at a path already, an empty folder apart."""
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists() or path.is_symlink():
+        raise SecateurError(
+            "nothing is written over an earlier result", f"{path} is there already", "Choose another -o."
+        )
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Writes a new folder, whole or not at all: relative path → content.
+
+    Raises:
+        SecateurError: something is there already, or it cannot be written to.
+    """
+    require_new(path)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        for name, data in files.items():
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(part / name, data)
+        os.replace(part, path)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise SecateurError(
+            "the folder can be written to", f"{path}: {error}", "Choose another -o."
+        ) from error
+
+
 def to_json(value: Any) -> bytes:
     """Readable JSON with a newline at the end; NaN is refused."""
     return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()

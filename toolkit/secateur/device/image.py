@@ -7,6 +7,7 @@ from pathlib import Path
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from secateur.errors import SecateurError
 
@@ -39,7 +40,7 @@ def load_image(path: Path) -> Image:
                 if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]
             )
             table = elf.get_section_by_name(".symtab")
-            entries = [] if table is None else list(table.iter_symbols())
+            entries = list(table.iter_symbols()) if isinstance(table, SymbolTableSection) else []
     except (OSError, ELFError) as error:
         raise SecateurError("an image is an ELF file", f"{path}: {error}", "Build it again.") from error
     symbols = {

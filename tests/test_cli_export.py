@@ -1,0 +1,202 @@
+"""``secateur export`` and ``secateur bench``, as a user types them."""
+
+import json
+import sys
+from hashlib import sha256
+
+import numpy as np
+import pytest
+from reference_runtime import run_reference
+from tflite_networks import Layer, Writer, network
+
+from secateur import cli
+from secateur.runfolder import RunFolder
+from secateur.verify.golden import Golden, save_golden
+
+MODEL = network(6, [Layer(17, activation=1, zero_point=-128), Layer(3, tail=("TANH",))], 0)
+
+
+@pytest.fixture
+def secateur(monkeypatch, capsys):
+    """A command line → (exit code, standard output, standard error)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["secateur", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "My arm-2.tflite"
+    path.write_bytes(MODEL)
+    return path
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """A finished run, with as much in it as these commands read."""
+    made = tmp_path / "made"
+    made.mkdir()
+    stored = np.random.default_rng(1).integers(-128, 128, (5, 6), dtype=np.int8)
+    golden = Golden(
+        {"observation": stored.astype(np.float32)},
+        {"action": np.zeros((5, 3), np.float32)},
+        {"observation": stored},
+        {"action": run_reference(MODEL, stored)},
+    )
+    save_golden(golden, made / "golden.npz")
+    (made / "model.int8.tflite").write_bytes(MODEL)
+    (made / "model.float32.tflite").write_bytes(MODEL)
+    folder = RunFolder(tmp_path / "run", {}, False)
+    with folder:
+        artifacts = {path.name: path for path in made.iterdir()}
+        folder.publish(artifacts, {}, lambda listed: {"schema": 1, "policy": "gripper", "artifacts": listed})
+    return folder.path
+
+
+def bench_json(secateur, *arguments):
+    code, out, _ = secateur("bench", *arguments, "--json")
+    assert code == 0
+    return json.loads(out)
+
+
+def test_bench_on_the_emulator(secateur, model):
+    found = bench_json(secateur, model, "--target", "stm32f446re", "--device", "emulator", "--calls", "7")
+    predicted, measured = found["predicted"], found["measured"]
+    for exact in ("weights_bytes", "tables_bytes", "static_ram_bytes"):
+        assert predicted[exact] == measured[exact]
+    assert measured["flash_bytes"] <= predicted["flash_bytes"] <= measured["flash_bytes"] + 512
+    assert sum(measured["operator_instructions"].values()) <= measured["instructions"]
+    assert measured["latency_s"]["low"] < measured["latency_s"]["high"]
+    assert measured["latency_source"].startswith("counted instructions")
+    assert found["arena"]["bytes"] == found["arena"]["lower_bound_bytes"]
+    assert found["parity"] == {"vectors": 7, "mismatched_bytes": 0, "reason": None}
+    assert found["model"]["sha256"] == sha256(MODEL).hexdigest()
+
+
+def test_bench_in_tflm_gives_its_arena(secateur, model):
+    found = bench_json(secateur, model, "--target", "rp2040", "--device", "tflm")
+    assert found["arena"]["tflm_bytes"] > found["arena"]["bytes"]
+    assert found["parity"] is None
+
+
+def test_bench_on_the_host_speaks_of_the_host(secateur, model):
+    code, out, _ = secateur("bench", model, "--target", "nrf5340", "--device", "host")
+    assert code == 0
+    assert "not on the board" in out
+    assert "no bytes differ over 16 calls" in out
+
+
+def test_bench_of_a_run_uses_its_golden_vectors(secateur, run_folder):
+    found = bench_json(secateur, run_folder, "--target", "teensy41", "--device", "emulator", "--calls", "12")
+    assert found["model"]["name"] == "gripper"
+    assert found["parity"] == {"vectors": 12, "mismatched_bytes": 0, "reason": None}
+
+
+def test_a_run_that_was_changed_is_refused(secateur, run_folder):
+    (run_folder / "model.int8.tflite").write_bytes(MODEL + b"\0")
+    for command in (
+        ("bench", run_folder, "--device", "tflm"),
+        ("export", run_folder, "--format", "c", "-o", "x"),
+    ):
+        code, _, err = secateur(*command, "--target", "rp2040")
+        assert code == 1
+        assert "was changed" in err
+
+
+def test_wrong_bytes_end_with_the_verdicts_exit_code(secateur, model, monkeypatch):
+    import secateur.deploy as deploy
+
+    monkeypatch.setattr(
+        deploy, "_against_tflm", lambda *_: {"vectors": 1, "mismatched_bytes": 2, "reason": None}
+    )
+    assert secateur("bench", model, "--target", "rp2040", "--device", "host")[0] == 4
+
+
+def exported(folder):
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    files = {
+        str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json"
+    }
+    assert {name: sha256(path.read_bytes()).hexdigest() for name, path in files.items()} == manifest["files"]
+    return files
+
+
+@pytest.mark.parametrize("layout", ["cmake", "arduino"])
+def test_export_c(secateur, model, tmp_path, layout):
+    out = tmp_path / "out"
+    code, said, _ = secateur(
+        "export", model, "--target", "rp2040", "--format", "c", "--layout", layout, "-o", out
+    )
+    assert (code, str(out) in said) == (0, True)
+    files = exported(out)
+    assert {"src/my_arm_2.c", "src/my_arm_2.h", "README.md"} <= set(files)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_export_of_a_run(secateur, run_folder, tmp_path):
+    for form, wanted in (
+        ("tflite", {"model.int8.tflite", "model.float32.tflite", "README.md"}),
+        ("tflm", {"arm_model.h", "arm_model.cc", "arm_tflm.h", "example/main.cc", "README.md"}),
+    ):
+        out = tmp_path / form
+        code, *_ = secateur(
+            "export", run_folder, "--target", "rp2040", "--format", form, "--name", "arm", "-o", out
+        )
+        assert (code, set(exported(out))) == (0, wanted)
+
+
+def test_nothing_is_written_over(secateur, model, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("keep")
+    code, _, err = secateur("export", model, "--target", "rp2040", "--format", "c", "-o", tmp_path / "out")
+    assert code == 1
+    assert "nothing is written over" in err
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("export", "{model}", "--format", "elf", "-o", "{out}"), "format"),
+        (("export", "{model}", "--format", "c", "--layout", "bazel", "-o", "{out}"), "layout"),
+        (("export", "{model}", "--format", "c", "--name", "9", "-o", "{out}"), "prefix"),
+        (("export", "no such.tflite", "--format", "c", "-o", "{out}"), "No such file"),
+        (("bench", "no such policy", "--device", "host"), "secateur export"),
+        (("bench", "{model}", "--device", "fpga"), "devices are"),
+    ],
+)
+def test_mistakes_are_named(secateur, model, tmp_path, arguments, expected):
+    filled = [argument.format(model=model, out=tmp_path / "out") for argument in arguments]
+    code, _, err = secateur(*filled, "--target", "rp2040")
+    assert code == 1
+    assert expected in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_without_kernels_here_still_runs_in_tflm(secateur, tmp_path):
+    writer = Writer()
+    source = writer.tensor("in", (1, 4), "int32")
+    result = writer.tensor("out", (1, 4), "int32")
+    writer.operator("RESHAPE", [source], [result], "ReshapeOptions", newShape=[1, 4])
+    path = tmp_path / "odd.tflite"
+    path.write_bytes(writer.finish([source], [result]))
+    found = bench_json(secateur, path, "--target", "rp2040", "--device", "tflm")
+    assert found["predicted"] is None
+    assert found["arena"]["bytes"] is None
+
+
+@pytest.mark.slow
+def test_export_of_a_policy(secateur, tmp_path):
+    out = tmp_path / "out"
+    code, *_ = secateur(
+        "export", "tdmpc_cartpole", "--target", "stm32f446re", "--format", "tflite", "-o", out
+    )
+    assert (code, set(exported(out))) == (0, {"model.int8.tflite", "model.float32.tflite", "README.md"})
+    found = bench_json(secateur, out / "model.int8.tflite", "--target", "stm32f446re", "--device", "emulator")
+    assert found["parity"]["mismatched_bytes"] == 0

@@ -1,0 +1,263 @@
+"""The stories of ``secateur export`` and ``secateur bench``.
+
+export: policy, run or .tflite → model → recorded call in TFLM → files of a format → one new folder
+bench:  run or .tflite → price on the target → device → outputs against TFLM → what it took
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secateur import __version__
+from secateur.artifact import Artifact, open_artifact, open_model
+from secateur.device.devices import open_device
+from secateur.device.protocol import random_inputs
+from secateur.errors import SecateurError
+from secateur.export.c.example import Recorded
+from secateur.export.c.generate import generate
+from secateur.export.c.layouts import LAYOUTS, Package
+from secateur.export.readme import c_readme, tflite_readme, tflm_readme
+from secateur.export.tflm import bundle
+from secateur.network import Network
+from secateur.operators.lower import lower
+from secateur.pipeline import Progress, require_known
+from secateur.records import Cost, Measurement
+from secateur.runfolder import MANIFEST, require_new, to_json, write_folder
+from secateur.target.arena import plan
+from secateur.target.cost import price
+from secateur.target.target import Target, load_target
+
+SILENT = Progress()
+"""Tells nobody."""
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What is asked of ``export``.
+
+    Attributes:
+        source: policy, run or .tflite.
+        target: board, or the path of its TOML.
+        format: key of ``FORMATS``.
+        layout: key of ``LAYOUTS``; of generated C only.
+        name: prefix of C symbols; None for one after the source.
+        seed: of the episodes that a policy is calibrated on.
+    """
+
+    source: str
+    target: str
+    format: str
+    layout: str = "cmake"
+    name: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class BenchRequest:
+    """What is asked of ``bench``: a run or .tflite, a board, a key of ``DEVICES``, and how many calls."""
+
+    source: str
+    target: str
+    device: str
+    calls: int = 16
+
+
+def export(request: ExportRequest, output: Path, command: str, progress: Progress = SILENT) -> dict[str, Any]:
+    """Writes the artifact into a new folder, whole or not at all; gives its manifest.
+
+    Raises:
+        SecateurError: a request that cannot be carried out, or a folder that holds something already.
+    """
+    require_known("format", request.format, FORMATS)
+    require_known("layout", request.layout, LAYOUTS)
+    require_new(output)
+    target = load_target(request.target)
+    progress.stage("reading or converting the model")
+    artifact = open_artifact(request.source, target, request.seed, progress.share)
+    progress.stage(f"writing {request.format}")
+    files = FORMATS[request.format](artifact, target, request)
+    data = {path: text if isinstance(text, bytes) else text.encode() for path, text in files.items()}
+    manifest = {
+        "schema": 1,
+        "command": {"line": command, **asdict(request)},
+        "versions": {"secateur": __version__},
+        "note": artifact.note,
+        "files": {path: sha256(content).hexdigest() for path, content in sorted(data.items())},
+    }
+    write_folder(output, {**data, MANIFEST: to_json(manifest)})
+    return manifest
+
+
+def _export_tflite(artifact: Artifact, target: Target, request: ExportRequest) -> Mapping[str, str | bytes]:
+    return {
+        **artifact.models,
+        "README.md": tflite_readme(artifact.name, tuple(artifact.models), artifact.deployed, artifact.note),
+    }
+
+
+def _export_c(artifact: Artifact, target: Target, request: ExportRequest) -> Mapping[str, str | bytes]:
+    name, network = request.name or artifact.name, artifact.network
+    files = generate(network, target, name)
+    package = Package(name, network, files, _recorded(artifact, network, target))
+    cost = _predicted(network, target)
+    return {**LAYOUTS[request.layout](package), "README.md": c_readme(package, request.layout, target, cost)}
+
+
+def _export_tflm(artifact: Artifact, target: Target, request: ExportRequest) -> Mapping[str, str | bytes]:
+    name, network = request.name or artifact.name, artifact.network
+    call = _recorded(artifact, network, target)
+    with tempfile.TemporaryDirectory() as folder:
+        device = open_device("tflm", artifact.model, target, Path(folder))
+        arena = device.measure().static_ram_bytes
+        device.close()
+    assert arena is not None
+    files = bundle(network, artifact.model, name, arena, call)
+    return {**files, "README.md": tflm_readme(name, arena, len(artifact.model))}
+
+
+FORMATS: dict[str, Callable[[Artifact, Target, ExportRequest], Mapping[str, str | bytes]]] = {
+    "tflite": _export_tflite,
+    "c": _export_c,
+    "tflm": _export_tflm,
+}
+"""Format → relative path → content."""
+
+
+def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
+    """Runs a model on a device; gives what was predicted and what was measured, side by side.
+
+    Raises:
+        SecateurError: the model cannot be read, built or run.
+    """
+    target = load_target(request.target)
+    artifact = open_model(request.source)
+    network = artifact.network
+    inputs = _calls(artifact, network, request.calls)
+    with tempfile.TemporaryDirectory() as folder:
+        progress.stage(f"building for {request.device}")
+        device = open_device(request.device, artifact.model, target, Path(folder))
+        try:
+            progress.stage("running it")
+            outputs = device.run(inputs)
+            measurement = device.measure()
+        finally:
+            device.close()
+        progress.stage("holding it against TFLM")
+        parity = None
+        if request.device != "tflm":
+            parity = _against_tflm(artifact, target, inputs, outputs, Path(folder) / "tflm")
+    cost = _predicted(network, target)
+    return {
+        "schema": 1,
+        "model": {
+            "source": artifact.source,
+            "name": artifact.name,
+            "bytes": len(artifact.model),
+            "sha256": artifact.hash,
+        },
+        "target": target.name,
+        "device": measurement.device,
+        "calls": request.calls,
+        "board": {
+            "core": target.core,
+            "clock_hz": target.clock_hz,
+            "flash_bytes": target.flash_bytes,
+            "ram_bytes": target.ram_bytes,
+        },
+        "predicted": None if cost is None else _cost(cost, target),
+        "measured": _measured(measurement),
+        "arena": _arena(network, request.device, measurement),
+        "parity": parity,
+    }
+
+
+def _calls(artifact: Artifact, network: Network, calls: int) -> dict[str, np.ndarray]:
+    """Golden vectors of a run, over again where they are too few; drawn ones for a model on its own."""
+    if artifact.golden is None:
+        return random_inputs(network, calls, np.random.default_rng(0))
+    stored = artifact.golden.quantized_inputs
+    return {name: np.resize(values, (calls, *values.shape[1:])) for name, values in stored.items()}
+
+
+def _recorded(artifact: Artifact, network: Network, target: Target) -> Recorded:
+    """One call as TFLM answers it: a golden vector of a run, or a drawn one."""
+    generator = np.random.default_rng(0)
+    inputs = {name: values[2:3] for name, values in random_inputs(network, 3, generator).items()}
+    if artifact.golden is not None:
+        inputs = {name: values[:1] for name, values in artifact.golden.quantized_inputs.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        reference = open_device("tflm", artifact.model, target, Path(folder))
+        try:
+            return Recorded(inputs, reference.run(inputs))
+        finally:
+            reference.close()
+
+
+def _against_tflm(
+    artifact: Artifact,
+    target: Target,
+    inputs: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
+    folder: Path,
+) -> dict[str, Any]:
+    """How many bytes TFLM answers otherwise; real outputs count where they differ by more than rounding."""
+    try:
+        reference = open_device("tflm", artifact.model, target, folder)
+    except SecateurError as error:
+        return {"vectors": 0, "mismatched_bytes": None, "reason": str(error)}
+    try:
+        wanted = reference.run(inputs)
+    finally:
+        reference.close()
+    wrong = 0
+    for name, values in outputs.items():
+        if values.dtype.kind == "f":
+            wrong += values.itemsize * int((~np.isclose(values, wanted[name], rtol=1e-5, atol=1e-6)).sum())
+        else:
+            wrong += int((values.view(np.uint8) != wanted[name].view(np.uint8)).sum())
+    return {"vectors": len(next(iter(inputs.values()))), "mismatched_bytes": wrong, "reason": None}
+
+
+def _predicted(network: Network, target: Target) -> Cost | None:
+    """The price; None where the target states no coefficients for a kernel, or there is no kernel."""
+    try:
+        return price(lower(network), target)
+    except SecateurError:
+        return None
+
+
+def _arena(network: Network, device: str, measurement: Measurement) -> dict[str, int | None]:
+    size, bound = None, None
+    with contextlib.suppress(SecateurError):  # TFLM runs operators that have no kernel here
+        planned = plan(lower(network).buffers)
+        size, bound = planned.size_bytes, planned.lower_bound_bytes
+    tflm = measurement.static_ram_bytes if device == "tflm" else None
+    return {"bytes": size, "lower_bound_bytes": bound, "tflm_bytes": tflm}
+
+
+def _cost(cost: Cost, target: Target) -> dict[str, Any]:
+    record = asdict(cost)
+    del record["components"]
+    latency = target.latency
+    source = (
+        f"predicted instructions × {latency.cycles_per_instruction_low:.2f}–"
+        f"{latency.cycles_per_instruction_high:.2f} cycles at {target.clock_hz / 1e6:g} MHz ({latency.source})"
+    )
+    fit = {"probes": target.fit.probes, "max_error": target.fit.max_error}
+    return {
+        **record,
+        "flash_bytes": cost.flash_bytes,
+        "ram_bytes": cost.ram_bytes,
+        "latency_source": source,
+        "instruction_fit": fit,
+    }
+
+
+def _measured(measurement: Measurement) -> dict[str, Any]:
+    return {**asdict(measurement), "flash_bytes": measurement.flash_bytes, "ram_bytes": measurement.ram_bytes}

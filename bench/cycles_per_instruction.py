@@ -15,16 +15,16 @@ every eight bytes of weights.
 import csv
 import tempfile
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import unicorn
-from fit_instructions import random_network
-from unicorn import arm_const
 
 from secateur.device.emulator import Emulator
 from secateur.export.c.generate import generate
 from secateur.export.toolchain import build
+from secateur.network import Network, Operator, Quantization, Tensor
 from secateur.operators.lower import lower
 from secateur.target.target import load_target
 
@@ -67,6 +67,28 @@ def cortex_m7() -> tuple[float, float]:
     return min(ratios), max(ratios)
 
 
+POLICIES = ((4, 32, 32, 1), (17, 64, 64, 6), (27, 100, 50, 8), (45, 21, 13, 3), (8, 128, 128, 2))
+"""Widths of layers."""
+
+
+def policy(widths: tuple[int, ...], generator: np.random.Generator) -> Network:
+    """Fully connected layers with clamped activations."""
+    tensors = [Tensor("in", (1, widths[0]), "int8", Quantization((0.05,), (3,)))]
+    operators = []
+    for columns, rows in pairwise(widths):
+        weights = generator.integers(-127, 128, (rows, columns), dtype=np.int8)
+        bias = generator.integers(-1000, 1000, rows, dtype=np.int32)
+        scales, index = Quantization((0.01,) * rows, (0,) * rows), len(tensors)
+        tensors += [
+            Tensor(f"layer{index}", (rows, columns), "int8", scales, True, weights),
+            Tensor(f"bias{index}", (rows,), "int32", scales, True, bias),
+            Tensor(f"out{index}", (1, rows), "int8", Quantization((0.1,), (-128,))),
+        ]
+        options = {"fusedActivationFunction": 1}
+        operators.append(Operator("FULLY_CONNECTED", (index - 1, index, index + 1), (index + 2,), options))
+    return Network(tuple(tensors), tuple(operators), {"observation": 0}, {"action": len(tensors) - 1})
+
+
 def cortex_m0plus_cycles(word: int, taken: bool) -> int:
     """Cycles of an Armv6-M instruction, by its first half-word."""
     top = word >> 12
@@ -85,8 +107,8 @@ def cortex_m0plus(target_name: str) -> tuple[float, float, float]:
     target = load_target(target_name)
     generator = np.random.default_rng(1)
     total = quick = slow = weights = 0
-    for _ in range(6):
-        network = random_network(generator)
+    for widths in POLICIES:
+        network = policy(widths, generator)
         with tempfile.TemporaryDirectory() as folder:
             emulator = Emulator(
                 network,
@@ -115,7 +137,6 @@ def cortex_m0plus(target_name: str) -> tuple[float, float, float]:
         slow += WAIT_STATES * (reads[0] + len(trace) // FETCHED_INSTRUCTIONS)
         total += len(trace)
         weights += sum(step.weights_bytes for step in lower(network).steps)
-        assert machine.reg_read(arm_const.UC_ARM_REG_PC)
     return quick / total, slow / total, total / weights
 
 

@@ -7,8 +7,9 @@ import subprocess
 import numpy as np
 import pytest
 from reference_runtime import run_reference
-from tflite_networks import Layer, network
+from tflite_networks import Layer, Writer, network
 
+from secateur.device.devices import open_device
 from secateur.device.protocol import random_inputs
 from secateur.export.c.example import Recorded
 from secateur.export.c.generate import generate
@@ -63,6 +64,26 @@ def test_the_replay_notices_a_wrong_answer(tmp_path):
     configure_and_build(tmp_path)
     done = run("./build/gripper_example", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "gripper: 3 values differ\n")
+
+
+@needs_cmake
+def test_several_inputs_whose_names_look_alike(tmp_path):
+    """Recorded in another order than the model's, as files of golden vectors may be."""
+    writer = Writer()
+    sources = [writer.tensor(name, (1, size), "int8", [0.1], [0]) for name, size in (("a.b", 3), ("a_b", 3))]
+    results = [writer.tensor(name, (1, 3), "int8", [1 / 128], [0]) for name in ("x.y", "x_y")]
+    for source, result in zip(sources, results):
+        writer.operator("TANH", [source], [result])
+    model = writer.finish(sources, results)
+    read = read_tflite(model)
+    inputs = {name: values[2:] for name, values in random_inputs(read, 3, np.random.default_rng(3)).items()}
+    device = open_device("tflm", model, TARGET, tmp_path)
+    outputs = device.run(inputs)
+    device.close()
+    call = Recorded(dict(reversed(inputs.items())), dict(reversed(outputs.items())))
+    write_sources(LAYOUTS["cmake"](Package("two", read, generate(read, TARGET, "two"), call)), tmp_path / "c")
+    configure_and_build(tmp_path / "c")
+    assert run("./build/two_example", cwd=tmp_path / "c").stdout == "two: 0 values differ\n"
 
 
 @needs_cmake

@@ -121,7 +121,10 @@ def test_one_key_of_a_table_can_be_overridden(tmp_path):
             ),
             ("fully_connected", "blok"),
         ),
-        (("network_share = 0.5", "network_share = 0.5\n[kernels.conv]\ncode_bytes = 1"), ("kernels.conv",)),
+        (
+            ("network_share = 0.5", "network_share = 0.5\n[kernels.convolve]\ncode_bytes = 1"),
+            ("kernels.convolve",),
+        ),
         (("network_share = 0.5", "network_share = 1.5"), ("network_share",)),
         (("ram_bytes = 8192", 'ram_bytes = "8KiB"'), ("ram_bytes",)),
         (("ram_bytes = 8192", ""), ("ram_bytes", "required")),

@@ -91,15 +91,15 @@ def _resolver(name: str, kinds: list[str], arena_bytes: int) -> str:
 
 def _example(network: Network, name: str, call: Recorded) -> str:
     arrays, fills, checks = [], [], []
-    for place, (title, values) in enumerate(call.inputs.items()):
-        kind = _TYPES[network.tensors[network.inputs[title]].dtype]
+    for place, (title, index) in enumerate(network.inputs.items()):
+        kind, values = _TYPES[network.tensors[index].dtype], call.inputs[title]
         arrays.append(f"const {kind} input{place}[] = {{\n    {c_array(values)},\n}};\n")
         fills.append(
             f"    std::memcpy(interpreter.input({place})->data.raw, input{place}, sizeof input{place});"
             f"  // {_comment(title)}\n"
         )
-    for place, (title, values) in enumerate(call.outputs.items()):
-        kind = _TYPES[network.tensors[network.outputs[title]].dtype]
+    for place, (title, index) in enumerate(network.outputs.items()):
+        kind, values = _TYPES[network.tensors[index].dtype], call.outputs[title]
         arrays.append(f"const {kind} output{place}[] = {{\n    {c_array(values)},\n}};\n")
         checks.append(
             f"    different += std::memcmp(interpreter.output({place})->data.raw, output{place}, sizeof output{place})"

@@ -37,12 +37,12 @@ def replay(network: Network, name: str, call: Recorded) -> str:
     """
     names = Names(name)
     arrays, writes, checks = [], [], []
-    for title, values in call.inputs.items():
-        tensor = names.constant("input", title)
+    for title in network.inputs:
+        tensor, values = names.constant("input", title), call.inputs[title]
         arrays.append(_array(f"{tensor}_recorded", values))
         writes.append(f"    memcpy({tensor}(), {tensor}_recorded, sizeof {tensor}_recorded);\n")
-    for title, values in call.outputs.items():
-        tensor = names.constant("output", title)
+    for title in network.outputs:
+        tensor, values = names.constant("output", title), call.outputs[title]
         arrays.append(_array(f"{tensor}_recorded", values))
         kind = _C_TYPES[str(values.dtype)]
         unequal = "got != wanted"

@@ -9,16 +9,19 @@ they carry, shrinks softly by this measure, and has a floor. Components that are
 widths: cutting them would buy nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import ceil, log
+from itertools import islice
+from math import ceil, inf, log
+from sys import float_info
 
 import torch
 
 from secateur.errors import BudgetInfeasible
 from secateur.graph.groups import ComponentGraph, Group
+from secateur.prune.coefficients import weighted
 from secateur.records import Budget, Cost, Limits, Widths
-from secateur.units import format_bytes, format_seconds
+from secateur.units import format_bytes, format_seconds, parse_seconds
 
 Scores = Mapping[str, torch.Tensor]
 Price = Callable[[Widths], Cost]
@@ -45,8 +48,11 @@ class Resource:
     write: Callable[[float], str]
 
     def excess(self, cost: Cost) -> float:
-        """How far above the limit, as a share of it; 0 within."""
-        return max(0.0, self.read(cost) / self.limit - 1.0)
+        """How far above the limit, as a share of it; 0 within, and never 0 above."""
+        value = self.read(cost)
+        if value <= self.limit:
+            return 0.0
+        return max(float_info.epsilon, value / self.limit - 1.0) if self.limit > 0 else inf
 
 
 def resources(budget: Budget) -> tuple[Resource, ...]:
@@ -65,6 +71,8 @@ def resources(budget: Budget) -> tuple[Resource, ...]:
 
 def _reader(kind: str, component: str) -> Callable[[Cost], float]:
     def read(cost: Cost) -> float:
+        if component and component not in cost.components:
+            return 0  # it is not on the board
         part = cost.components[component] if component else cost
         value = getattr(part, kind)
         return value.high if kind == "latency_s" else value
@@ -98,10 +106,11 @@ def check_feasible(price: Price, budget: Budget, least: Widths) -> None:
     if not over:
         return
     worst = max(over, key=lambda resource: resource.excess(cost))
-    component = worst.component or max(cost.components, key=lambda name: _reader(worst.kind, name)(cost))
+    parts = {name: _reader(worst.kind, name)(cost) for name in cost.components}
+    component = worst.component or max(parts, key=lambda name: parts[name], default=worst.component)
     needed = worst.read(cost)
     what = worst.kind.split("_")[0]
-    exact = f"{int(needed)} B" if worst.kind.endswith("bytes") else worst.write(needed)
+    exact = f"{int(needed)} B" if worst.kind.endswith("bytes") else _enough_seconds(needed)
     code = (
         f" ({cost.code_bytes} B of it shared code)"
         if worst.kind == "flash_bytes" and not worst.component
@@ -114,6 +123,14 @@ def check_feasible(price: Price, budget: Budget, least: Widths) -> None:
     )
 
 
+def _enough_seconds(seconds: float) -> str:
+    """A time as the command line takes it, in whole nanoseconds, that is not below the one given."""
+    nanoseconds = ceil(seconds * 1e9)
+    while parse_seconds(f"{nanoseconds}ns") < seconds:
+        nanoseconds += 1
+    return f"{nanoseconds} ns"
+
+
 def component_aware(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget) -> dict[str, int]:
     """Greedy by importance lost per budget freed, within the floors of components and couplings."""
     limits = resources(budget)
@@ -122,29 +139,47 @@ def component_aware(graph: ComponentGraph, scores: Scores, price: Price, budget:
     widths = graph.full
     on_board = _on_board(graph, price)
     cost = price(widths)
+    check_feasible(price, budget, least)
 
     def loss(name: str, before: int, after: int) -> float:
         return log(max(kept[name][before], LOST)) - log(max(kept[name][after], LOST))
 
-    while any(resource.excess(cost) > 0 for resource in limits):
-        best: tuple[float, str, int, Cost] | None = None
+    def steps(name: str) -> Iterator[int]:
+        width = widths[name]
+        while (lower := max(least[name], _step_down(width))) != width:
+            yield (width := lower)
+
+    def best_step(patient: bool) -> tuple[float, str, int] | None:
+        """The step that loses least for what it frees; a patient one goes down until something is freed."""
+        best: tuple[float, str, int] | None = None
         for group in on_board:
-            after = max(least[group.name], _step_down(widths[group.name]))
-            if after == widths[group.name]:
-                continue
-            new = price({**widths, group.name: after})
-            freed = sum(max(0.0, r.read(cost) - r.read(new)) / r.limit for r in limits if r.excess(cost) > 0)
-            if freed <= 0:
-                continue
-            rate = loss(group.name, widths[group.name], after) / freed
-            if best is None or rate < best[0]:
-                best = (rate, group.name, after, new)
-        if best is None:
-            check_feasible(price, budget, least)
+            for after in steps(group.name):
+                new = price({**widths, group.name: after})
+                freed = sum(
+                    max(0.0, r.read(cost) - r.read(new)) / r.limit for r in limits if r.excess(cost) > 0
+                )
+                if freed > 0:
+                    rate = loss(group.name, widths[group.name], after) / freed
+                    if best is None or rate < best[0]:
+                        best = (rate, group.name, after)
+                if freed > 0 or not patient:
+                    break
+        return best
+
+    def least_step() -> tuple[float, str, int] | None:
+        """The single step that loses least: two groups may hold a peak so that neither alone frees anything."""
+        firsts = [(group.name, after) for group in on_board for after in islice(steps(group.name), 1)]
+        losses = [(loss(name, widths[name], after), name, after) for name, after in firsts]
+        return min(losses, key=lambda step: step[0], default=None)
+
+    while any(resource.excess(cost) > 0 for resource in limits):
+        step = best_step(False) or best_step(True) or least_step()
+        if step is None:
             raise BudgetInfeasible(
                 "the budget can be met", "no group is left to cut", "Raise the tightest limit."
             )
-        _, name, widths[name], cost = best
+        widths[step[1]] = step[2]
+        cost = price(widths)
     return _fill(on_board, widths, price, limits, loss, graph.full)
 
 
@@ -191,9 +226,21 @@ def _kept_share(score: torch.Tensor) -> list[float]:
 
 def _on_board(graph: ComponentGraph, price: Price) -> list[Group]:
     """The groups whose width the deployed network's cost depends on."""
-    full = price(graph.full)
+
+    def footprint(cost: Cost) -> tuple[float, ...]:
+        """All of it but the parameters, which count what is beside the deployed entry too."""
+        sizes = (
+            cost.weights_bytes,
+            cost.tables_bytes,
+            cost.code_bytes,
+            cost.static_ram_bytes,
+            cost.stack_bytes,
+        )
+        return (*sizes, cost.macs, cost.instructions, cost.latency_s.high)
+
+    full = footprint(price(graph.full))
     least = bare_floors(graph)
-    return [g for g in graph.groups if price({**graph.full, g.name: least[g.name]}).macs != full.macs]
+    return [g for g in graph.groups if footprint(price({**graph.full, g.name: least[g.name]})) != full]
 
 
 def uniform(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget) -> dict[str, int]:
@@ -202,24 +249,34 @@ def uniform(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget)
     def at(share: float) -> dict[str, int]:
         return {g.name: _round(share * g.width, g.width) for g in graph.groups}
 
-    return _largest(at, graph, price, budget)
+    return _largest(at, price, budget)
 
 
-def global_ranking(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget) -> dict[str, int]:
+def global_ranking(
+    graph: ComponentGraph,
+    scores: Scores,
+    price: Price,
+    budget: Budget,
+    coefficients: Mapping[str, float] | None = None,
+) -> dict[str, int]:
     """Comprehensive dependency-graph pruning: all channels of all groups in one ranking.
 
     Each group's scores are divided by their mean (torch-pruning's ``normalizer="mean"``), the lowest are cut until the
-    budget is met. Groups without scores, because torch-pruning does not find them, stay whole.
+    budget is met. Groups without scores, because torch-pruning does not find them, stay whole. Coefficients, where
+    there are any, weigh groups against each other after that division; see ``prune.coefficients``.
     """
-    normal = {name: score / score.mean().clamp_min(1e-12) for name, score in scores.items()}
-    everything = torch.sort(torch.cat(list(normal.values())), descending=True).values
+    normal = weighted(scores, coefficients or {})
+    order = torch.argsort(torch.cat(list(normal.values())), descending=True, stable=True)
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order))
+    ranks = dict(zip(normal, place.split([len(score) for score in normal.values()])))
 
     def at(share: float) -> dict[str, int]:
-        threshold = everything[min(len(everything) - 1, int(share * len(everything)))]
-        kept = {name: _round(float((score > threshold).sum()), len(score)) for name, score in normal.items()}
+        count = round(share * len(order))
+        kept = {name: _round(float((rank < count).sum()), len(rank)) for name, rank in ranks.items()}
         return {**graph.full, **kept}
 
-    return _largest(at, graph, price, budget)
+    return _largest(at, price, budget)
 
 
 def _round(width: float, full: int) -> int:
@@ -227,9 +284,7 @@ def _round(width: float, full: int) -> int:
     return full if width >= full else max(min(QUAD, full), int(width) // QUAD * QUAD)
 
 
-def _largest(
-    at: Callable[[float], dict[str, int]], graph: ComponentGraph, price: Price, budget: Budget
-) -> dict[str, int]:
+def _largest(at: Callable[[float], dict[str, int]], price: Price, budget: Budget) -> dict[str, int]:
     """The widths at the largest share in [0, 1] that fit, by bisection over thousandths."""
     limits = resources(budget)
 
@@ -238,7 +293,7 @@ def _largest(
 
     if fits(1.0):
         return at(1.0)
-    check_feasible(price, budget, bare_floors(graph))
+    check_feasible(price, budget, at(0.0))
     low, high = 0, 4096
     while high - low > 1:
         middle = (low + high) // 2

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from secateur.errors import SecateurError
-from secateur.runfolder import RunFolder, read_finished
+from secateur.runfolder import RunFolder, read_finished, to_json, write_atomically
 
 
 def _stage(text):
@@ -17,7 +17,7 @@ def _finish(path, resume=False):
         folder.publish(
             {"out.txt": made / "out.txt", "c/out.h": made / "out.txt"},
             {"seeds": [0]},
-            lambda listed: {"artifacts": listed},
+            lambda listed: {"schema": 1, "artifacts": listed},
         )
 
 
@@ -107,3 +107,20 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(SecateurError, match="can be written"), RunFolder(tmp_path / "run", {}, False):
         pass
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"schema": 2}', '{"a": 1}'])
+def test_what_is_no_summary_is_refused(tmp_path, content):
+    _finish(tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()
+    if content is not None:
+        (tmp_path / "run" / "summary.json").write_text(content)
+    with pytest.raises(SecateurError):
+        read_finished(tmp_path / "run")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    write_atomically(tmp_path / "a.json", to_json({"a": 1}))
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_atomically(tmp_path / "a.json", to_json({"a": float("nan")}))
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": 1}

@@ -10,18 +10,10 @@ import pytest
 from rich.console import Console
 from sample_run import sample
 
-from secateur.errors import SecateurError
 from secateur.records import Budget, Limits, Measurement, Parity, Range, Verdict
-from secateur.report import (
-    describe_artifacts,
-    print_summary,
-    read_summary,
-    render_html,
-    write_html,
-    write_json,
-)
 from secateur.report.charts import curve, histogram
-from secateur.report.html import budget_bars, width_bars
+from secateur.report.html import budget_bars, render_html, width_bars
+from secateur.report.table import print_summary
 from secateur.report.wording import duration, span
 
 SCHEMA = {
@@ -55,13 +47,6 @@ def test_the_summary_has_its_schema(section):
     assert set(SCHEMA[section].split()) <= set(made)
 
 
-def test_the_summary_survives_its_file(tmp_path):
-    path = tmp_path / "summary.json"
-    write_json(sample(), path)
-    assert read_summary(path) == sample()
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_numbers_are_those_of_the_records():
     made = sample()
     assert made["predicted"]["latency_s"] == made["predicted"]["latency_range_s"][1]
@@ -81,32 +66,6 @@ def test_json_has_no_nan_and_no_numpy():
     }
     assert json.loads(json.dumps(made, allow_nan=False)) == made
     assert "not a finite number" in screen(made)
-
-
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"schema": 2}'])
-def test_what_is_no_summary_is_refused(tmp_path, content):
-    path = tmp_path / "summary.json"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(SecateurError):
-        read_summary(path)
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    path = tmp_path / "summary.json"
-    write_json({"a": 1}, path)
-    with pytest.raises(ValueError, match="JSON compliant"):
-        write_json({"a": float("nan")}, path)
-    assert json.loads(path.read_text()) == {"a": 1}
-
-
-def test_artifacts_are_described(tmp_path):
-    (tmp_path / "c").mkdir()
-    (tmp_path / "c" / "a.h").write_bytes(b"abc")
-    (entry,) = describe_artifacts(tmp_path, [tmp_path / "c" / "a.h"])
-    assert entry["path"] == "c/a.h"
-    assert entry["bytes"] == 3
-    assert entry["sha256"].startswith("ba7816bf")
 
 
 def screen(summary, width=80):
@@ -179,9 +138,8 @@ def test_the_page_is_whole_and_loads_nothing(changes):
     assert len(page) < 100_000
 
 
-def test_the_page_says_what_the_run_found(tmp_path):
-    write_html(sample(), tmp_path / "report.html")
-    text = " ".join(Page((tmp_path / "report.html").read_text(encoding="utf-8")).text)
+def test_the_page_says_what_the_run_found():
+    text = " ".join(Page(render_html(sample())).text)
     words = ("Passed", "99.0 %", "12.54 KiB", "couples encoder, dynamics", "policy.0", "torch", "2.13.0")
     for part in words:
         assert part in text

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import IO, Any
 
 from secateur.errors import SecateurError
 
+SCHEMA = 1
 SUMMARY = "summary.json"
 MANIFEST = "manifest.json"
 _REQUEST = "request.json"
@@ -50,18 +52,22 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         SecateurError: something is there already, or it cannot be written to.
     """
     require_new(path)
-    part = path.with_name(f".{path.name}.part")
+    path = Path(os.path.abspath(path))
+    part: Path | None = None
     try:
-        shutil.rmtree(part, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         for name, data in files.items():
-            (part / name).parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(part / name, data)
-        os.replace(part, path)
+            (part / "whole" / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(part / "whole" / name, data)
+        os.replace(part / "whole", path)
     except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
         raise SecateurError(
             "the folder can be written to", f"{path}: {error}", "Choose another -o."
         ) from error
+    finally:
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def to_json(value: Any) -> bytes:
@@ -84,12 +90,19 @@ def read_finished(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         summary = json.loads((folder / SUMMARY).read_bytes())
         hashes = dict(manifest["files"])
+        schema = summary["schema"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SecateurError(
             "a run folder holds summary.json and manifest.json",
             f"{folder}: {error}",
             "Run secateur prune first, or again with --resume.",
         ) from error
+    if schema != SCHEMA:
+        raise SecateurError(
+            f"a summary has the schema {SCHEMA}",
+            f"{folder / SUMMARY} has {schema!r}",
+            "Read it with the version of secateur that wrote it, or run again.",
+        )
     for name, wanted in hashes.items():
         path = (folder / name).resolve()
         if not path.is_relative_to(folder.resolve()) or not path.is_file() or file_hash(path) != wanted:
@@ -222,6 +235,6 @@ class RunFolder:
             write_atomically(target, data)
             listed.append({"path": name, "sha256": sha256(data).hexdigest(), "bytes": len(data)})
         files = {entry["path"]: entry["sha256"] for entry in listed}
-        write_atomically(self.path / MANIFEST, to_json({"schema": 1, **provenance, "files": files}))
+        write_atomically(self.path / MANIFEST, to_json({"schema": SCHEMA, **provenance, "files": files}))
         write_atomically(self.path / SUMMARY, to_json(dict(summary(listed))))
         shutil.rmtree(self.path / _STAGES, ignore_errors=True)

@@ -49,7 +49,9 @@ def comprehensive_groups(policy: Policy) -> tuple[ComprehensiveGroup, ...]:
         for dependency, _ in group:
             layer, cut = dependency.target.module, dependency.handler
             axis = 0 if graph.is_out_channel_pruning_fn(cut) else 1
-            for parameter in layer.parameters(recurse=False) if isinstance(layer, torch.nn.Module) else [layer]:
+            for parameter in (
+                layer.parameters(recurse=False) if isinstance(layer, torch.nn.Module) else [layer]
+            ):
                 if id(parameter) in owners and parameter.dim() > axis:
                     members.add((owners[id(parameter)], axis))
         found.append(ComprehensiveGroup(len(group[0].idxs), frozenset(members)))

@@ -10,14 +10,9 @@ from typing import Any
 
 import torch
 
-from secateur.graph import axes
+from secateur.graph import axes, views
 from secateur.graph.axes import Axis
-
-Axes = tuple[Axis, ...]
-"""One axis per dimension of a tensor."""
-
-Look = Callable[[torch.Tensor], Axes]
-"""Tensor → its axes, as known so far."""
+from secateur.graph.views import Axes, Look
 
 Rule = Callable[[Look, Sequence[Any], dict[str, Any], Any], Any]
 """(axes of, arguments, keyword arguments, result) → axes of the result, in the result's own structure."""
@@ -38,160 +33,6 @@ def pointwise(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torc
             else:
                 axes.unify(seen, axis)
     return tuple(axis if axis is not None else axes.free(n) for axis, n in zip(result, out.shape))
-
-
-def same(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
-    """The result has the argument's axes."""
-    return look(args[0])
-
-
-def view(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
-    """Neighbouring axes are merged or split; the smallest runs of equal product correspond."""
-    return reshape(look(args[0]), tuple(args[0].shape), tuple(out.shape))
-
-
-def reshape(given: Axes, before: tuple[int, ...], after: tuple[int, ...]) -> Axes:
-    """Axes of a tensor of shape ``before`` seen in shape ``after``."""
-    sources = [axis for axis, n in zip(given, before) if n != 1]
-    sizes = [n for n in before if n != 1]
-    result: list[Axis] = []
-    i = j = 0
-    wanted = [n for n in after if n != 1]
-    while j < len(wanted):
-        run, made = [sources[i]], [wanted[j]]
-        left, right = sizes[i], wanted[j]
-        i, j = i + 1, j + 1
-        while left != right:
-            if left < right:
-                run.append(sources[i])
-                left *= sizes[i]
-                i += 1
-            else:
-                made.append(wanted[j])
-                right *= wanted[j]
-                j += 1
-        if len(made) == 1:
-            result.append(axes.product(run))
-        else:
-            new = [axes.free(n) for n in made]
-            axes.unify(axes.product(run), axes.product(new))
-            result.extend(new)
-    parts = iter(result)
-    return tuple(axes.fixed(1, "") if n == 1 else next(parts) for n in after)
-
-
-def transpose(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
-    """Two axes change places."""
-    given = list(look(args[0]))
-    a, b = (args[1], args[2]) if len(args) > 2 else (0, len(given) - 1)
-    if given:
-        given[a], given[b] = given[b], given[a]
-    return tuple(given)
-
-
-def permute(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
-    """Axes in another order."""
-    given = look(args[0])
-    return tuple(given[d] for d in args[1])
-
-
-def unsqueeze(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
-    """A new axis of one."""
-    given = list(look(args[0]))
-    at = args[1] % (len(given) + 1)
-    return (*given[:at], axes.fixed(1, ""), *given[at:])
-
-
-def squeeze(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
-    """Axes of one go."""
-    return reshape(look(args[0]), tuple(args[0].shape), tuple(out.shape))
-
-
-def expand(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
-    """Axes of one are repeated to a size that the code states."""
-    given, before = look(args[0]), args[0].shape
-    lead = out.dim() - len(before)
-    return tuple(
-        given[d - lead]
-        if d >= lead and before[d - lead] == n
-        else axes.fixed(n, "its size is written in the code")
-        for d, n in enumerate(out.shape)
-    )
-
-
-def concatenate(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
-    """Axes one after the other along one dimension, equal along the rest."""
-    tensors = [t for t in args[0] if t.numel() or t.dim() == out.dim()]
-    at = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % out.dim()
-    result = list(look(tensors[0]))
-    for tensor in tensors[1:]:
-        for d, axis in enumerate(look(tensor)):
-            if d == at:
-                result[d] = result[d] + axis
-            else:
-                axes.unify(result[d], axis)
-    return tuple(result)
-
-
-def stack(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
-    """A new axis that counts the tensors; the others are equal."""
-    at = (args[1] if len(args) > 1 else kwargs.get("dim", 0)) % out.dim()
-    result = list(look(args[0][0]))
-    for tensor in args[0][1:]:
-        for one, two in zip(result, look(tensor)):
-            axes.unify(one, two)
-    return (*result[:at], axes.fixed(len(args[0]), "it counts what is stacked"), *result[at:])
-
-
-def _cut(axis: Axis, sizes: Sequence[int]) -> list[Axis]:
-    """An axis in consecutive pieces."""
-    pieces = [axes.free(n) for n in sizes]
-    axes.unify(axis, tuple(segment for piece in pieces for segment in piece))
-    return pieces
-
-
-def split(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Sequence[torch.Tensor]) -> list[Axes]:
-    """An axis in consecutive pieces."""
-    given = list(look(args[0]))
-    at = (args[2] if len(args) > 2 else kwargs.get("dim", 0)) % len(given)
-    pieces = _cut(given[at], [part.shape[at] for part in out]) if len(out) > 1 else [given[at]]
-    return [(*given[:at], piece, *given[at + 1 :]) for piece in pieces]
-
-
-def narrow(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
-    """``slice``: a run of channels; a step other than one leaves the axis whole."""
-    given = list(look(args[0]))
-    at, start, _, step = (list(args[1:]) + [0, None, None, 1][len(args) - 1 :])[:4]
-    at %= len(given)
-    total, kept = args[0].shape[at], out.shape[at]
-    if kept == total:
-        return tuple(given)
-    if step != 1:
-        axes.fix(given[at], "it is sliced with a step")
-        given[at] = axes.fixed(kept, "it is sliced with a step")
-        return tuple(given)
-    start = 0 if start is None else min(max(start + total if start < 0 else start, 0), total)
-    sizes = [n for n in (start, kept, total - start - kept) if n]
-    given[at] = _cut(given[at], sizes)[1 if start else 0]
-    return tuple(given)
-
-
-def select(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
-    """One channel, by its number: the axis must stay."""
-    given = list(look(args[0]))
-    at = args[1] % len(given)
-    axes.fix(given[at], "single channels of it are picked by number")
-    return (*given[:at], *given[at + 1 :])
-
-
-def unbind(
-    look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Sequence[torch.Tensor]
-) -> list[Axes]:
-    """Every channel by its number: the axis must stay."""
-    given = list(look(args[0]))
-    at = (args[1] if len(args) > 1 else 0) % len(given)
-    axes.fix(given[at], "single channels of it are picked by number")
-    return [(*given[:at], *given[at + 1 :])] * len(out)
 
 
 def matmul(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
@@ -335,17 +176,6 @@ def attention(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any)
     return [result, *(tuple(axes.free(n) for n in t.shape) for t in out[1:] if isinstance(t, torch.Tensor))]
 
 
-def pad(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
-    """A padded axis stays whole."""
-    given = look(args[0])
-    result = []
-    for axis, before, n in zip(given, args[0].shape, out.shape):
-        if before != n:
-            axes.fix(axis, "it is padded")
-        result.append(axis if before == n else axes.fixed(n, "it is padded"))
-    return tuple(result)
-
-
 def factory(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
     """A tensor made in the code, by sizes written there."""
     return tuple(axes.fixed(n, "its size is written in the code") for n in out.shape)
@@ -364,18 +194,20 @@ def _flat(args: Any) -> list[Any]:
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("detach", "alias", "clone", "contiguous", "_to_copy", "lift_fresh", "dropout"), same),
-    **dict.fromkeys(("view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze"), view),
-    **dict.fromkeys(("t", "transpose"), transpose),
-    "permute": permute,
-    "unsqueeze": unsqueeze,
-    "expand": expand,
-    "cat": concatenate,
-    "stack": stack,
-    **dict.fromkeys(("split", "unsafe_split", "split_with_sizes", "chunk", "unsafe_chunk"), split),
-    "slice": narrow,
-    "select": select,
-    "unbind": unbind,
+    **dict.fromkeys(
+        ("detach", "alias", "clone", "contiguous", "_to_copy", "lift_fresh", "dropout"), views.same
+    ),
+    **dict.fromkeys(("view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze"), views.view),
+    **dict.fromkeys(("t", "transpose"), views.transpose),
+    "permute": views.permute,
+    "unsqueeze": views.unsqueeze,
+    "expand": views.expand,
+    "cat": views.concatenate,
+    "stack": views.stack,
+    **dict.fromkeys(("split", "unsafe_split", "split_with_sizes", "chunk", "unsafe_chunk"), views.split),
+    "slice": views.narrow,
+    "select": views.select,
+    "unbind": views.unbind,
     **dict.fromkeys(("mm", "bmm", "mv", "matmul"), matmul),
     **dict.fromkeys(("addmm", "addmv", "baddbmm"), addmm),
     "convolution": convolution,
@@ -410,13 +242,13 @@ RULES: dict[str, Rule] = {
         ),
         attention,
     ),
-    "constant_pad_nd": pad,
+    "constant_pad_nd": views.pad,
     "_prelu_kernel": pointwise,
     **dict.fromkeys(
         ("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "arange", "randn", "eye"),
         factory,
     ),
     **dict.fromkeys(
-        ("zeros_like", "ones_like", "full_like", "empty_like", "new_empty", "rand_like", "randn_like"), same
+        ("zeros_like", "ones_like", "full_like", "empty_like", "new_empty", "rand_like", "randn_like"), views.same
     ),
 }

@@ -1,6 +1,5 @@
 """A summary as one page that opens anywhere: no network, no script, light and dark, phone and print."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,13 +44,6 @@ class WidthBar:
     before: int
     after: int
     kept: float
-
-
-def write_html(summary: Mapping[str, Any], path: Path) -> None:
-    """Writes the page, whole or not at all. ``summary`` is the content of ``summary.json``."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(render_html(summary), encoding="utf-8")
-    os.replace(part, path)
 
 
 def render_html(summary: Mapping[str, Any]) -> str:

@@ -1,15 +1,10 @@
 """``summary.json``: what a run did, as one plain document; all else in this folder is drawn from it."""
 
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
-from secateur.errors import SecateurError
 from secateur.records import (
     Budget,
     ClosedLoop,
@@ -21,9 +16,8 @@ from secateur.records import (
     Range,
     Verdict,
 )
+from secateur.runfolder import SCHEMA
 from secateur.verify.statistics import wilson_interval
-
-SCHEMA = 1
 
 Summary = dict[str, Any]
 
@@ -91,7 +85,7 @@ def summary(
         parity: on the golden vectors; None where nothing was compared.
         closed_loop: paired episodes; None where the policy has no task.
         verdict: of the whole.
-        artifacts: see ``describe_artifacts``.
+        artifacts: path relative to the run's folder, sha256 and size of each file.
         wall_s: duration of the run.
         baseline_policy_parameters: of the whole original, all entries.
         policy_parameters: of the whole pruned policy. (``parameters`` counts the deployed entry.)
@@ -124,49 +118,6 @@ def summary(
             "provenance": provenance or {},
         }
     )
-
-
-def describe_artifacts(folder: Path, paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Path relative to the run's folder, sha256 and size of each file."""
-    return [
-        {
-            "path": path.relative_to(folder).as_posix(),
-            "sha256": sha256(path.read_bytes()).hexdigest(),
-            "bytes": path.stat().st_size,
-        }
-        for path in paths
-    ]
-
-
-def write_json(document: Mapping[str, Any], path: Path) -> None:
-    """Writes the document, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(
-        json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-    )
-    os.replace(part, path)
-
-
-def read_summary(path: Path) -> Summary:
-    """Reads a ``summary.json``.
-
-    Raises:
-        SecateurError: no such file, not JSON, or of another schema.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SecateurError(
-            "a run folder holds a summary.json", f"{path}: {error}", "Name a finished run of secateur prune."
-        ) from error
-    seen = document.get("schema") if isinstance(document, dict) else None
-    if seen != SCHEMA:
-        raise SecateurError(
-            f"a summary has the schema {SCHEMA}",
-            f"{path} has {seen!r}",
-            "Read it with the version of secateur that wrote it, or run again.",
-        )
-    return document
 
 
 def _limits(limits: Limits) -> dict[str, Any]:

@@ -8,7 +8,7 @@ The file is a plain ``.npz`` (numpy arrays, no pickles); its entries are named `
     quantized/<name>         int8 or int16 ``[n, ...]``, what the int8 .tflite answers in TFLM
 """
 
-import os
+import io
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from secateur.errors import SecateurError
+from secateur.runfolder import write_atomically
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -72,10 +73,9 @@ _KINDS = tuple(field.name for field in fields(Golden))
 def save_golden(golden: Golden, path: Path) -> None:
     """Writes the file, whole or not at all."""
     arrays = {f"{kind}/{name}": array for kind in _KINDS for name, array in getattr(golden, kind).items()}
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
-    os.replace(part, path)
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, content.getvalue())
 
 
 def load_golden(path: Path) -> Golden:

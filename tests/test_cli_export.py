@@ -160,6 +160,17 @@ def test_nothing_is_written_over(secateur, model, tmp_path):
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["mine"]
 
 
+def test_a_full_disk_leaves_nothing_behind(secateur, model, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("secateur.runfolder.write_atomically", full)
+    before = sorted(tmp_path.iterdir())
+    code, _, err = secateur("export", model, "--target", "rp2040", "--format", "c", "-o", tmp_path / "out")
+    assert (code, "No space left" in err) == (1, True)
+    assert sorted(tmp_path.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

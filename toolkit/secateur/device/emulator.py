@@ -13,7 +13,7 @@ import unicorn
 from unicorn import arm_const
 
 from secateur.device.image import Image, load_image
-from secateur.device.protocol import call_shape, checked_inputs
+from secateur.device.protocol import call_shape, checked_inputs, random_inputs
 from secateur.errors import SecateurError
 from secateur.export.toolchain import image_sizes
 from secateur.network import Network
@@ -81,8 +81,9 @@ class Emulator:
         """See ``Device.run``."""
         count, checked = checked_inputs(self.network, inputs)
         sources = [(self._places[name, "input"], values) for name, values in checked.items()]
+        tensors = self.network.tensors
         outputs = {
-            name: np.empty((count, *call_shape(self.network.tensors[tensor])), np.int8)
+            name: np.empty((count, *call_shape(tensors[tensor])), tensors[tensor].dtype)
             for name, tensor in self.network.outputs.items()
         }
         sinks = [
@@ -94,7 +95,7 @@ class Emulator:
             self._call(self._machine)
             for address, values, size in sinks:
                 stored = self._machine.mem_read(address, size)
-                values[call] = np.frombuffer(stored, np.int8).reshape(values.shape[1:])
+                values[call] = np.frombuffer(stored, values.dtype).reshape(values.shape[1:])
         return outputs
 
     def measure(self) -> Measurement:
@@ -154,8 +155,10 @@ class Emulator:
         machine.hook_add(unicorn.UC_HOOK_CODE, hook)
         generator = np.random.default_rng(0)
         most, best = 0, [0] * len(self.program.steps)
-        for _ in range(_COUNTED_CALLS):
-            machine.mem_write(self._arena, generator.bytes(self._arena_bytes))
+        inputs = random_inputs(self.network, _COUNTED_CALLS + 2, generator)
+        for call in range(_COUNTED_CALLS):
+            for name, values in inputs.items():
+                machine.mem_write(self._places[name, "input"], values[call + 2].tobytes())
             count = 0
             marks.clear()
             self._call(machine)

@@ -151,6 +151,19 @@ def test_export_of_a_run(secateur, run_folder, tmp_path):
         assert (code, set(exported(out))) == (0, wanted)
 
 
+def test_a_network_larger_than_the_board(secateur, tmp_path):
+    path = tmp_path / "large.tflite"
+    path.write_bytes(network(600, [Layer(900)], 0))
+    for command in (
+        ("export", path, "--format", "c", "-o", tmp_path / "out"),
+        ("export", path, "--format", "tflm", "-o", tmp_path / "out"),
+        ("bench", path, "--device", "emulator"),
+    ):
+        code, _, err = secateur(*command, "--target", "stm32g0b1re")
+        assert code == 1
+        assert "stm32g0b1re has 524,288 B" in err
+
+
 def test_nothing_is_written_over(secateur, model, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("keep")

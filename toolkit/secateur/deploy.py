@@ -106,6 +106,8 @@ def _export_c(artifact: Artifact, target: Target, request: ExportRequest) -> Map
     files = generate(network, target, name)
     package = Package(name, network, files, _recorded(artifact, network, target))
     cost = _predicted(network, target)
+    if cost is not None:
+        _require_fit(cost.flash_bytes, cost.ram_bytes, target)
     return {**LAYOUTS[request.layout](package), "README.md": c_readme(package, request.layout, target, cost)}
 
 
@@ -117,6 +119,7 @@ def _export_tflm(artifact: Artifact, target: Target, request: ExportRequest) -> 
         arena = device.measure().static_ram_bytes
         device.close()
     assert arena is not None
+    _require_fit(len(artifact.model), arena, target)
     files = bundle(network, artifact.model, name, arena, call)
     return {**files, "README.md": tflm_readme(name, arena, len(artifact.model))}
 
@@ -139,6 +142,9 @@ def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
     artifact = open_model(request.source)
     network = artifact.network
     inputs = _calls(artifact, network, request.calls)
+    cost = _predicted(network, target)
+    if cost is not None and request.device == "emulator":
+        _require_fit(cost.flash_bytes, cost.ram_bytes, target)
     with tempfile.TemporaryDirectory() as folder:
         progress.stage(f"building for {request.device}")
         device = open_device(request.device, artifact.model, target, Path(folder))
@@ -152,7 +158,6 @@ def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
         parity = None
         if request.device != "tflm":
             parity = _against_tflm(artifact, target, inputs, outputs, Path(folder) / "tflm")
-    cost = _predicted(network, target)
     return {
         "schema": 1,
         "model": {
@@ -222,6 +227,20 @@ def _against_tflm(
         else:
             wrong += int((values.view(np.uint8) != wanted[name].view(np.uint8)).sum())
     return {"vectors": len(next(iter(inputs.values()))), "mismatched_bytes": wrong, "reason": None}
+
+
+def _require_fit(flash_bytes: int, ram_bytes: int, target: Target) -> None:
+    """Raises SecateurError where the network alone is more than the whole board has."""
+    for what, needed, there in (
+        ("flash", flash_bytes, target.flash_bytes),
+        ("RAM", ram_bytes, target.ram_bytes),
+    ):
+        if needed > there:
+            raise SecateurError(
+                f"a network fits its board's {what}",
+                f"it takes {needed:,} B, {target.name} has {there:,} B",
+                "Take a larger board, or prune the policy to this one: secateur prune.",
+            )
 
 
 def _predicted(network: Network, target: Target) -> Cost | None:

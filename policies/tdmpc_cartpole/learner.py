@@ -13,7 +13,11 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class LearnerSettings:
-    """Weights of the losses and speeds of learning."""
+    """Weights of the losses and speeds of learning.
+
+    ``saturation`` weighs the square of what the policy gives before tanh beyond ±``saturation_from``: far out there
+    tanh has no gradient, and a policy that pushes to one side everywhere may stay so.
+    """
 
     learning_rate: float = 1e-3
     horizon: int = 5
@@ -27,6 +31,8 @@ class LearnerSettings:
     average_rate: float = 0.02
     gradient_norm: float = 10.0
     policy_noise: float = 0.05
+    saturation: float = 0.0
+    saturation_from: float = 2.0
 
 
 class Learner:
@@ -85,8 +91,12 @@ class Learner:
         s = self.settings
         fade = s.rho ** torch.arange(len(latents))[:, None, None]
         self.model.value.requires_grad_(False)
-        action = self._noisy_action(self.model, latents)
+        before_tanh = self.model.policy[:-1](latents)
+        action = self._noisy(before_tanh.tanh())
         loss = -(fade * torch.minimum(*self.model.value_of(latents, action).values())).mean()
+        if s.saturation:
+            excess = (before_tanh.abs() - s.saturation_from).clamp(min=0)
+            loss = loss + s.saturation * (fade * excess.square()).mean()
         self.policy_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.model.value.requires_grad_(True)
@@ -107,11 +117,10 @@ class Learner:
         return torch.stack(rows)
 
     def _bootstrap(self, latents: Tensor) -> Tensor:
-        action = self._noisy_action(self.model, latents)
+        action = self._noisy(self.model.action_of(latents))
         return torch.minimum(*self.average.value_of(latents, action).values())
 
-    def _noisy_action(self, model: TDMPC, latents: Tensor) -> Tensor:
-        action = model.action_of(latents)
+    def _noisy(self, action: Tensor) -> Tensor:
         noise = torch.randn(action.shape, generator=self.generator) * self.settings.policy_noise
         return (action + noise.clamp(-0.15, 0.15)).clamp(-1, 1)
 

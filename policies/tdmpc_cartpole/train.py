@@ -42,7 +42,7 @@ class Run:
         self.rounds = max(2, args.steps // (ENVIRONMENTS * EPISODE_STEPS))
         torch.manual_seed(args.seed)
         self.generator = torch.Generator().manual_seed(args.seed)
-        settings = LearnerSettings(batch=args.batch)
+        settings = LearnerSettings(batch=args.batch, saturation=args.saturation)
         model = TDMPC(latent_size=args.latent, encoder_hidden=args.encoder_hidden, hidden=args.hidden)
         self.learner = Learner(model, settings, self.generator)
         self.replay = Replay(self.rounds * EPISODE_STEPS, ENVIRONMENTS, EPISODE_STEPS)
@@ -213,6 +213,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--most-delay", type=int, default=2, help="training episodes have 0..N x 10 ms of delay"
+    )
+    parser.add_argument(
+        "--saturation", type=float, default=0.0, help="weight of the loss on a saturated policy"
     )
     parser.add_argument("--stop-after", type=int, help="stop early after so many rounds, to go on later")
     parser.add_argument("--batch", type=int, default=128)

@@ -1,5 +1,6 @@
 """The shipped TD-MPC cart-pole: its environment, its contract, its skill and its training script."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -225,6 +226,15 @@ def test_the_planner_keeps_the_return_of_the_policy(loaded, definition, seed):
     planned, info = episode(loaded.task, definition.planner(loaded.policy.module, seed=0), seed)
     assert loaded.task.success(info)
     assert planned > 0.95 * alone
+
+
+def test_the_model_card_states_the_measured_figures():
+    card = (FOLDER / "README.md").read_text()
+    for run in json.loads((FOLDER / "evaluation.json").read_text()).values():
+        for name, row in run.items():
+            if isinstance(row, dict):
+                figures = f"{row['return_mean']:.2f} | {row['return_sd']:.2f} | {row['return_min']:.2f} | "
+                assert figures in card, f"{run['weights']} {name}"
 
 
 # --- training ---

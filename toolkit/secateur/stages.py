@@ -32,8 +32,9 @@ from secateur.pipeline import PruneRequest, require_known
 from secateur.policy.load import load
 from secateur.policy.policy import Policy, Task
 from secateur.policy.weights import load_weights
-from secateur.prune.allocate import STRATEGIES, check_feasible, keep_best, total_limits
+from secateur.prune.allocate import STRATEGIES, keep_best
 from secateur.prune.importance import IMPORTANCE, Evidence
+from secateur.prune.limits import check_feasible, total_limits
 from secateur.prune.recover import RecoveryPlan, recover
 from secateur.prune.states import evenly, visited_inputs
 from secateur.prune.surgery import cut, rebuild

@@ -14,13 +14,13 @@ demo: $(READY)
 	    --max-return-drop 5% --seed 0 -o build/demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from example import PRUNE, run, secateur, write_example
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
 
 from secateur.export.read import read_tflite
 from secateur.graph.groups import build_graph
@@ -223,6 +225,48 @@ def test_the_least_that_could_be_met_can_be_met(example, tmp_path):
     assert json.loads((tmp_path / "b" / "summary.json").read_text())["measured"]["flash_bytes"] <= int(least)
 
 
+@pytest.mark.parametrize("strategy", ["global", "uniform"])
+def test_the_other_strategies_take_the_same_chain(example, tmp_path, strategy):
+    folder = tmp_path / strategy
+    quick = ("--episodes", "4", "--recovery-steps", "160")
+    done = run(
+        secateur("prune", str(example), *PRUNE, *quick, "--strategy", strategy, "-o", str(folder)),
+        check=False,
+    )
+    assert done.returncode in (0, 4), done.stderr
+    summary = read_finished(folder)
+    assert summary["strategy"] == strategy
+    assert summary["measured"]["flash_bytes"] <= 4096
+    assert summary["parity"]["int8_mismatched_bytes"] == 0
+
+
+def _with_weights(example, folder, change):
+    folder.mkdir()
+    (folder / "policy.py").write_text((example / "policy.py").read_text())
+    (folder / "weights.safetensors").write_bytes(change((example / "weights.safetensors").read_bytes()))
+    return folder
+
+
+def _not_a_number(weights):
+    tensors = load_safetensors(weights)
+    tensors["head.0.bias"][3] = float("nan")
+    return save_safetensors(tensors)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [(_not_a_number, "head.0.bias holds NaN"), (lambda weights: weights[:-7], "whole safetensors file")],
+    ids=["nan", "truncated"],
+)
+def test_bad_weights_are_one_error(example, tmp_path, change, words):
+    broken = _with_weights(example, tmp_path / "broken", change)
+    refused = run(secateur("prune", str(broken), *PRUNE, "-o", str(tmp_path / "run")), check=False)
+    assert refused.returncode == 1
+    assert words in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_policy_that_raises_is_one_error(example, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -236,6 +280,13 @@ def test_a_policy_that_raises_is_one_error(example, tmp_path):
     refused = run(secateur("inspect", str(broken)), check=False)
     assert refused.returncode == 1
     assert "every entry runs on its example inputs" in refused.stderr
+
+
+def test_inspect_prices_components_on_a_board(example):
+    described = json.loads(run(secateur("inspect", str(example), "--target", "stm32f446re", "--json")).stdout)
+    predicted = described["predicted"]
+    assert set(predicted["components"]) == {"encoder", "head"}
+    assert sum(part["flash_bytes"] for part in predicted["components"].values()) < predicted["flash_bytes"]
 
 
 def test_module_and_function_name_a_policy_too(example, tmp_path):

@@ -139,13 +139,19 @@ def report(
 
 
 @app.command()
-def inspect(policy: PolicyArgument, as_json: JsonOption = False) -> None:
+def inspect(
+    policy: PolicyArgument,
+    target: Annotated[
+        str | None, typer.Option(help="A board: shows what each component costs on it.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Components, pruning groups and flows of a policy."""
-    from secateur.graph.groups import build_graph
-    from secateur.policy.load import load
-    from secateur.report.structure import describe, print_structure
+    from secateur.pipeline import inspect as run
+    from secateur.report.structure import print_structure
 
-    described = describe(build_graph(load(policy).policy))
+    with _quiet_libraries():
+        described = run(policy, target)
     if as_json:
         typer.echo(json.dumps(described, indent=2))
     else:

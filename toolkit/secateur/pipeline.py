@@ -6,7 +6,7 @@ policy → component graph → what fits, by predicted cost → widths → surge
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ def prune(
     """
     from secateur import stages
     from secateur.runfolder import RunFolder, read_finished
+    from secateur.target.by_width import PriceByWidth
 
     started = time.perf_counter()
     job = stages.prepare(request)
@@ -65,8 +66,7 @@ def prune(
     if folder.finished:
         return read_finished(output)
     progress.stage("converting the original to price it")
-    template = stages.convert_template(job)
-    price = stages.price_by_width(job, template)
+    price = PriceByWidth(stages.convert_template(job.policy, job.graph), job.target)
     stages.require_feasible(job, price)
 
     with folder:
@@ -106,9 +106,22 @@ def prune(
         return stages.publish(job, price, folder, earlier, command, time.perf_counter() - started)
 
 
-def identity(request: PruneRequest) -> dict[str, Any]:
-    """The request as plain data, for the run's folder."""
-    return asdict(request)
+def inspect(policy: str, target: str | None) -> dict[str, Any]:
+    """Components, groups and flows of a policy as plain data; with a target, what each component costs on it."""
+    from secateur import stages
+    from secateur.graph.groups import build_graph
+    from secateur.policy.load import load
+    from secateur.report.structure import describe
+    from secateur.target.by_width import PriceByWidth
+    from secateur.target.target import load_target
+
+    board = load_target(target) if target else None
+    loaded = load(policy).policy
+    graph = build_graph(loaded)
+    if board is None:
+        return describe(loaded, graph)
+    cost = PriceByWidth(stages.convert_template(loaded, graph), board)({})
+    return describe(loaded, graph, board, cost)
 
 
 def require_known(kind: str, name: str, table: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ from secateur.export.toolchain import write_sources
 from secateur.graph.comprehensive import matching_groups
 from secateur.graph.groups import ComponentGraph, build_graph
 from secateur.graph.template import Template, fit_template, probe_widths
+from secateur.network import Network
 from secateur.pipeline import PruneRequest, require_known
 from secateur.policy.load import load
 from secateur.policy.policy import Policy, Task
@@ -142,23 +143,18 @@ def prepare(request: PruneRequest) -> Job:
     )
 
 
-def convert_template(job: Job) -> Template:
+def convert_template(policy: Policy, graph: ComponentGraph) -> Template:
     """Converts the original and a probe of other widths, and fits every size in between."""
-    probe = probe_widths(job.graph)
+    probe = probe_widths(graph)
 
-    def converted(policy: Policy) -> Any:
+    def converted(policy: Policy) -> Network:
         examples = {
             n: e.numpy().repeat(2, 0).astype(np.float32) for n, e in policy.entry().example_inputs.items()
         }
         return read_tflite(quantize(to_tflite(policy), examples))
 
-    full, other = converted(job.policy), converted(rebuild(job.policy, job.graph, probe))
-    return fit_template(job.graph, full, other, probe, job.policy.deployed)
-
-
-def price_by_width(job: Job, template: Template) -> PriceByWidth:
-    """Widths → predicted cost on the job's target."""
-    return PriceByWidth(template, job.target)
+    full, other = converted(policy), converted(rebuild(policy, graph, probe))
+    return fit_template(graph, full, other, probe, policy.deployed)
 
 
 def require_feasible(job: Job, price: PriceByWidth) -> None:

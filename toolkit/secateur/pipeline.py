@@ -64,6 +64,7 @@ def prune(
     job = stages.prepare(request)
     folder = RunFolder(output, job.identity, resume)
     if folder.finished:
+        folder.tidy()
         return read_finished(output)
     progress.stage("converting the original to price it")
     price = PriceByWidth(stages.convert_template(job.policy, job.graph), job.target)

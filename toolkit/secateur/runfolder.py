@@ -237,4 +237,9 @@ class RunFolder:
         files = {entry["path"]: entry["sha256"] for entry in listed}
         write_atomically(self.path / MANIFEST, to_json({"schema": SCHEMA, **provenance, "files": files}))
         write_atomically(self.path / SUMMARY, to_json(dict(summary(listed))))
-        shutil.rmtree(self.path / _STAGES, ignore_errors=True)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Removes the stages of a finished run; a run killed just before this has them still."""
+        if self.finished:
+            shutil.rmtree(self.path / _STAGES, ignore_errors=True)

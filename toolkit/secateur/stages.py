@@ -342,7 +342,7 @@ def publish(
             provenance=provenance,
         )
 
-    report = made.loop.parent.parent / ".report.html"
+    report = made.loop.parent / "report.html"
     write_atomically(report, render_html(summarise([])).encode())
     artifacts = {
         "report.html": report,
@@ -358,5 +358,4 @@ def publish(
         if p.is_file()
     }
     folder.publish(artifacts, provenance, summarise)
-    report.unlink()
     return json.loads((folder.path / "summary.json").read_bytes())

@@ -2,125 +2,196 @@
 
     python bench/fit_instructions.py --target stm32f446re
 
-Networks of fully connected layers of random widths are generated, built and counted step by step. The
-kernels' work terms are fitted to one half of them by least squares of the relative error; the other half
-tells how well that predicts whole networks. Prints the tables for the core's TOML. Deterministic; takes about
-a minute.
+Random networks of every kind in ``probe_networks.py`` are generated, built into one image and counted step by
+step. The kernels' work terms are fitted to one half of them by least squares of the relative error, none
+negative; the other half tells how well that predicts whole networks. Prints the tables for the core's TOML,
+with the sizes of the kernels as compiled, and ``--write``s them into it. Deterministic; takes a few minutes.
 """
 
 import argparse
+import re
+import sys
 import tempfile
-from itertools import pairwise
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import unicorn
+from elftools.elf.elffile import ELFFile
+from probe_networks import PROBES
+from scipy.optimize import nnls
 
 from secateur.device.emulator import Emulator
 from secateur.export.c.generate import generate
-from secateur.export.toolchain import build
-from secateur.network import Network, Operator, Quantization, Tensor
+from secateur.export.toolchain import _IMAGE_FLAGS, build, image_sizes, run_compiler, write_sources
+from secateur.network import Network
 from secateur.operators.kernels import KERNELS
 from secateur.operators.lower import lower
 from secateur.operators.program import Program
 from secateur.records import Measurement
-from secateur.target.cost import price
-from secateur.target.target import load_target
+from secateur.target.target import Target, load_target
 
-WIDEST = 260
 SMALLEST_INSTRUCTIONS = 500
 """Smaller networks say little: a call of one neuron is 69 instructions."""
 
+WHOLE = ("dense", "cnn")
+"""Kinds of probes that are whole networks: the stated error is over these."""
 
-def random_network(generator: np.random.Generator) -> Network:
-    """One to six fully connected layers; some with a clamped activation, some followed by a table."""
-    depth = int(generator.integers(1, 7))
-    widths = [round(2 ** generator.uniform(0, np.log2(WIDEST))) for _ in range(depth + 1)]
-    tensors = [Tensor("in", (1, widths[0]), "int8", Quantization((0.05,), (3,)))]
-    operators: list[Operator] = []
-    for layer, (columns, rows) in enumerate(pairwise(widths)):
-        weights = generator.integers(-127, 128, (rows, columns), dtype=np.int8)
-        bias = generator.integers(-1000, 1000, rows, dtype=np.int32)
-        source, matrix = len(tensors) - 1, len(tensors)
-        clamped = generator.random() < 0.3
-        tensors += [
-            Tensor(
-                f"fc{layer}",
-                (rows, columns),
-                "int8",
-                Quantization((0.01,) * rows, (0,) * rows),
-                True,
-                weights,
-            ),
-            Tensor(f"bias{layer}", (rows,), "int32", Quantization((0.0005,) * rows, (0,) * rows), True, bias),
-            Tensor(f"out{layer}", (1, rows), "int8", Quantization((0.1,), (-100 if clamped else 5,))),
+FLAT = ("clamp", "fill", "lookup")
+"""Kernels without a frame of their own."""
+
+STEP_BYTES = 28
+"""Of the call of a kernel, as the cores' files state it."""
+
+ROOM = {"flash_bytes": 1 << 26, "ram_bytes": 1 << 24}
+"""All probes are in one image, larger than any board."""
+
+
+def measured(networks: list[Network], target: Target, folder: Path) -> list[tuple[Program, Measurement]]:
+    """Each network, counted; all of them from one image."""
+    files: dict[str, str] = {}
+    for index, network in enumerate(networks):
+        files |= generate(network, target, f"probe{index}")
+    names = [f"probe{index}" for index in range(len(networks))]
+    parts = [f"{name}{part}.c" for name in names for part in ("", "_weights")]
+    included = {f"{part}.inc": files.pop(part) for part in parts}  # one compiler run, not hundreds
+    includes = "".join(f'#include "{part}"\n' for part in included)
+    steps = ", ".join(f"{name}_step" for name in names)
+    files["all.c"] = (
+        f"{includes}\nvoid all_step(void);\nvoid (*const volatile all_steps[])(void) = {{{steps}}};\n"
+        "void all_step(void)\n{\n    all_steps[0]();\n}\n"
+    )
+    image = build({**files, **included}, target, "all", folder)
+    return [
+        (lower(network), Emulator(network, image, target, name).measure())
+        for name, network in zip(names, networks)
+    ]
+
+
+def code_bytes(target: Target, folder: Path) -> dict[str, int]:
+    """Kernel → bytes of its functions, each rounded up to a word."""
+    files = {
+        "secateur_kernels.h": generate(PROBES["dense"](np.random.default_rng(0)), target, "n")[
+            "secateur_kernels.h"
         ]
-        options = {"fusedActivationFunction": int(clamped)}
-        operators.append(Operator("FULLY_CONNECTED", (source, matrix, matrix + 1), (matrix + 2,), options))
-        if generator.random() < 0.3:
-            tensors.append(Tensor(f"tanh{layer}", (1, rows), "int8", Quantization((1 / 128,), (0,))))
-            operators.append(Operator("TANH", (matrix + 2,), (matrix + 3,)))
-    return Network(tuple(tensors), tuple(operators), {"observation": 0}, {"action": len(tensors) - 1})
+    }
+    for name, kernel in KERNELS.items():
+        files[f"secateur_{name}.c"] = kernel.source()
+        files |= {f"secateur_{header}.h": text for header, text in kernel.headers().items()}
+    write_sources(files, folder)
+    machine = ["-target", target.toolchain.triple, f"-mcpu={target.toolchain.cpu}", *target.toolchain.flags]
+    sizes = {}
+    for name in KERNELS:
+        command = [sys.executable, "-m", "ziglang", "cc", *machine, "-std=c99", *_IMAGE_FLAGS]
+        run_compiler([*command, "-c", f"secateur_{name}.c", "-o", f"{name}.o"], folder)
+        with (folder / f"{name}.o").open("rb") as stream:
+            sections = [s for s in ELFFile(stream).iter_sections() if s.name.startswith((".text", ".rodata"))]
+            sizes[name] = sum(-(-int(section["sh_size"]) // 4) * 4 for section in sections)
+    return sizes
+
+
+def library_bytes(networks: list[Network], sizes: dict[str, int], target: Target, folder: Path) -> int:
+    """What a core that cannot divide or multiply to 64 bits links besides the kernels, at most."""
+    excess = []
+    for index in range(len(PROBES)):
+        network = networks[index]
+        image = build(generate(network, target, "one"), target, "one", folder / str(index))
+        steps = lower(network).steps
+        own = 32 + STEP_BYTES * len(steps) + sum(sizes[kernel] for kernel in {step.kernel for step in steps})
+        excess.append(image_sizes(image).code_bytes - own)
+    return max(0, -(-max(excess) // 8) * 8)
+
+
+def fit(probes: list[tuple[Program, Measurement]]) -> dict[str, dict[str, float]]:
+    """Kernel → term → instructions."""
+    work, counted = defaultdict(list), defaultdict(list)
+    for program, measurement in probes:
+        for step in program.steps:
+            work[step.kernel].append(step.work)
+            counted[step.kernel].append(measurement.operator_instructions[step.label])
+    coefficients = {}
+    for name, kernel in KERNELS.items():
+        relative = np.array(work[name], float) / np.array(counted[name], float)[:, None]
+        solution = nnls(relative, np.ones(len(counted[name])))[0]
+        coefficients[name] = dict(zip(kernel.terms, np.round(solution, 2).tolist()))
+        errors = np.abs(relative @ solution - 1)
+        print(f"# {name}: {len(errors)} steps, error at most {errors.max():.4f}, mean {errors.mean():.4f}")
+    return coefficients
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", default="stm32f446re")
-    parser.add_argument("--probes", type=int, default=60, help="networks, half of them for the fit")
+    parser.add_argument(
+        "--probes", type=int, default=24, help="networks of each kind, half of them for the fit"
+    )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", type=Path, help="a core's TOML, to put the tables into")
     arguments = parser.parse_args()
-    target = load_target(arguments.target)
-    generator = np.random.default_rng(arguments.seed)
-    probes: list[tuple[Program, Measurement]] = []
-    for _ in range(arguments.probes):
-        network = random_network(generator)
-        with tempfile.TemporaryDirectory() as folder:
-            image = build(generate(network, target, "probe"), target, "probe", Path(folder))
-            probes.append((lower(network), Emulator(network, image, target, "probe").measure()))
-    fitted, left_out = probes[: len(probes) // 2], probes[len(probes) // 2 :]
-
-    coefficients = {}
-    for name, kernel in KERNELS.items():
-        work, counted = [], []
-        for program, measurement in fitted:
-            for step in program.steps:
-                if step.kernel == name:
-                    work.append(step.work)
-                    counted.append(measurement.operator_instructions[step.label])
-        relative = np.array(work, float) / np.array(counted, float)[:, None]
-        solution = np.linalg.lstsq(relative, np.ones(len(counted)), rcond=None)[0]
-        coefficients[name] = dict(zip(kernel.terms, np.round(solution, 2).tolist()))
-    outside = [m.instructions - sum(m.operator_instructions.values()) for _, m in fitted if m.instructions]
+    target = load_target(arguments.target).model_copy(update=ROOM)
+    networks = [
+        build_network(np.random.default_rng((arguments.seed, number)))
+        for number in range(arguments.probes)
+        for build_network in PROBES.values()
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = code_bytes(target, Path(folder) / "sizes")
+        library = library_bytes(networks, sizes, target, Path(folder) / "library")
+        probes = measured(networks, target, Path(folder))
+    half = len(probes) // 2
+    coefficients = fit(probes[:half])
+    outside = [m.instructions - sum(m.operator_instructions.values()) for _, m in probes if m.instructions]
     overhead = round(float(np.mean(outside)), 2)
 
-    errors = []
-    for program, measurement in left_out:
+    errors = defaultdict(list)
+    for number, (program, measurement) in enumerate(probes[half:]):
         predicted = overhead + sum(
             coefficients[step.kernel][term] * count
             for step in program.steps
             for term, count in zip(KERNELS[step.kernel].terms, step.work)
         )
         if (measurement.instructions or 0) >= SMALLEST_INSTRUCTIONS:
-            errors.append(abs(predicted / (measurement.instructions or 1) - 1))
-    print(f"[program]\ninstructions = {overhead}")
+            kind = list(PROBES)[(half + number) % len(PROBES)]
+            errors[kind].append(abs(predicted / (measurement.instructions or 1) - 1))
+    lines = [f"[program]\ninstructions = {overhead}"]
     for name, terms in coefficients.items():
         text = ", ".join(f"{term} = {value}" for term, value in terms.items())
-        print(f"[kernels.{name}]\ninstructions = {{ {text} }}")
-    print(f"[fit]\nprobes = {len(errors)}\nmax_error = {max(errors):.4f}  # mean {np.mean(errors):.4f}")
+        lines.append(
+            f"[kernels.{name}]\ncode_bytes = {sizes[name] + 8}\nstack_bytes = {stack_bytes(probes, name)}\n"
+            f"instructions = {{ {text} }}"
+        )
+    whole = [error for kind in WHOLE for error in errors[kind]]
+    lines.append(f"[fit]\nprobes = {len(whole)}\nmax_error = {np.ceil(max(whole) * 1000) / 1000}")
+    print("\n\n".join(lines))
+    for kind, kind_errors in errors.items():
+        print(f"# {kind}: at most {max(kind_errors):.4f}, mean {np.mean(kind_errors):.4f}")
+    print(f"# bytes of the compiler's own library in a whole network: {library}")
+    if arguments.write:
+        write(arguments.write, lines, whole, library)
 
-    print("\n# bytes beyond the bounds stated in the file must not be negative, nor above 512:")
-    for what in ("code_bytes", "stack_bytes"):
-        slack = [
-            getattr(price(program, target), what) - getattr(measured, what) for program, measured in probes
-        ]
-        print(f"# {what}: predicted − measured from {min(slack)} to {max(slack)}")
-    exact = ("weights_bytes", "tables_bytes", "static_ram_bytes")
-    wrong = [
-        what
-        for program, measured in probes
-        for what in exact
-        if getattr(price(program, target), what) != getattr(measured, what)
+
+def stack_bytes(probes: list[tuple[Program, Measurement]], kernel: str) -> int:
+    """The deepest stack of networks with this kernel and none but the flattest besides, in steps of eight."""
+    depths = [
+        measurement.stack_bytes or 0
+        for program, measurement in probes
+        if kernel in (names := {step.kernel for step in program.steps}) and names <= {kernel, *FLAT}
     ]
-    print(f"# exact figures that were not: {wrong}")
+    return max(16, -(-max(depths, default=0) // 8) * 8)
+
+
+def write(path: Path, lines: list[str], whole: list[float], library: int) -> None:
+    """Put the tables into a core's file, where its own were."""
+    text = path.read_text(encoding="utf-8")
+    head = text[: text.index("[kernels.")]
+    head = re.sub(r"(?m)^instructions = .*$", lines[0].splitlines()[1], head)
+    head = re.sub(r"(?m)^code_bytes = .*$", f"code_bytes = {32 + library}", head)
+    source = (
+        f"whole networks of {SMALLEST_INSTRUCTIONS} instructions and more that were not used in the fit: 1 to 6 "
+        f"fully connected layers, or CNNs of 5 to 8 layers; mean error {np.mean(whole):.4f}; single layers of other "
+        f"kinds: bench/fit_instructions.py; Unicorn {unicorn.__version__}"
+    )
+    path.write_text(head + "\n\n".join(lines[1:]) + f'\nsource = "{source}"\n', encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """TFLM = portable C on the host under sanitizers = generated C on the emulated Cortex-M4, byte for byte."""
 
+import os
 import subprocess
 
 import layers as drawn
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from batches import Batch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from reference_runtime import run_reference
 from tflite_networks import Layer, network
 
@@ -18,7 +21,25 @@ from secateur.target.cost import price
 from secateur.target.target import load_target
 
 TARGET = load_target("stm32f446re")
-SLOW_COMPILE = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large)
+EXHAUSTIVE = os.environ.get("SECATEUR_EXHAUSTIVE") == "1"
+BATCHED = settings(
+    deadline=None,
+    phases=(
+        Phase.explicit,
+        Phase.generate,
+    ),  # a failing batch says which network failed; shrinking takes minutes
+    suppress_health_check=(
+        HealthCheck.too_slow,
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.data_too_large,
+    ),
+)
+
+
+def batches(size):
+    """Random networks, ``size`` to a compiler run."""
+    one = st.tuples(drawn.columns, drawn.layers, drawn.seeds, drawn.zero_points)
+    return st.lists(one, min_size=size, max_size=size)
 
 
 def calls(columns, seed, count=64):
@@ -54,17 +75,36 @@ def check(model, columns, seed, folder):
     assert sum(measured.operator_instructions.values()) <= measured.instructions
 
 
-@given(drawn.columns, drawn.layers, drawn.seeds, drawn.zero_points)
-@settings(max_examples=12, deadline=None, suppress_health_check=SLOW_COMPILE)
-def test_random_networks(tmp_path, columns, layers, seed, zero_point):
-    check(network(columns, layers, seed, zero_point=zero_point), columns, seed, tmp_path)
+def check_batch(networks, folder):
+    models = [network(columns, layers, seed, zero_point=point) for columns, layers, seed, point in networks]
+    batch = Batch(models, TARGET, folder)
+    for index, (columns, _, seed, _) in enumerate(networks):
+        device, inputs = batch.emulator(index), calls(columns, seed)
+        expected, what = run_reference(models[index], inputs), networks[index]
+        np.testing.assert_array_equal(device.run({"observation": inputs})["action"], expected, str(what))
+        np.testing.assert_array_equal(batch.run_host(index, inputs), expected, str(what))
+        predicted, measured = price(lower(batch.networks[index]), TARGET), device.measure()
+        sizes = batch.sizes(index)
+        assert predicted.weights_bytes == sizes.weights_bytes, what
+        assert predicted.tables_bytes == sizes.tables_bytes, what
+        assert predicted.static_ram_bytes == sizes.static_ram_bytes, what
+        assert 0 <= predicted.stack_bytes - measured.stack_bytes <= 512, what
+        if measured.instructions >= 500:
+            assert abs(predicted.instructions / measured.instructions - 1) <= 0.03, what
+        assert set(measured.operator_instructions) == {step.label for step in device.program.steps}
+
+
+@given(batches(12))
+@settings(BATCHED, max_examples=1)
+def test_random_networks(tmp_path, networks):
+    check_batch(networks, tmp_path)
 
 
 @pytest.mark.slow
-@given(drawn.columns, drawn.layers, drawn.seeds, drawn.zero_points)
-@settings(max_examples=300, deadline=None, suppress_health_check=SLOW_COMPILE)
-def test_many_random_networks(tmp_path, columns, layers, seed, zero_point):
-    check(network(columns, layers, seed, zero_point=zero_point), columns, seed, tmp_path)
+@given(batches(25))
+@settings(BATCHED, max_examples=12 if EXHAUSTIVE else 3)
+def test_many_random_networks(tmp_path, networks):
+    check_batch(networks, tmp_path)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 5, 8])

@@ -1,11 +1,13 @@
 """Reading .tflite files: whole, odd and damaged."""
 
+import os
 import struct
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from single_layers import BUILDERS
 from tflite_networks import Layer, Writer, network
 
 from secateur.errors import SecateurError
@@ -16,6 +18,8 @@ from secateur.target.target import load_target
 
 MODEL = network(7, [Layer(9, activation=1, zero_point=-3, tail=("TANH",)), Layer(3, reshape=True)], 0)
 TARGET = load_target("stm32f446re")
+OPERATORS = [build(np.random.default_rng(0)) for build in BUILDERS.values()]
+EXHAUSTIVE = os.environ.get("SECATEUR_EXHAUSTIVE") == "1"
 
 
 def test_whole_file():
@@ -102,11 +106,17 @@ def test_wild_words(place, value):
     read_or_refuse(bytes(data))
 
 
+def damaged(model):
+    changes = st.tuples(st.integers(8, len(model) - 1), st.integers(0, 255))
+    return st.tuples(st.just(model), st.lists(changes, min_size=1, max_size=12))
+
+
 @pytest.mark.slow
-@given(st.lists(st.tuples(st.integers(8, len(MODEL) - 1), st.integers(0, 255)), min_size=1, max_size=12))
-@settings(max_examples=20_000, deadline=4000)
-def test_many_damaged_files(changes):
-    data = bytearray(MODEL)
+@given(st.one_of(damaged(MODEL), *(damaged(model) for model in OPERATORS)))
+@settings(max_examples=100_000 if EXHAUSTIVE else 3000, deadline=8000)
+def test_many_damaged_files(case):
+    model, changes = case
+    data = bytearray(model)
     for place, value in changes:
         data[place] = value
     read_or_refuse(bytes(data))

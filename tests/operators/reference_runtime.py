@@ -5,11 +5,12 @@ from tflite_micro.python.tflite_micro import runtime
 
 
 def run_reference(model: bytes, inputs: np.ndarray) -> np.ndarray:
-    """[calls, columns] → [calls, rows] of a network with one input and one output."""
-    interpreter = runtime.Interpreter.from_bytes(model, arena_size=1 << 18)
+    """[calls, …] → [calls, values] of a network with one input and one output."""
+    interpreter = runtime.Interpreter.from_bytes(model, arena_size=1 << 19)
+    shape = interpreter.get_input_details(0)["shape"]
     results = []
     for row in inputs:
-        interpreter.set_input(row[None], 0)
+        interpreter.set_input(row.reshape(shape), 0)
         interpreter.invoke()
         results.append(np.asarray(interpreter.get_output(0)).reshape(-1))
     return np.array(results)

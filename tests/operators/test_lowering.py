@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from layers import TAILS
 from reference_runtime import run_reference
+from single_layers import BUILDERS, Net
 from tflite_networks import ACTIVATION_SCALES, Layer, Writer, network
 
 from secateur.errors import SecateurError
@@ -22,15 +23,9 @@ def without_data(read):
     return replace(read, tensors=tuple(replace(tensor, data=None) for tensor in read.tensors))
 
 
-def test_every_kernel_packs_what_it_priced():
-    layers = [
-        Layer(9, activation=1, zero_point=-3),
-        Layer(6, tail=("TANH", "LOGISTIC")),
-        Layer(3, per_channel=False),
-    ]
-    read = read_tflite(network(7, layers, 0))
+def check_packing(read):
+    """Every step's arrays are as long as priced; the kernels seen."""
     program = lower(read)
-    assert {step.kernel for step in program.steps} == set(KERNELS)
     for step in program.steps:
         arrays = KERNELS[step.kernel].pack(read, step)
         sizes = {
@@ -39,6 +34,20 @@ def test_every_kernel_packs_what_it_priced():
         }
         assert sizes == {"weights": step.weights_bytes, "table": step.tables_bytes}
         assert len(step.work) == len(KERNELS[step.kernel].terms)
+    return {step.kernel for step in program.steps}
+
+
+def test_every_kernel_packs_what_it_priced():
+    layers = [
+        Layer(9, activation=1, zero_point=-3),
+        Layer(6, tail=("TANH", "LOGISTIC")),
+        Layer(3, per_channel=False),
+    ]
+    seen = check_packing(read_tflite(network(7, layers, 0)))
+    for build in BUILDERS.values():
+        for seed in range(6):
+            seen |= check_packing(read_tflite(build(np.random.default_rng(seed))))
+    assert seen == set(KERNELS)
 
 
 def test_lowering_needs_no_data():
@@ -134,19 +143,20 @@ def test_float_chain_becomes_one_table():
 
 
 def refused(writer, inputs, outputs):
+    model = writer.finish(inputs, outputs) if inputs else writer.finish()
     with pytest.raises(SecateurError) as caught:
-        lower(read_tflite(writer.finish(inputs, outputs)))
+        lower(read_tflite(model))
     return str(caught.value)
 
 
 def test_unsupported_operator_names_itself_its_tensor_and_what_to_write():
     writer = Writer()
     source = writer.tensor("in", (1, 4), "int8", [0.1], [0])
-    result = writer.tensor("my/softmax", (1, 4), "int8", [1 / 256], [-128])
-    writer.operator("SOFTMAX", [source], [result])
+    result = writer.tensor("my/cumsum", (1, 4), "int8", [1 / 256], [-128])
+    writer.operator("CUMSUM", [source], [result])
     message = refused(writer, [source], [result])
-    assert "SOFTMAX" in message
-    assert "my/softmax" in message
+    assert "CUMSUM" in message
+    assert "my/cumsum" in message
     assert all(kind in message for kind in RULES)
 
 
@@ -173,3 +183,39 @@ def test_batch_is_refused():
     result = writer.tensor("out", (2, 3), "int8", [0.1], [0])
     writer.operator("FULLY_CONNECTED", [source, weights, -1], [result], "FullyConnectedOptions")
     assert "batch of one" in refused(writer, [source], [result])
+
+
+def test_padding_is_taken_in_by_the_convolution_after_it():
+    net = Net(np.random.default_rng(0), (1, 6, 6, 4))
+    net.pad([(0, 0), (1, 0), (0, 1), (0, 0)])
+    net.conv(8, (3, 3), (2, 2), 1)
+    program = lower(read_tflite(net.finish()))
+    assert [(step.kernel, step.operators) for step in program.steps] == [("conv", (1, 0))]
+    window = program.steps[0].payload.window
+    assert (window.above, window.left, window.source_height) == (1, 0, 6)
+
+
+def test_padding_of_a_wanted_tensor_stays():
+    net = Net(np.random.default_rng(0), (1, 6, 6, 4))
+    net.pad([(0, 0), (1, 0), (0, 1), (0, 0)])
+    padded = net.current
+    net.conv(8, (3, 3), (2, 2), 1)
+    program = lower(read_tflite(net.finish([net.current, padded])))
+    assert [step.kernel for step in program.steps] == ["fill", "move", "conv"]
+
+
+def test_sums_work_in_place_of_a_source_that_is_done_with():
+    net = Net(np.random.default_rng(0), (1, 8))
+    two = net.result((1, 8), 1 / 128, 0)
+    net.writer.operator("TANH", [net.first], [two])
+    total = net.result((1, 8))
+    net.writer.operator("ADD", [two, net.first], [total], "AddOptions")
+    program = lower(read_tflite(net.finish([total])))
+    assert program.steps[1].writes == program.steps[1].reads[:1]
+
+
+def test_a_dilated_convolution_is_refused():
+    net = Net(np.random.default_rng(0), (1, 6, 6, 4))
+    net.conv(8, (3, 3))
+    net.writer.operators[0].builtinOptions.dilationHFactor = 2
+    assert "dilation of 1" in refused(net, None, None)

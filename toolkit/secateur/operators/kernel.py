@@ -38,6 +38,7 @@ class Kernel:
         terms: names of the work that instructions are counted by; a target states instructions for each.
         pack: network with data, step → its constant arrays.
         call: step, names of its arrays, C expressions of the buffers read and written → the arguments in C.
+        includes: headers that its C shares with other kernels: ``<include>.h`` beside it or in operators/.
     """
 
     name: str
@@ -47,7 +48,17 @@ class Kernel:
     terms: tuple[str, ...]
     pack: Callable[[Network, Step], tuple[Array, ...]]
     call: Callable[[Step, Sequence[str], Sequence[str], Sequence[str]], str]
+    includes: tuple[str, ...] = ()
 
     def source(self) -> str:
         """The kernel's C."""
         return (self.folder / f"{self.name}.c").read_text(encoding="utf-8")
+
+    def headers(self) -> dict[str, str]:
+        """Name of each header that it includes → content."""
+        folders = (self.folder, Path(__file__).parent)
+        paths = {
+            name: next(path for folder in folders if (path := folder / f"{name}.h").is_file())
+            for name in self.includes
+        }
+        return {name: path.read_text(encoding="utf-8") for name, path in paths.items()}

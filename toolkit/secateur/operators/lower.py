@@ -4,23 +4,69 @@ from collections.abc import Callable
 
 from secateur.errors import SecateurError
 from secateur.network import Network
+from secateur.operators.add.rule import lower_add
+from secateur.operators.batch_matmul.rule import lower_batch_matmul
+from secateur.operators.broadcast.rule import lower_broadcast
+from secateur.operators.concatenation.rule import lower_concatenation
+from secateur.operators.conv.rule import lower_conv
+from secateur.operators.depthwise.rule import lower_depthwise
+from secateur.operators.extreme.rule import lower_extreme
 from secateur.operators.fully_connected.rule import lower_fully_connected
 from secateur.operators.lookup.rule import ELEMENTWISE, lower_elementwise
 from secateur.operators.lowering import Lowering, unsupported
+from secateur.operators.mean.rule import lower_mean
+from secateur.operators.multiply.rule import lower_multiply
+from secateur.operators.pad.rule import lower_pad
+from secateur.operators.pool.rule import lower_pool
 from secateur.operators.program import Program
 from secateur.operators.reshape.rule import lower_reshape
+from secateur.operators.slice.rule import lower_slice
+from secateur.operators.softmax.rule import lower_softmax
+from secateur.operators.split.rule import lower_split
+from secateur.operators.squared_difference.rule import lower_squared_difference
+from secateur.operators.transpose.rule import lower_transpose
 
 RULES: dict[str, Callable[[Lowering, int], None]] = {
-    "FULLY_CONNECTED": lower_fully_connected,
+    "ADD": lower_add,
+    "AVERAGE_POOL_2D": lower_pool,
+    "BATCH_MATMUL": lower_batch_matmul,
+    "BROADCAST_TO": lower_broadcast,
+    "CONCATENATION": lower_concatenation,
+    "CONV_2D": lower_conv,
+    "DEPTHWISE_CONV_2D": lower_depthwise,
     "EXPAND_DIMS": lower_reshape,
+    "FULLY_CONNECTED": lower_fully_connected,
+    "MAXIMUM": lower_extreme,
+    "MAX_POOL_2D": lower_pool,
+    "MEAN": lower_mean,
+    "MINIMUM": lower_extreme,
+    "MUL": lower_multiply,
+    "PAD": lower_pad,
+    "PADV2": lower_pad,
     "RESHAPE": lower_reshape,
+    "SLICE": lower_slice,
+    "SOFTMAX": lower_softmax,
+    "SPLIT": lower_split,
+    "SPLIT_V": lower_split,
+    "SQUARED_DIFFERENCE": lower_squared_difference,
     "SQUEEZE": lower_reshape,
+    "STRIDED_SLICE": lower_slice,
+    "SUB": lower_add,
+    "TRANSPOSE": lower_transpose,
     **dict.fromkeys(sorted(ELEMENTWISE), lower_elementwise),
 }
 """Operator kind → its rule: adds steps for the operator at an index, and for those it fuses with it."""
 
-INPUTS = {"FULLY_CONNECTED": 2}
+INPUTS = {
+    **dict.fromkeys(("ADD", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAXIMUM"), 2),
+    **dict.fromkeys(("MEAN", "MINIMUM", "MUL", "PAD", "SPLIT", "SQUARED_DIFFERENCE", "SUB", "TRANSPOSE"), 2),
+    **dict.fromkeys(("PADV2", "SLICE", "SPLIT_V"), 3),
+    "STRIDED_SLICE": 4,
+}
 """Inputs that an operator cannot be without, where more than one."""
+
+SEVERAL_OUTPUTS = ("SPLIT", "SPLIT_V")
+"""Operators that may have more than one output."""
 
 
 def lower(network: Network) -> Program:
@@ -42,7 +88,8 @@ def lower(network: Network) -> Program:
                 f"Write the model with {', '.join(sorted(RULES))}.",
             )
         if (
-            len(operator.outputs) != 1
+            len(operator.outputs) < 1
+            or (len(operator.outputs) > 1 and operator.kind not in SEVERAL_OUTPUTS)
             or len(operator.inputs) < INPUTS.get(operator.kind, 1)
             or -1 in operator.inputs[:2]
         ):
@@ -51,6 +98,9 @@ def lower(network: Network) -> Program:
                 f"operator {index} has inputs {operator.inputs} and outputs {operator.outputs}",
                 "Convert the model again.",
             )
+        if operator.kind not in ELEMENTWISE:
+            for tensor in operator.outputs:
+                lowering.check_activation(tensor)
         RULES[operator.kind](lowering, index)
     for name, tensor in network.outputs.items():
         if tensor not in lowering:

@@ -38,6 +38,9 @@ class Lowering:
         self._labels: set[str] = set()
         self._results = frozenset(network.outputs.values())
         self._consumers: dict[int, list[int]] = {}
+        self._producers = {
+            tensor: index for index, operator in enumerate(network.operators) for tensor in operator.outputs
+        }
         for index, operator in enumerate(network.operators):
             for tensor in operator.inputs:
                 self._consumers.setdefault(tensor, []).append(index)
@@ -53,6 +56,23 @@ class Lowering:
         consumers = self._consumers.get(tensor, ())
         return consumers[0] if len(consumers) == 1 and tensor not in self._results else None
 
+    def producer(self, tensor: int) -> int | None:
+        """The operator that writes a tensor, or None."""
+        return self._producers.get(tensor)
+
+    def integers(self, operator: Operator, position: int) -> np.ndarray:
+        """The constant int32 or int64 that an operator reads at a position of its inputs, in its shape."""
+        index = operator.inputs[position] if position < len(operator.inputs) else -1
+        data = self.tensor(index).data if index != -1 else None
+        if data is None or data.dtype not in (np.dtype(np.int32), np.dtype(np.int64)):
+            raise unsupported(
+                operator,
+                self.tensor(operator.outputs[0]),
+                f"has an input {position} that is not a constant of integers",
+                "Make sizes, axes and amounts of padding constants.",
+            )
+        return data
+
     def __contains__(self, tensor: int) -> bool:
         return tensor in self._where
 
@@ -66,7 +86,8 @@ class Lowering:
             )
         return self._where[tensor]
 
-    def _check_activation(self, tensor: int) -> None:
+    def check_activation(self, tensor: int) -> None:
+        """Refuse a tensor that is not int8 with one scale and zero point."""
         entry = self.tensor(tensor)
         if entry.dtype != "int8" or entry.quantization is None or len(entry.quantization.scales) != 1:
             kind = entry.dtype if entry.dtype != "int8" else "int8 without one scale for the tensor"
@@ -85,16 +106,27 @@ class Lowering:
 
     def new_buffer(self, tensor: int) -> int:
         """A buffer of its own for an activation, which must be int8 and per-tensor quantised."""
-        self._check_activation(tensor)
+        self.check_activation(tensor)
         self._sizes.append(prod(self.tensor(tensor).shape))
         self._names.append(self.tensor(tensor).name)
         self._tensors.append([tensor])
         self._where[tensor] = len(self._sizes) - 1
         return self._where[tensor]
 
+    def size(self, buffer: int) -> int:
+        """Bytes of a buffer."""
+        return self._sizes[buffer]
+
+    def new_scratch(self, label: str, size_bytes: int) -> int:
+        """A buffer for the use of one step, which lists it last among what it writes."""
+        self._sizes.append(size_bytes)
+        self._names.append(f"{label}/scratch")
+        self._tensors.append([])
+        return len(self._sizes) - 1
+
     def alias(self, tensor: int, source: int) -> None:
         """The tensor lives in the bytes of ``source``: another view of them, or their successor."""
-        self._check_activation(tensor)
+        self.check_activation(tensor)
         buffer = self._where[source]
         self._where[tensor] = buffer
         self._tensors[buffer].append(tensor)

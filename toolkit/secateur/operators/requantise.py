@@ -52,12 +52,12 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
 
 
 def multipliers(
-    source: Quantization, weights: Quantization, target: Quantization, rows: int
+    source: Quantization, weights: Quantization, target: Quantization, rows: int, single: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """Multiplier and left shift of every row of a matrix product.
 
-    TFLM multiplies the scales in single precision where the weights have one scale and in double where they
-    have one per row.
+    TFLM multiplies the scales in double precision, but those of a FULLY_CONNECTED whose weights have one
+    scale in single (``single``).
 
     Returns:
         int64 [rows], int64 [rows].
@@ -66,8 +66,10 @@ def multipliers(
         SecateurError: a multiplier of 2³⁰ or more, which the reference cannot shift by.
     """
     scale, result = np.float32(source.scales[0]), float(np.float32(target.scales[0]))
-    if len(weights.scales) == 1:
+    if len(weights.scales) == 1 and single:
         reals = [float(scale * np.float32(weights.scales[0])) / result] * rows
+    elif len(weights.scales) == 1:
+        reals = [float(scale) * float(np.float32(weights.scales[0])) / result] * rows
     else:
         reals = [float(scale) * float(np.float32(row)) / result for row in weights.scales]
     if not max(reals) < _LARGEST_MULTIPLIER:

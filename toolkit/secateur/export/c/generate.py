@@ -47,7 +47,8 @@ def generate(network: Network, target: Target, name: str) -> dict[str, str]:
 
     Returns:
         Relative path → content: ``<name>.h``, ``<name>.c``, ``<name>_weights.h``, ``<name>_weights.c``, and
-        ``secateur_kernels.h`` with one ``secateur_<kernel>.c`` for each kernel that is used.
+        ``secateur_kernels.h`` with one ``secateur_<kernel>.c`` for each kernel that is used and the headers
+        that these share.
 
     Raises:
         SecateurError: an operator that is not supported, or a name that C does not allow.
@@ -69,6 +70,7 @@ def generate(network: Network, target: Target, name: str) -> dict[str, str]:
         for step in program.steps
     }
     used = sorted({step.kernel for step in program.steps})
+    headers = {name: text for kernel in used for name, text in KERNELS[kernel].headers().items()}
     flat = [constant for group in constants.values() for constant in group]
     return {
         f"{name}.h": header(program, arena, name),
@@ -76,6 +78,7 @@ def generate(network: Network, target: Target, name: str) -> dict[str, str]:
         f"{name}_weights.h": _weights_header(flat, name),
         f"{name}_weights.c": _weights_source(flat, name),
         "secateur_kernels.h": _kernels_header(),
+        **{f"secateur_{header}.h": text for header, text in sorted(headers.items())},
         **{f"secateur_{kernel}.c": KERNELS[kernel].source() for kernel in used},
     }
 

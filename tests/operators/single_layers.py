@@ -1,0 +1,348 @@
+"""One-operator int8 networks of drawn shapes, written straight as flatbuffers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from tflite_networks import Writer
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, and the name that a failure is known by."""
+
+    name: str
+    model: bytes
+
+
+def _pick(generator, *values):
+    return values[int(generator.integers(len(values)))]
+
+
+def _scale(generator):
+    return float(np.float32(2.0 ** generator.uniform(-6, -2)))
+
+
+def _zero(generator):
+    return int(_pick(generator, -128, 127, 0, generator.integers(-128, 128)))
+
+
+class Net:
+    """A chain of operators from one input of a given shape."""
+
+    def __init__(self, generator, shape):
+        self.generator, self.writer = generator, Writer()
+        self.scale, self.zero, self.shape = _scale(generator), _zero(generator), tuple(shape)
+        self.first = self.current = self.writer.tensor("in", shape, "int8", [self.scale], [self.zero])
+        self.outputs = []
+
+    def result(self, shape, scale=None, zero=None, name="t"):
+        """A new activation."""
+        self.scale = _scale(self.generator) if scale is None else scale
+        self.zero = _zero(self.generator) if zero is None else zero
+        self.shape = tuple(shape)
+        label = f"{name}{len(self.writer.tensors)}"
+        return self.writer.tensor(label, shape, "int8", [self.scale], [self.zero])
+
+    def constant(self, values, name="c"):
+        """A constant of int32."""
+        values = np.asarray(values, np.int32)
+        return self.writer.tensor(f"{name}{len(self.writer.tensors)}", values.shape, "int32", data=values)
+
+    def finish(self, outputs=None):
+        """The .tflite."""
+        return self.writer.finish([self.first], outputs or [self.current], None)
+
+    def weights(self, shape, axis, reach):
+        """Weights, their scales along an axis or one, and a bias, so that results are in range."""
+        generator, rows = self.generator, shape[axis]
+        share = 0.4 * 2.0 ** generator.uniform(-1, 1) / (reach**0.5 * 70 * 70)
+        target = _scale(generator)
+        per_row = generator.random() < 0.8
+        spread = 2.0 ** generator.uniform(-4, 4, rows) if per_row else np.ones(1)
+        if generator.random() < 0.15:
+            spread[0] = 2.0 ** generator.uniform(8, 16)
+        scales = (spread * 100 * share * target / self.scale).astype(np.float32)
+        matrix = self.writer.tensor("w", shape, "int8", scales, None, generator.integers(-127, 128, shape))
+        entry = self.writer.tensors[matrix]
+        entry.quantization.quantizedDimension = axis if per_row else 0
+        inputs = [self.current, matrix]
+        if generator.random() < 0.8:
+            largest = int(_pick(generator, 3000, 100000))
+            bias = generator.integers(-largest, largest, rows)
+            inputs.append(self.writer.tensor("b", (rows,), "int32", scales * self.scale, None, bias))
+        else:
+            inputs.append(-1)
+        return inputs, target
+
+    def pad(self, amounts):
+        """PAD by the zero point."""
+        shape = [size + sum(pair) for size, pair in zip(self.shape, amounts)]
+        inputs = [self.current, self.constant(amounts)]
+        self.current = self.result(shape, self.scale, self.zero)
+        self.writer.operator("PAD", inputs, [self.current], "PadOptions")
+
+    def places(self, window, steps, padding):
+        """Height and width of what a window leaves."""
+        if padding == 0:
+            return [-(-size // step) for size, step in zip(self.shape[1:3], steps)]
+        return [(size - side) // step + 1 for size, side, step in zip(self.shape[1:3], window, steps)]
+
+    def conv(self, rows, window, steps=(1, 1), padding=0, activation=0):
+        """CONV_2D."""
+        channels = self.shape[3]
+        inputs, scale = self.weights((rows, *window, channels), 0, channels * window[0] * window[1])
+        places = self.places(window, steps, padding)
+        self.current = self.result((1, *places, rows), scale, -128 if activation else None, "conv")
+        options = {"strideH": steps[0], "strideW": steps[1], "padding": padding, "dilationHFactor": 1}
+        options |= {"dilationWFactor": 1, "fusedActivationFunction": activation}
+        self.writer.operator("CONV_2D", inputs, [self.current], "Conv2DOptions", **options)
+
+    def depthwise(self, window, steps=(1, 1), padding=0, activation=0, multiplier=1):
+        """DEPTHWISE_CONV_2D."""
+        rows = self.shape[3] * multiplier
+        inputs, scale = self.weights((1, *window, rows), 3, window[0] * window[1])
+        inputs = inputs[:2] if inputs[2] == -1 else inputs  # TFLM crashes on a bias of -1 here
+        places = self.places(window, steps, padding)
+        self.current = self.result((1, *places, rows), scale, -128 if activation else None, "dw")
+        options = {"strideH": steps[0], "strideW": steps[1], "padding": padding, "dilationHFactor": 1}
+        options |= {
+            "dilationWFactor": 1,
+            "fusedActivationFunction": activation,
+            "depthMultiplier": multiplier,
+        }
+        self.writer.operator("DEPTHWISE_CONV_2D", inputs, [self.current], "DepthwiseConv2DOptions", **options)
+
+    def pool(self, kind, window, steps=(1, 1), padding=0, activation=0):
+        """AVERAGE_POOL_2D or MAX_POOL_2D."""
+        places, source = self.places(window, steps, padding), self.current
+        self.current = self.result((1, *places, self.shape[3]), self.scale, self.zero, "pool")
+        options = {"strideH": steps[0], "strideW": steps[1], "padding": padding}
+        options |= {
+            "filterHeight": window[0],
+            "filterWidth": window[1],
+            "fusedActivationFunction": activation,
+        }
+        self.writer.operator(kind, [source], [self.current], "Pool2DOptions", **options)
+
+    def mean(self, axes, keep, same):
+        """MEAN."""
+        inputs = [self.current, self.constant(axes)]
+        kept = [1 if axis in axes else size for axis, size in enumerate(self.shape)]
+        shape = kept if keep else [size for axis, size in enumerate(self.shape) if axis not in axes]
+        scale = self.scale if same else self.scale * 2.0 ** self.generator.uniform(-2, 1)
+        self.current = self.result(shape, float(np.float32(scale)), self.zero if same else None, "mean")
+        self.writer.operator("MEAN", inputs, [self.current], "ReducerOptions", keepDims=keep)
+
+    def softmax(self, beta=1.0):
+        """SOFTMAX."""
+        source = self.current
+        self.current = self.result(self.shape, 1 / 256, -128, "softmax")
+        self.writer.operator("SOFTMAX", [source], [self.current], "SoftmaxOptions", beta=beta)
+
+
+def _image(generator, most=9, channels=24):
+    size = generator.integers(1, most + 1, 2)
+    return (1, int(size[0]), int(size[1]), int(generator.integers(1, channels + 1)))
+
+
+def _window(generator, shape, padding, most=4):
+    window = generator.integers(1, most + 1, 2)
+    if padding == 1:
+        window = np.minimum(window, shape[1:3])
+    return tuple(int(side) for side in window), tuple(int(step) for step in generator.integers(1, 4, 2))
+
+
+def conv(generator):
+    """Any window, stride and padding; some with a PAD before it, some 1 × 1, some with activations."""
+    net = Net(generator, _image(generator))
+    padding, padded = int(generator.integers(2)), generator.random() < 0.3
+    if padded:
+        net.pad([(0, 0), *generator.integers(0, 3, (2, 2)).tolist(), (0, 0)])
+    window, steps = _window(generator, net.shape, padding)
+    if generator.random() < 0.25:
+        window, steps = (1, 1), (1, 1)
+    net.conv(int(generator.integers(1, 20)), window, steps, padding, _pick(generator, 0, 1, 3))
+    return net.finish()
+
+
+def depthwise(generator):
+    """As for convolutions; some with several rows for each channel."""
+    shape = _image(generator)
+    multiplier = int(_pick(generator, 1, 1, 1, 2, 5)) if shape[3] <= 8 else 1
+    net = Net(generator, shape)
+    padding = int(generator.integers(2))
+    if generator.random() < 0.3:
+        net.pad([(0, 0), *generator.integers(0, 3, (2, 2)).tolist(), (0, 0)])
+    window, steps = _window(generator, net.shape, padding)
+    net.depthwise(window, steps, padding, _pick(generator, 0, 1, 3), multiplier)
+    return net.finish()
+
+
+def pools(generator):
+    """Both kinds, and windows of more than 255 values."""
+    large = generator.random() < 0.15
+    net = Net(generator, (1, 17, 18, 6) if large else _image(generator))
+    padding = int(generator.integers(2))
+    window, steps = _window(generator, net.shape, padding)
+    kind = _pick(generator, "AVERAGE_POOL_2D", "MAX_POOL_2D")
+    net.pool(kind, (17, 16) if large else window, steps, padding, _pick(generator, 0, 0, 1))
+    return net.finish()
+
+
+def mean(generator):
+    """Over axes at any place, with the same scale at both ends and with others."""
+    shape = _image(generator)
+    net = Net(generator, shape)
+    if generator.random() < 0.3:
+        net = Net(generator, shape[1:])
+        net.mean(
+            list(_pick(generator, (2,), (0,), (1, 2), (1,))),
+            generator.random() < 0.5,
+            generator.random() < 0.5,
+        )
+    else:
+        axes = _pick(generator, (1, 2), (1, 2), (1, 2), (3,), (1,), (2, 3), (1, 2, 3))
+        net.mean(list(axes), generator.random() < 0.5, generator.random() < 0.4)
+    return net.finish()
+
+
+def softmax(generator):
+    """Over up to 40 classes, of scales that cut the table short and that do not."""
+    shape = (int(generator.integers(1, 6)), int(generator.integers(1, 40)))
+    net = Net(generator, shape)
+    net.softmax(float(_pick(generator, 1.0, 1.0, 0.5)))
+    return net.finish()
+
+
+def pad(generator):
+    """A PAD that stands alone, of any axes."""
+    net = Net(generator, _image(generator))
+    net.pad([(0, 0), *generator.integers(0, 3, (3, 2)).tolist()])
+    return net.finish()
+
+
+def _second(net, generator, shape, constant):
+    """Another source: a constant, or the first one through a table."""
+    scale, zero = _scale(generator), _zero(generator)
+    if constant:
+        values = generator.integers(-128, 128, shape)
+        return net.writer.tensor("k", shape, "int8", [scale], [zero], values)
+    place = net.writer.tensor("second", shape, "int8", [1 / 128], [0])
+    net.writer.operator("TANH", [net.first], [place])
+    return place
+
+
+def _pair(kinds, option, same=False):
+    def build(generator):
+        net = Net(generator, _image(generator, 6, 12))
+        shape, scale, zero = net.shape, net.scale, net.zero
+        constant = generator.random() < 0.5
+        if constant:
+            keep = generator.random(4) < _pick(generator, 0.0, 0.5, 1.0)
+            if generator.random() < 0.4:
+                keep = [False, False, False, True]
+            shape = tuple(size if kept else 1 for size, kept in zip(shape, keep))
+        kind = _pick(generator, *kinds)
+        if same:
+            values = generator.integers(-128, 128, shape)
+            other = net.writer.tensor("k", shape, "int8", [scale], [zero], values)
+            result = net.result(net.shape, scale, zero)
+        else:
+            other = _second(net, generator, shape, constant)
+            two = net.writer.tensors[other].quantization.scale[0]
+            span = {"MUL": 90 * scale * two, "SQUARED_DIFFERENCE": 120 * max(scale, two) ** 2}
+            wide = span.get(kind, 1.5 * max(scale, two))
+            result = net.result(net.shape, float(np.float32(wide * 2.0 ** generator.uniform(-1, 1))))
+        inputs = [net.current, other] if generator.random() < 0.7 else [other, net.current]
+        net.current = result
+        options = {} if option is None else {"options_name": option}
+        if option and option != "SquaredDifferenceOptions" and not same:
+            options["fusedActivationFunction"] = _pick(generator, 0, 0, 1)
+        net.writer.operator(kind, inputs, [result], **options)
+        return net.finish()
+
+    return build
+
+
+def moves(generator):
+    """Transposes, slices with and without steps, splits, concatenations."""
+    net = Net(generator, (1, *(int(size) for size in generator.integers(2, 7, 3))))
+    for _ in range(int(generator.integers(1, 4))):
+        kind = _pick(generator, "TRANSPOSE", "SLICE", "STRIDED_SLICE", "CONCATENATION", "SPLIT")
+        source, shape = net.current, net.shape
+        if kind == "TRANSPOSE":
+            order = [0, *(1 + generator.permutation(3)).tolist()]
+            inputs = [source, net.constant(order)]
+            net.current = net.result([shape[axis] for axis in order], net.scale, net.zero)
+            net.writer.operator(kind, inputs, [net.current])
+        elif kind == "SLICE":
+            begin = [int(generator.integers(0, size)) for size in shape]
+            size = [int(generator.integers(1, whole - first + 1)) for whole, first in zip(shape, begin)]
+            inputs = [source, net.constant(begin), net.constant(size)]
+            net.current = net.result(size, net.scale, net.zero)
+            net.writer.operator(kind, inputs, [net.current])
+        elif kind == "STRIDED_SLICE":
+            begin = [int(generator.integers(0, size)) for size in shape]
+            end = [int(generator.integers(first + 1, size + 1)) for size, first in zip(shape, begin)]
+            step = [int(generator.integers(1, 3)) for _ in shape]
+            size = [-(-(last - first) // by) for first, last, by in zip(begin, end, step)]
+            mask = int(generator.integers(0, 16))
+            size = [
+                -(-last // by) if mask >> axis & 1 else whole
+                for axis, (whole, last, by) in enumerate(zip(size, end, step))
+            ]
+            inputs = [source, net.constant(begin), net.constant(end), net.constant(step)]
+            net.current = net.result(size, net.scale, net.zero)
+            net.writer.operator(kind, inputs, [net.current], "StridedSliceOptions", beginMask=mask)
+        elif kind == "CONCATENATION":
+            axis = int(generator.integers(1, 4))
+            net.current = net.result(
+                [size * (1 + (n == axis)) for n, size in enumerate(shape)], net.scale, net.zero
+            )
+            named = _pick(generator, axis, axis - 4)
+            net.writer.operator(kind, [source, source], [net.current], "ConcatenationOptions", axis=named)
+        elif shape[3] % 2 == 0:
+            half = [*shape[:3], shape[3] // 2]
+            axis = net.constant(_pick(generator, 3, -1))
+            parts = [net.result(half, net.scale, net.zero) for _ in range(2)]
+            net.writer.operator(kind, [axis, source], parts, "SplitOptions", numSplits=2)
+            net.current = net.result(shape, net.scale, net.zero)
+            net.writer.operator("CONCATENATION", parts[::-1], [net.current], "ConcatenationOptions", axis=3)
+    target = net.result(net.shape, 1 / 128, 0)
+    net.writer.operator("TANH", [net.current], [target])
+    net.current = target
+    return net.finish()
+
+
+def batch_matmul(generator):
+    """x · tanh(x)ᵀ by batches, either side transposed."""
+    net = Net(
+        generator, (int(generator.integers(1, 4)), *(int(size) for size in generator.integers(1, 9, 2)))
+    )
+    other = _second(net, generator, net.shape, False)
+    flip = bool(generator.integers(2))
+    side = net.shape[2] if flip else net.shape[1]
+    inputs = [net.current, other]
+    net.current = net.result(
+        (net.shape[0], side, side), float(np.float32(net.scale * generator.uniform(0.3, 2)))
+    )
+    net.writer.operator("BATCH_MATMUL", inputs, [net.current], "BatchMatMulOptions", adjX=flip, adjY=not flip)
+    return net.finish()
+
+
+BUILDERS = {
+    "conv": conv,
+    "depthwise": depthwise,
+    "pools": pools,
+    "mean": mean,
+    "softmax": softmax,
+    "pad": pad,
+    "add": _pair(("ADD",), "AddOptions"),
+    "sub": _pair(("SUB",), "SubOptions"),
+    "mul": _pair(("MUL",), "MulOptions"),
+    "squared_difference": _pair(("SQUARED_DIFFERENCE",), "SquaredDifferenceOptions"),
+    "extreme": _pair(("MAXIMUM", "MINIMUM"), "MaximumMinimumOptions", same=True),
+    "moves": moves,
+    "batch_matmul": batch_matmul,
+}
+"""Kind of network → its builder: generator → .tflite. Every one is tested by being listed here."""

@@ -1,0 +1,1 @@
+"""ADD and SUB of sources with scales of their own."""

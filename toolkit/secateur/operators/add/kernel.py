@@ -1,0 +1,12 @@
+"""How the add kernel is called: see ``pairing.py``."""
+
+from pathlib import Path
+
+from secateur.operators.pairing import pair_kernel
+
+ADD = pair_kernel(
+    "add",
+    Path(__file__).parent,
+    "target = one + other, or one - other, each with its scale; target may be a source.",
+    ("pairs", "requantise"),
+)

@@ -1,0 +1,1 @@
+"""BATCH_MATMUL of two activations."""

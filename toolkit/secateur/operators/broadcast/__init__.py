@@ -1,0 +1,1 @@
+"""BROADCAST_TO: a move that reads the same bytes again."""

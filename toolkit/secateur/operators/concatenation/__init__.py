@@ -1,0 +1,1 @@
+"""CONCATENATION: a move for each source."""

@@ -1,0 +1,188 @@
+"""When a CONV_2D can be carried out, what it takes, and which other operators are convolutions too."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import NoReturn
+
+from secateur.network import Tensor
+from secateur.operators.clamp.rule import clamp_step
+from secateur.operators.lowering import Lowering
+from secateur.operators.program import Step
+from secateur.operators.requantise import ACTIVATION_RANGES, activation_range
+from secateur.operators.window import Window, fused_padding, slide
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Network tensors of the step (bias −1 if absent) and its geometry.
+
+    Attributes:
+        source, weights, bias, target: tensors.
+        window: how the window slides.
+        channels: of the source.
+        single: multipliers as of a FULLY_CONNECTED.
+        spread: the weights are those of a depthwise convolution, [1, height, width, rows], to be spread out
+            over channels that do not meet.
+    """
+
+    source: int
+    weights: int
+    bias: int
+    target: int
+    window: Window
+    channels: int
+    single: bool = False
+    spread: bool = False
+
+
+def lower_conv(lowering: Lowering, index: int) -> None:
+    """``target[y, x, row] = activation(window of source at (y, x) · weights[row] + bias[row])``.
+
+    Weights are [rows, height, width, channels]. A PAD before it is taken in.
+    """
+    operator = lowering.network.operators[index]
+    matrix = lowering.tensor(operator.inputs[1])
+    padding = fused_padding(lowering, operator.inputs[0])
+    shape = matrix.shape if len(matrix.shape) == 4 else (1, 1, 1, 1)
+    window, refuse = slide(lowering, index, shape[1], shape[2], padding)
+    rows, _, _, channels = shape
+    target = lowering.tensor(operator.outputs[0])
+    if (
+        shape != matrix.shape
+        or lowering.tensor(operator.inputs[0]).shape[3] != channels
+        or target.shape[3] != rows
+    ):
+        refuse(f"has weights {matrix.shape}", "Use one group: [rows, height, width, channels].")
+    bias = check_weights(lowering, index, rows, 0, refuse)
+    source = padding.source if padding else operator.inputs[0]
+    part = Conv(source, operator.inputs[1], bias, operator.outputs[0], window, channels)
+    add_conv(lowering, (index, padding.operator) if padding else (index,), part, rows)
+
+
+def check_weights(
+    lowering: Lowering, index: int, rows: int, axis: int, refuse: Callable[[str, str], NoReturn]
+) -> int:
+    """Refuse weights and biases that no convolution takes; the bias, −1 if absent."""
+    operator = lowering.network.operators[index]
+    matrix = lowering.tensor(operator.inputs[1])
+    if not matrix.constant or matrix.dtype != "int8" or matrix.quantization is None:
+        refuse(
+            f"has weights {matrix.name!r} of type {matrix.dtype}",
+            "Use constant int8 weights (static int8 quantisation).",
+        )
+    assert matrix.quantization is not None
+    if any(matrix.quantization.zero_points) or (
+        len(matrix.quantization.scales) > 1 and matrix.quantization.axis != axis
+    ):
+        refuse("has weights with a zero point or with scales along another axis", "Quantise by row.")
+    if int(operator.options.get("fusedActivationFunction", 0)) not in ACTIVATION_RANGES:
+        refuse("has a fused activation of another kind", "Use RELU or RELU6, or an activation of its own.")
+    if max(int(operator.options.get(f"dilation{side}Factor", 1)) for side in "HW") > 1:
+        refuse("is dilated", "Use a dilation of 1.")
+    bias = operator.inputs[2] if len(operator.inputs) > 2 else -1
+    if bias != -1:
+        vector: Tensor = lowering.tensor(bias)
+        if not vector.constant or vector.dtype != "int32" or prod(vector.shape) != rows:
+            refuse(
+                f"has bias {vector.name!r} of type {vector.dtype} and shape {vector.shape}",
+                "Use a constant int32 bias [rows].",
+            )
+    return bias
+
+
+def add_conv(lowering: Lowering, operators: tuple[int, ...], part: Conv, rows: int) -> None:
+    """The step, and a clamp after it where the saturation to int8 is not the activation."""
+    operator = lowering.network.operators[operators[0]]
+    reads, writes = lowering.buffer(part.source), lowering.new_buffer(part.target)
+    label = lowering.label(part.weights)
+    scratch = lowering.new_scratch(label, 16 * quads(part))
+    lowering.add(conv_step(label, operators, (reads, writes, scratch), rows, part))
+    add_clamp(lowering, operators[0], part.target, int(operator.options.get("fusedActivationFunction", 0)))
+
+
+def add_clamp(lowering: Lowering, operator: int, tensor: int, activation: int) -> None:
+    """Cut off in place what a fused activation cuts off inside the range of int8."""
+    target = lowering.tensor(tensor)
+    assert target.quantization is not None
+    low, high = activation_range(activation, target.quantization)
+    if (low, high) != (-128, 127):
+        label = lowering.derived_label(tensor, "/clamp")
+        lowering.add(clamp_step(label, operator, lowering.buffer(tensor), prod(target.shape), low, high))
+
+
+def quads(part: Conv) -> int:
+    """Words of weights of a row: every row of the window is padded to whole words."""
+    return part.window.height * (-(-part.window.width * part.channels // 4))
+
+
+def conv_step(
+    label: str, operators: tuple[int, ...], buffers: tuple[int, int, int], rows: int, part: Conv
+) -> Step:
+    """The step, its size and its work.
+
+    Seven words in front state the layer. A pair of rows takes its biases (8), its weights, its multipliers
+    (8) and its shifts (4); a row of its own 12 besides its weights.
+    """
+    window = part.window
+    pixels = window.target_height * window.target_width
+    pairs, blocks, single = -(-pixels // 2), rows // 2, rows % 2
+    words = quads(part)
+    columns = part.channels * window.height * window.width
+    parameters = rows * (columns // (part.channels if part.spread else 1) + (part.bias != -1))
+    return Step(
+        label=label,
+        kernel="conv",
+        operators=operators,
+        reads=(buffers[0],),
+        writes=buffers[1:],
+        rows=rows,
+        columns=columns,
+        macs=pixels * rows * columns // (part.channels if part.spread else 1),
+        parameters=parameters,
+        weights_bytes=28 + blocks * (20 + 8 * words) + single * (12 + 4 * words),
+        tables_bytes=0,
+        work=(
+            1,
+            pairs,
+            *gather_work(window, part.channels),
+            pairs * blocks,
+            pairs * blocks * words,
+            pairs * single,
+            pairs * single * words,
+        ),
+        payload=part,
+    )
+
+
+@lru_cache(maxsize=4096)
+def gather_work(window: Window, channels: int) -> tuple[int, ...]:
+    """Over all pixels: windows, their rows, runs of words copied, words copied, filled, put together by bytes."""
+    end = -(-window.width * channels // 4)
+    wide = [window.inside(place, down=False) for place in range(window.target_width)]
+    counts = [_row(first * channels, last * channels, end) for first, last in wide]
+    across = [sum(count[kind] for count in counts) for kind in range(4)]
+    reached = [window.inside(place, down=True) for place in range(window.target_height)]
+    inside = sum(max(last - first, 0) for first, last in reached)
+    outside = window.target_height * window.height - inside
+    pixels = window.target_height * window.target_width
+    runs, copied, filled, mixed = (inside * count for count in across)
+    filled += outside * window.target_width * end
+    return pixels, pixels * window.height, runs, copied, filled, mixed
+
+
+def _row(first: int, last: int, end: int) -> tuple[int, int, int, int]:
+    """Runs of words of a row of a window; words copied, filled, mixed; bytes first to last are in the image."""
+    runs = copied = filled = mixed = place = 0
+    while place < end:
+        if 4 * place >= first and 4 * place + 4 <= last:
+            words = (last - 4 * place) // 4
+            runs, copied, place = runs + 1, copied + words, place + words
+            continue
+        if 4 * place + 4 > first and 4 * place < last:
+            mixed += 1
+        else:
+            filled += 1
+        place += 1
+    return runs, copied, filled, mixed

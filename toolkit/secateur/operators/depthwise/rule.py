@@ -1,0 +1,114 @@
+"""When a DEPTHWISE_CONV_2D can be carried out, and when it is better seen as a convolution."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from secateur.operators.conv.rule import Conv, add_clamp, add_conv, check_weights
+from secateur.operators.lowering import Lowering
+from secateur.operators.program import Step
+from secateur.operators.window import Window, fused_padding, slide
+
+_SPREAD_CHANNELS = 8
+"""Most channels of a source whose convolution with several rows for each channel is spread out."""
+
+
+@dataclass(frozen=True)
+class Depthwise:
+    """Network tensors of the step (bias −1 if absent), and how its window slides."""
+
+    source: int
+    weights: int
+    bias: int
+    target: int
+    window: Window
+
+
+def lower_depthwise(lowering: Lowering, index: int) -> None:
+    """``target[y, x, c] = activation(window of source[.., .., c / m] at (y, x) · weights[.., .., c] + bias[c])``.
+
+    Weights are [1, height, width, rows], rows = m × channels. A PAD before it is taken in. With fewer than
+    four channels, or with several rows for each channel (m > 1), it becomes a convolution.
+    """
+    operator = lowering.network.operators[index]
+    matrix = lowering.tensor(operator.inputs[1])
+    padding = fused_padding(lowering, operator.inputs[0])
+    shape = matrix.shape if len(matrix.shape) == 4 else (1, 1, 1, 1)
+    window, refuse = slide(lowering, index, shape[1], shape[2], padding)
+    rows, channels = shape[3], lowering.tensor(operator.inputs[0]).shape[3]
+    if (
+        matrix.shape != (1, *shape[1:])
+        or rows % channels
+        or lowering.tensor(operator.outputs[0]).shape[3] != rows
+    ):
+        refuse(f"has weights {matrix.shape}", "Use [1, height, width, rows], rows a multiple of channels.")
+    bias = check_weights(lowering, index, rows, 3, refuse)
+    source = padding.source if padding else operator.inputs[0]
+    operators = (index, padding.operator) if padding else (index,)
+    if channels < 4 or rows != channels:
+        if channels > _SPREAD_CHANNELS:
+            refuse(
+                f"has {rows // channels} rows for each of {channels} channels",
+                f"Use a multiplier of 1, or at most {_SPREAD_CHANNELS} channels.",
+            )
+        part = Conv(source, operator.inputs[1], bias, operator.outputs[0], window, channels, spread=True)
+        add_conv(lowering, operators, part, rows)
+        return
+    reads, writes = lowering.buffer(source), lowering.new_buffer(operator.outputs[0])
+    label = lowering.label(operator.inputs[1])
+    taps = window.height * window.width
+    scratch = lowering.new_scratch(label, 4 * taps + (rows if window.padded else 0))
+    deep = Depthwise(source, operator.inputs[1], bias, operator.outputs[0], window)
+    lowering.add(depthwise_step(label, operators, (reads, writes, scratch), rows, deep))
+    add_clamp(lowering, index, deep.target, int(operator.options.get("fusedActivationFunction", 0)))
+
+
+def depthwise_step(
+    label: str, operators: tuple[int, ...], buffers: tuple[int, int, int], rows: int, part: Depthwise
+) -> Step:
+    """The step, its size and its work.
+
+    Seven words in front state the layer; four channels take their biases (16), eight bytes for every two
+    taps, four for an odd last one, their multipliers (16) and shifts (8).
+    """
+    window = part.window
+    pixels = window.target_height * window.target_width
+    taps, blocks = window.height * window.width, -(-rows // 4)
+    padding = rows if window.padded else 0
+    return Step(
+        label=label,
+        kernel="depthwise",
+        operators=operators,
+        reads=(buffers[0],),
+        writes=buffers[1:],
+        rows=rows,
+        columns=taps,
+        macs=pixels * rows * taps,
+        parameters=rows * (taps + (part.bias != -1)),
+        weights_bytes=28 + blocks * (40 + 4 * taps),
+        tables_bytes=0,
+        work=(
+            1,
+            padding,
+            pixels,
+            lists(window),
+            lists(window) * taps,
+            pixels * blocks,
+            pixels * blocks * (taps // 2),
+            pixels * blocks * (taps % 2),
+        ),
+        payload=part,
+    )
+
+
+@lru_cache(maxsize=4096)
+def lists(window: Window) -> int:
+    """How often the list of offsets is made: at edges, and after them."""
+    down = [window.inside(place, down=True) == (0, window.height) for place in range(window.target_height)]
+    right = [window.inside(place, down=False) == (0, window.width) for place in range(window.target_width)]
+    before = [False, *right][:-1]
+    inner = sum(not (now and last) for now, last in list(zip(right, before))[1:])
+    count, last = 0, False
+    for row in down:
+        count += inner + (not (right[0] and last)) if row else len(right)
+        last = row and right[-1]
+    return count

@@ -1,0 +1,1 @@
+"""MAXIMUM and MINIMUM of sources of one scale."""

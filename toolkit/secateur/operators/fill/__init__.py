@@ -1,0 +1,1 @@
+"""Bytes set to one value; added by rules that need it."""

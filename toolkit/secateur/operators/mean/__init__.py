@@ -1,0 +1,1 @@
+"""MEAN over axes that are neighbours."""

@@ -1,0 +1,72 @@
+"""When a MEAN can be carried out, and what its sums are scaled by."""
+
+from dataclasses import dataclass
+from math import prod
+
+from secateur.network import Quantization
+from secateur.operators.lowering import Lowering, unsupported
+from secateur.operators.program import Step
+from secateur.operators.requantise import quantize_multiplier
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over the middle of [outer, count, inner] values, and the quantisation at both ends."""
+
+    outer: int
+    count: int
+    inner: int
+    source: Quantization
+    target: Quantization
+
+    def multiplier(self) -> tuple[int, int]:
+        """Multiplier below 2³¹ and left shift that the sum is scaled by; they hold 1 / count."""
+        multiplier, shift = quantize_multiplier(_real(self.source, self.target))
+        extra = min(self.count.bit_length() - 1, 32, 31 + shift)
+        return (multiplier << extra) // self.count, shift - extra
+
+
+def _real(source: Quantization, target: Quantization) -> float:
+    return source.scales[0] / target.scales[0]
+
+
+def lower_mean(lowering: Lowering, index: int) -> None:
+    """``target`` = mean of ``source`` over axes that are neighbours, such as height and width."""
+    operator = lowering.network.operators[index]
+    source, target = lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0])
+    rank = len(source.shape)
+    axes = sorted({int(axis) % rank for axis in lowering.integers(operator, 1).reshape(-1)})
+    reads, writes = lowering.buffer(operator.inputs[0]), lowering.new_buffer(operator.outputs[0])
+    outer, inner = prod(source.shape[: axes[0]]), prod(source.shape[axes[-1] + 1 :])
+    count = prod(source.shape[axes[0] : axes[-1] + 1])
+    if axes != list(range(axes[0], axes[-1] + 1)) or prod(target.shape) != outer * inner or rank > 4:
+        raise unsupported(
+            operator, target, f"takes the mean of {source.shape} over {axes}", "Use axes that are neighbours."
+        )
+    assert source.quantization is not None
+    assert target.quantization is not None
+    if not _real(source.quantization, target.quantization) < 1 << 20:
+        raise unsupported(operator, target, "has an output scale of next to nothing", "Calibrate again.")
+    part = Mean(outer, count, inner, source.quantization, target.quantization)
+    label = lowering.derived_label(operator.inputs[0], "/mean")
+    lowering.add(mean_step(label, index, (reads, writes), part))
+
+
+def mean_step(label: str, operator: int, buffers: tuple[int, int], part: Mean) -> Step:
+    """The step: seven words that state it, and work in values read and written."""
+    results = part.outer * part.inner
+    return Step(
+        label=label,
+        kernel="mean",
+        operators=(operator,),
+        reads=(buffers[0],),
+        writes=(buffers[1],),
+        rows=1,
+        columns=results * part.count,
+        macs=0,
+        parameters=0,
+        weights_bytes=28,
+        tables_bytes=0,
+        work=(1, part.outer, results, results * part.count),
+        payload=part,
+    )

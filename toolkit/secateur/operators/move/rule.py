@@ -1,0 +1,87 @@
+"""A move, added by the rules of operators that put values into another order and change none of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from secateur.errors import SecateurError
+from secateur.operators.program import Step
+
+LOOPS = 4
+
+_SHORTEST_RUN = 8
+"""Bytes: below, the longest loop goes inside instead of that along neighbouring bytes."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """Loops from inside to outside, the run first: (times, step of the source, of the target); and starts."""
+
+    loops: tuple[tuple[int, int, int], ...]
+    source_start: int
+    target_start: int
+
+
+def strides(shape: Sequence[int]) -> list[int]:
+    """Bytes from one index of an axis to the next."""
+    return [prod(shape[axis + 1 :]) for axis in range(len(shape))]
+
+
+def move_step(
+    label: str,
+    operator: int,
+    buffers: tuple[int, int],
+    shape: Sequence[int],
+    source: tuple[int, Sequence[int]],
+    target: tuple[int, Sequence[int]],
+) -> Step:
+    """``target[start + Σ i·stride] = source[start + Σ i·stride]`` for every index i of ``shape``.
+
+    Args:
+        label: of the step.
+        operator: of the network.
+        buffers: read, written.
+        shape: of what is moved, from outside to inside.
+        source: where it starts, and its strides, in bytes.
+        target: the same.
+
+    Raises:
+        SecateurError: more axes than loops that cannot be seen as one.
+    """
+    loops: list[tuple[int, int, int]] = []
+    for times, one, two in reversed(list(zip(shape, source[1], target[1]))):
+        if times == 1:
+            continue
+        if loops and one == loops[-1][0] * loops[-1][1] and two == loops[-1][0] * loops[-1][2]:
+            loops[-1] = (loops[-1][0] * times, *loops[-1][1:])
+        else:
+            loops.append((times, one, two))
+    loops = loops or [(1, 1, 1)]
+    if loops[0][1:] != (1, 1) or loops[0][0] < _SHORTEST_RUN:
+        longest = max(loops, key=lambda loop: loop[0])
+        loops = [longest, *(loop for loop in loops if loop is not longest)]
+    if len(loops) > LOOPS + 1:
+        raise SecateurError(
+            f"values are put into another order along at most {LOOPS + 1} axes",
+            f"{label} moves {tuple(shape)}",
+            "Put them into order in several steps.",
+        )
+    loops += [(1, 0, 0)] * (LOOPS + 1 - len(loops))
+    runs = prod(times for times, _, _ in loops[1:])
+    near = loops[0][1:] == (1, 1)
+    carries = sum(prod(times for times, _, _ in loops[depth:]) for depth in range(2, LOOPS + 1))
+    return Step(
+        label=label,
+        kernel="move",
+        operators=(operator,),
+        reads=(buffers[0],),
+        writes=(buffers[1],),
+        rows=1,
+        columns=prod(shape),
+        macs=0,
+        parameters=0,
+        weights_bytes=4 * 3 * (LOOPS + 1),
+        tables_bytes=0,
+        work=(1, runs, carries, prod(shape) * near, prod(shape) * (not near)),
+        payload=Move(tuple(loops), source[0], target[0]),
+    )

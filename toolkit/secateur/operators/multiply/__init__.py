@@ -1,0 +1,1 @@
+"""MUL of sources with scales of their own."""

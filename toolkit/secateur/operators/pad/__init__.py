@@ -1,0 +1,1 @@
+"""PAD, where no convolution takes it in: a fill, then a move."""

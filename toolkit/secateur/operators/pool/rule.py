@@ -1,0 +1,77 @@
+"""When a pool can be carried out, and what it takes."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from secateur.operators.conv.rule import add_clamp
+from secateur.operators.lowering import Lowering
+from secateur.operators.program import Step
+from secateur.operators.requantise import ACTIVATION_RANGES
+from secateur.operators.window import Window, slide
+
+KERNELS_OF_KINDS = {"AVERAGE_POOL_2D": "average_pool", "MAX_POOL_2D": "max_pool"}
+"""Operator kind → kernel."""
+
+_MOST_SUMMED = 255
+
+
+@dataclass(frozen=True)
+class Pool:
+    """How the window slides."""
+
+    window: Window
+
+
+def lower_pool(lowering: Lowering, index: int) -> None:
+    """``target[y, x, c]`` = mean or largest of the window of source[.., .., c] at (y, x), without padding."""
+    operator = lowering.network.operators[index]
+    height, width = (int(operator.options.get(f"filter{side}", 0)) for side in ("Height", "Width"))
+    window, refuse = slide(lowering, index, height, width, None)
+    channels = lowering.tensor(operator.inputs[0]).shape[3]
+    activation = int(operator.options.get("fusedActivationFunction", 0))
+    if lowering.tensor(operator.outputs[0]).shape[3] != channels or activation not in ACTIVATION_RANGES:
+        refuse("changes its channels, or has an activation of another kind", "Convert the model again.")
+    reads, writes = lowering.buffer(operator.inputs[0]), lowering.new_buffer(operator.outputs[0])
+    label = lowering.derived_label(operator.inputs[0], "/" + KERNELS_OF_KINDS[operator.kind])
+    lowering.add(
+        pool_step(label, index, KERNELS_OF_KINDS[operator.kind], (reads, writes), channels, Pool(window))
+    )
+    add_clamp(lowering, index, operator.outputs[0], activation)
+
+
+def pool_step(
+    label: str, operator: int, kernel: str, buffers: tuple[int, int], channels: int, part: Pool
+) -> Step:
+    """The step: five words that state the layer, and work in fours of channels and in channels alone."""
+    window = part.window
+    down, right = (
+        Counter(last - first for first, last in (window.inside(place, vertical) for place in range(places)))
+        for vertical, places in ((True, window.target_height), (False, window.target_width))
+    )
+    by_fours, alone = [0, 0, 0], [0, 0, 0]
+    for rows, times_down in down.items():
+        for columns, times_right in right.items():
+            fast = channels >= 4 and (kernel == "max_pool" or rows * columns <= _MOST_SUMMED)
+            times = times_down * times_right * (-(-channels // 4) if fast else channels)
+            for place, each in enumerate((1, rows, rows * columns)):
+                (by_fours if fast else alone)[place] += times * each
+    return Step(
+        label=label,
+        kernel=kernel,
+        operators=(operator,),
+        reads=(buffers[0],),
+        writes=(buffers[1],),
+        rows=1,
+        columns=window.target_height * window.target_width * channels,
+        macs=0,
+        parameters=0,
+        weights_bytes=20,
+        tables_bytes=0,
+        work=(
+            1,
+            window.target_height * window.target_width,
+            *by_fours,
+            *alone,
+        ),
+        payload=(part, channels),
+    )

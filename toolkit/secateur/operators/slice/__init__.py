@@ -1,0 +1,1 @@
+"""SLICE and STRIDED_SLICE: a move, or another name for the same bytes."""

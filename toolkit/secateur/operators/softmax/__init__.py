@@ -1,0 +1,1 @@
+"""SOFTMAX over the last axis, with a table of exponentials."""

@@ -1,0 +1,35 @@
+"""The table of exponentials, and how the softmax kernel is called."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from secateur.network import Network
+from secateur.operators.kernel import Array, Kernel
+from secateur.operators.program import Step
+from secateur.operators.softmax.rule import exponentials
+
+
+def _pack(network: Network, step: Step) -> tuple[Array, ...]:
+    text = f"{step.label}: exp by the difference from the largest value, 2^31 for one"
+    return (Array("table", exponentials(step.payload).astype(np.uint32), text),)
+
+
+def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
+    part = step.payload
+    return f"{arrays[0]}, {reads[0]}, {writes[0]}, {part.rows}, {part.columns}, {part.length}"
+
+
+SOFTMAX = Kernel(
+    name="softmax",
+    folder=Path(__file__).parent,
+    prototype=(
+        "void secateur_softmax(const uint32_t *exponentials, const int8_t *source, int8_t *target,\n"
+        "                      int32_t rows, int32_t columns, int32_t length)"
+    ),
+    summary="target[r] = exp(source[r]) / sum of exp(source[r]), of which 256 is one, less 128.",
+    terms=("call", "row", "value"),
+    pack=_pack,
+    call=_call,
+)

@@ -1,0 +1,1 @@
+"""SPLIT and SPLIT_V: a move for each part."""

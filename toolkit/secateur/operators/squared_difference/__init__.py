@@ -1,0 +1,1 @@
+"""SQUARED_DIFFERENCE of sources with scales of their own."""

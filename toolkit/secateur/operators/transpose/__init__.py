@@ -1,0 +1,1 @@
+"""TRANSPOSE: a move, or another name for the same bytes."""

@@ -232,7 +232,7 @@ def test_code_with_a_width_written_in_it_is_named():
         (Component("all", ("a", "b")),),
         (Entry("act", Stubborn.forward, {"x": torch.zeros(1, 3)}),),
     )
-    with pytest.raises(SecateurError, match="entry 'act' fails"):
+    with pytest.raises(SecateurError, match="after pruning, an entry fails"):
         cut(policy, build_graph(policy), {"a": torch.arange(4)})
 
 
@@ -244,3 +244,90 @@ def test_the_policy_is_left_as_it_was():
     cut(policy, graph, {"stem.0": torch.arange(4)})
     assert policy.module.training
     assert all(torch.equal(t, before[n]) for n, t in policy.module.state_dict().items())
+
+
+class Sliced(nn.Module):
+    """Positions written in the code: the cut network would run, and compute something else."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 16), nn.Linear(16, 2)
+
+    def forward(self, x):
+        h = self.a(x)
+        return self.b(torch.cat([torch.relu(h[:, :8]), torch.tanh(h[:, 8:])], -1))
+
+    def chunked(self, x):
+        one, two = self.a(x).chunk(2, -1)
+        return self.b(torch.cat([torch.relu(one), torch.tanh(two)], -1))
+
+
+def _single(module, call):
+    parts = (Component("all", tuple(name for name, _ in module.named_children())),)
+    return Policy("single", module.eval(), parts, (Entry("act", call, {"x": torch.zeros(1, 3)}),))
+
+
+@pytest.mark.parametrize("call", [Sliced.forward, Sliced.chunked])
+def test_positions_written_in_the_code_are_noticed(call):
+    policy = _single(Sliced(), call)
+    graph = build_graph(policy)
+    assert [g.width for g in graph.groups] == [8, 8]
+    uneven = {graph.groups[0].name: torch.arange(3)}
+    with pytest.raises(SecateurError, match="positions"):
+        cut(policy, graph, uneven)
+
+
+def test_the_order_of_a_norm_is_not_an_axis():
+    class Normalized(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 16), nn.Linear(16, 2)
+
+        def forward(self, x):
+            return self.b(nn.functional.normalize(self.a(x), dim=-1))
+
+    graph = build_graph(_single(Normalized(), Normalized.forward))
+    assert [g.width for g in graph.groups] == [16]
+
+
+def test_library_attention_is_left_whole_and_says_why():
+    class Attentive(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Linear(3, 16)
+            self.layer = nn.TransformerEncoderLayer(16, 2, 24, batch_first=True)
+            self.head = nn.Linear(16, 2)
+
+        def forward(self, x):
+            return self.head(self.layer(self.embed(x)[:, None]).squeeze(1))
+
+    policy = _single(Attentive(), Attentive.forward)
+    graph = build_graph(policy)
+    assert [g.width for g in graph.groups] == [24]
+    assert any("MultiheadAttention" in whole.why for whole in graph.whole)
+    cut(policy, graph, {graph.groups[0].name: torch.arange(5)})
+
+
+@pytest.mark.parametrize("answer", [None, (1, 2), {"a": 3}])
+def test_entries_give_tensors(answer):
+    policy = Policy(
+        "odd",
+        nn.Linear(3, 2),
+        (Component("all", ("weight", "bias")),),
+        (Entry("act", lambda m, x: answer, {"x": torch.zeros(1, 3)}),),
+    )
+    with pytest.raises(SecateurError, match="an entry gives one tensor"):
+        build_graph(policy)
+
+
+def test_probe_widths_differ_where_there_are_enough():
+    layers = nn.Sequential(nn.Linear(3, 8), *[nn.Linear(8, 8) for _ in range(6)], nn.Linear(8, 2))
+    policy = Policy(
+        "deep",
+        layers,
+        (Component("all", tuple(str(i) for i in range(8))),),
+        (Entry("act", lambda m, x: m(x), {"x": torch.zeros(1, 3)}),),
+    )
+    probe = probe_widths(build_graph(policy))
+    assert len(probe) == 7
+    assert len(set(probe.values())) == 7

@@ -129,10 +129,12 @@ def build_graph(policy: Policy) -> ComponentGraph:
     """
     try:
         trace = trace_policy(policy)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+    except SecateurError:
+        raise
+    except Exception as error:  # whatever a policy's code may raise
         raise SecateurError(
             "every entry runs on its example inputs",
-            f"{policy.name}: {error}",
+            f"{policy.name}: {type(error).__name__}: {error}",
             "Correct the entry's call or example_inputs.",
         ) from error
     owner = policy.component_of()

@@ -136,6 +136,11 @@ def reduce(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) ->
     return result if isinstance(out, torch.Tensor) else [result] * len(out)
 
 
+def vector_norm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """A reduction whose second argument is the order of the norm."""
+    return reduce(look, (args[0], *args[2:]), kwargs, out)
+
+
 def softmax(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
     """What it runs over stays whole."""
     given = look(args[0])
@@ -216,9 +221,8 @@ RULES: dict[str, Rule] = {
     ),
     "native_layer_norm": layer_norm,
     "native_group_norm": group_norm,
-    **dict.fromkeys(
-        ("mean", "sum", "amax", "amin", "max", "min", "var", "linalg_vector_norm", "prod"), reduce
-    ),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "var", "prod"), reduce),
+    "linalg_vector_norm": vector_norm,
     **dict.fromkeys(("_softmax", "_log_softmax"), softmax),
     **dict.fromkeys(
         (
@@ -245,10 +249,22 @@ RULES: dict[str, Rule] = {
     "constant_pad_nd": views.pad,
     "_prelu_kernel": pointwise,
     **dict.fromkeys(
-        ("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "arange", "randn", "eye"),
+        (
+            "zeros",
+            "ones",
+            "full",
+            "empty",
+            "new_zeros",
+            "new_ones",
+            "new_full",
+            "new_empty",
+            "arange",
+            "randn",
+            "eye",
+        ),
         factory,
     ),
     **dict.fromkeys(
-        ("zeros_like", "ones_like", "full_like", "empty_like", "new_empty", "rand_like", "randn_like"), views.same
+        ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like"), views.same
     ),
 }

@@ -46,16 +46,19 @@ class Template:
         return replace(self.network, tensors=tuple(tensors))
 
 
-def probe_widths(graph: ComponentGraph, seed: int = 1) -> dict[str, int]:
-    """Widths below full at which different sizes are told apart: (full, probe) pairs that differ by group."""
+def probe_widths(graph: ComponentGraph) -> dict[str, int]:
+    """Widths below full at which different sizes are told apart: (full, probe) pairs that differ by group.
+
+    Where a policy has more groups of one width than there are smaller widths, some share a pair; ``fit_template``
+    then refuses what it cannot tell apart.
+    """
     probe: dict[str, int] = {}
     taken: set[tuple[int, int]] = set()
     for position, group in enumerate(graph.groups):
-        width = max(1, group.width * 3 // 4 - seed - position % 7)
-        while width > 1 and (group.width, width) in taken:
-            width -= 1
-        taken.add((group.width, width))
-        probe[group.name] = width
+        wanted = max(1, group.width * 3 // 4 - position % 7)
+        others = sorted(range(1, group.width), key=lambda width: (abs(width - wanted), width))
+        probe[group.name] = next((w for w in others if (group.width, w) not in taken), wanted)
+        taken.add((group.width, probe[group.name]))
     return probe
 
 
@@ -78,7 +81,7 @@ def fit_template(
         raise SecateurError(
             "the operators that a policy converts to do not depend on its widths",
             f"{len(full.operators)} operators at full width, {len(probe.operators)} at the probe's, or other kinds",
-            "Report this policy; price it by conversion instead.",
+            "Report this policy: it cannot be priced.",
         )
     known = _known_sizes(graph, probe_at)
     sizes: dict[tuple[int, int], Axis] = {}
@@ -90,22 +93,44 @@ def fit_template(
                 raise SecateurError(
                     "every size in the converted network follows from the policy's groups",
                     f"{one.name}: axis {position} is {pair[0]} at full width and {pair[1]} at the probe's",
-                    "Report this policy; price it by conversion instead.",
+                    "Report this policy: it cannot be priced.",
                 )
-            sizes[index, position] = known[pair]
+            axis = known[pair]
+            if axis is None:
+                raise SecateurError(
+                    "sizes of different groups can be told apart",
+                    f"{one.name}: axis {position} of {pair[0]} could be any of several groups of that width",
+                    "Give layers of the policy different widths.",
+                )
+            sizes[index, position] = axis
     bare = replace(full, tensors=tuple(replace(t, data=None) for t in full.tensors))
     return Template(graph, bare, sizes, _components(graph, bare, sizes, deployed))
 
 
-def _known_sizes(graph: ComponentGraph, probe_at: Widths) -> dict[tuple[int, int], Axis]:
-    """(full, probe) → the first traced axis with these sizes. Single groups win over sums of several."""
-    found: dict[tuple[int, int], Axis] = {}
+def _known_sizes(graph: ComponentGraph, probe_at: Widths) -> dict[tuple[int, int], Axis | None]:
+    """(full, probe) → the traced axis of these sizes, single groups before sums; None where several could be."""
+    found: dict[tuple[int, int], Axis | None] = {}
+    seen: dict[tuple[int, int], tuple[int, tuple[tuple[str, ...], ...]]] = {}
     traced = [axis for shape in graph.trace.weights.values() for axis in shape]
     traced += [axis for site in graph.trace.sites for axis in site.axes]
     traced.sort(key=lambda axis: len(axes.normal(axis)))
     for axis in traced:
-        found.setdefault((graph.size(axis, graph.full), graph.size(axis, probe_at)), axis)
+        pair = (graph.size(axis, graph.full), graph.size(axis, probe_at))
+        if pair[0] == pair[1]:
+            continue
+        terms = tuple(sorted(_terms(graph, axis)))
+        if pair not in found:
+            found[pair], seen[pair] = axis, (len(axes.normal(axis)), terms)
+        elif seen[pair] != (len(axes.normal(axis)), terms) and len(axes.normal(axis)) == seen[pair][0]:
+            found[pair] = None
     return found
+
+
+def _terms(graph: ComponentGraph, axis: Axis) -> list[tuple[str, ...]]:
+    """The axis as a sum of products: the groups, and the size of what is fixed, of each segment."""
+    return [
+        tuple(sorted(graph.dims.get(dim, str(dim.size)) for dim in segment)) for segment in axes.normal(axis)
+    ]
 
 
 def _components(

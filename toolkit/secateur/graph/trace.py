@@ -21,6 +21,12 @@ from secateur.policy.policy import Entry, Policy
 LIBRARY_STATES = (nn.RNNBase, nn.RNNCellBase)
 """Modules that make their first state themselves, by an attribute that surgery keeps up to date."""
 
+WIDTHS_OF_THEIR_OWN = (nn.MultiheadAttention,)
+"""Library modules that hold their inputs and weights against widths from when they were made."""
+
+BOOKKEEPING = frozenset({"detach", "alias", "lift_fresh"})
+"""Operators that torch puts in or leaves out as it likes."""
+
 CONTRACTIONS = frozenset({"mm", "bmm", "mv", "matmul", "addmm", "addmv", "baddbmm", "convolution"})
 
 
@@ -52,6 +58,7 @@ class Trace:
         contractions: in order of execution.
         sites: outputs of leaf modules, in order of execution.
         crossings: (producer, consumer, axes) wherever a component uses what another made.
+        results: name and axes of the results of every operator, in order of execution.
     """
 
     weights: dict[str, Axes] = field(default_factory=dict)
@@ -60,6 +67,7 @@ class Trace:
     contractions: list[Contraction] = field(default_factory=list)
     sites: list[Site] = field(default_factory=list)
     crossings: list[tuple[str, str, Axes]] = field(default_factory=list)
+    results: list[tuple[str, tuple[Axes, ...]]] = field(default_factory=list)
 
 
 Makers = frozenset[tuple[str, Axes]]
@@ -98,18 +106,9 @@ class _Tracer(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        name = func._schema.name.removeprefix("aten::")
-        if name.endswith("_") and not name.endswith("__"):
-            name = name.removesuffix("_")
-        results = (
-            [out]
-            if isinstance(out, torch.Tensor)
-            else [t for t in out if isinstance(t, torch.Tensor)]
-            if isinstance(out, (list, tuple))
-            else []
-        )
+        results = _tensors(out)
         if results:
-            self._note(name, func, args, kwargs, out, results)
+            self._note(_operator(func), func, args, kwargs, out, results)
         return out
 
     def _note(
@@ -140,6 +139,8 @@ class _Tracer(TorchDispatchMode):
             self._cross(args, owners)
             if name in CONTRACTIONS and weights:
                 self._count(name, args, results[0], weights)
+        if name not in BOOKKEEPING:
+            self.trace.results.append((name, tuple(made)))
         for tensor, its_axes in zip(results, made):
             made_here = (
                 frozenset((owner, its_axes) for owner in owners) if owners and view_of is None else makers
@@ -164,6 +165,47 @@ class _Tracer(TorchDispatchMode):
             left = args[1] if name.startswith(("addm", "badd")) else args[0]
             macs = out.numel() * left.shape[-1]
         self.trace.contractions.append(Contraction(self.entry, matrix, macs))
+
+
+class _ShapeLog(TorchDispatchMode):
+    """Writes down the shapes of every operator's results."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: list[tuple[str, tuple[tuple[int, ...], ...]]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        tensors = _tensors(out)
+        if tensors and _operator(func) not in BOOKKEEPING:
+            self.results.append((_operator(func), tuple(tuple(t.shape) for t in tensors)))
+        return out
+
+
+def _operator(func: Any) -> str:
+    """ATen's name of an operator, the same in place and not."""
+    name = func._schema.name.removeprefix("aten::")
+    return name.removesuffix("_") if not name.endswith("__") else name
+
+
+def _tensors(out: Any) -> list[torch.Tensor]:
+    if isinstance(out, torch.Tensor):
+        return [out]
+    return [t for t in out if isinstance(t, torch.Tensor)] if isinstance(out, (list, tuple)) else []
+
+
+def shapes_of_results(policy: Policy) -> list[tuple[str, tuple[tuple[int, ...], ...]]]:
+    """Name and shapes of the results of every operator, over all entries, as ``Trace.results`` has their axes."""
+    log = _ShapeLog()
+    training = policy.module.training
+    policy.module.eval()
+    with _deterministic_paths():
+        for entry in policy.entries:
+            inputs = {name: example.detach().clone() for name, example in entry.example_inputs.items()}
+            with log:
+                entry.run(policy.module, inputs)
+    policy.module.train(training)
+    return log.results
 
 
 @contextmanager
@@ -191,6 +233,7 @@ def trace_policy(policy: Policy) -> Trace:
     for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
         trace.weights[path] = tuple(axes.free(n) for n in tensor.shape)
         tracer.learn(tensor, trace.weights[path], weight=path)
+    _leave_whole(module, trace)
     with _deterministic_paths(), ExitStack() as hooks:
         module.eval()
         _follow_modules(tracer, module, hooks)
@@ -199,6 +242,16 @@ def trace_policy(policy: Policy) -> Trace:
         module.train(was_training)
     _tie(policy, trace, tracer)
     return trace
+
+
+def _leave_whole(module: nn.Module, trace: Trace) -> None:
+    """Fixes the weights of library modules that would refuse to run with others."""
+    for path, inner in module.named_modules():
+        projected = isinstance(inner, nn.LSTM) and inner.proj_size > 0
+        if isinstance(inner, WIDTHS_OF_THEIR_OWN) or projected:
+            for name, _ in inner.named_parameters():
+                for axis in trace.weights.get(f"{path}.{name}" if path else name, ()):
+                    axes.fix(axis, f"{type(inner).__name__} holds its weights against widths of its own")
 
 
 def _follow_modules(tracer: _Tracer, module: nn.Module, hooks: ExitStack) -> None:

@@ -78,13 +78,11 @@ def unsqueeze(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torc
 
 
 def expand(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
-    """Axes of one are repeated to a size that the code states."""
+    """Axes of one are repeated, mostly to the size of another tensor (``expand_as``)."""
     given, before = look(args[0]), args[0].shape
     lead = out.dim() - len(before)
     return tuple(
-        given[d - lead]
-        if d >= lead and before[d - lead] == n
-        else axes.fixed(n, "its size is written in the code")
+        given[d - lead] if d >= lead and before[d - lead] == n else axes.free(n)
         for d, n in enumerate(out.shape)
     )
 

@@ -65,9 +65,17 @@ class Entry:
     batch: int = 1
 
     def run(self, module: nn.Module, inputs: Tensors) -> dict[str, torch.Tensor]:
-        """Calls the entry; a single tensor is named after the entry."""
+        """Calls the entry; a single tensor is named after the entry. Raises SecateurError for anything else."""
         out = self.call(module, **inputs)
-        return {self.name: out} if isinstance(out, torch.Tensor) else dict(out)
+        if isinstance(out, torch.Tensor):
+            return {self.name: out}
+        if not isinstance(out, Mapping) or not all(isinstance(t, torch.Tensor) for t in out.values()):
+            raise SecateurError(
+                "an entry gives one tensor or a dict of named tensors",
+                f"{self.name} gave {type(out).__name__}",
+                'Return for example {"action": action, "state": state}.',
+            )
+        return dict(out)
 
 
 @dataclass(frozen=True)

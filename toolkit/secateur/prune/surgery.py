@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from secateur.errors import SecateurError
 from secateur.graph import axes
 from secateur.graph.axes import Axis
 from secateur.graph.groups import ComponentGraph
+from secateur.graph.trace import shapes_of_results
 from secateur.policy.policy import Policy
 from secateur.records import Widths
 
@@ -42,7 +44,8 @@ def cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
     for inner in module.modules():
         refresh_attributes(inner)
     kept_widths = {name: len(index) for name, index in keep.items()}
-    return _runs(_resized(policy, graph, module, {**graph.full, **kept_widths}))
+    widths = {**graph.full, **kept_widths}
+    return _runs(_resized(policy, graph, module, widths), graph, widths)
 
 
 def rebuild(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
@@ -103,17 +106,31 @@ def _fit(example: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     return example.clone()
 
 
-def _runs(policy: Policy) -> Policy:
-    for entry in policy.entries:
-        try:
-            with torch.no_grad():
-                entry.run(policy.module, entry.example_inputs)
-        except RuntimeError as error:
+def _runs(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
+    """Runs every entry and holds each operator's results against the shapes that the graph expects.
+
+    Code with a width or a position written in it may run on after a cut, and compute something else: ``h[:, :8]``
+    takes other channels when some of the first eight are gone.
+    """
+    try:
+        seen = shapes_of_results(policy)
+    except Exception as error:  # whatever a policy's code may raise
+        raise SecateurError(
+            "a policy's code takes its widths from its modules",
+            f"{policy.name}: after pruning, an entry fails: {type(error).__name__}: {error}",
+            "Replace widths written in forward() by module attributes or -1.",
+        ) from error
+    expected = [
+        (name, tuple(tuple(graph.size(axis, widths) for axis in its_axes) for its_axes in results))
+        for name, results in graph.trace.results
+    ]
+    for one, two in zip_longest(seen, expected, fillvalue=("nothing", ())):
+        if one != two:
             raise SecateurError(
-                "a policy's code takes its widths from its modules",
-                f"{policy.name}: after pruning, entry {entry.name!r} fails: {error}",
-                "Replace widths written in forward() by module attributes or -1.",
-            ) from error
+                "a policy's code takes widths and positions from its modules",
+                f"{policy.name}: after pruning, operator {one[0]} gives {list(one[1])}, where {list(two[1])} is left",
+                "Replace widths, slices and split positions written in forward() by module attributes or -1.",
+            )
     return policy
 
 

@@ -2,9 +2,10 @@
 
     python bench/strategies.py --flash 12KiB 4KiB --seeds 0 1 2
 
-Every cell is the whole chain of ``secateur prune``, with the firmware in the loop. The return ratio of a strategy
-is over all episodes of all seeds, its interval by bootstrap over them; two strategies differ where the interval of
-their paired difference leaves out zero, otherwise it is a draw. Infeasible or failed cells are shown as such.
+Every cell is the whole chain of ``secateur prune``, with the firmware in the loop, on the same trained network: seeds
+are of the pruning run (states, scoring, recovery, episodes). The run is the unit of evidence: a strategy's share of
+the return is a mean over runs with a t interval, two strategies differ where a paired t test over runs says so after
+Holm's correction over all comparisons, otherwise it is a draw. An infeasible cell is shown as such.
 Writes bench/results/strategies.json.
 """
 
@@ -21,8 +22,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import t, ttest_1samp
 
 from secateur.budget import parse_budget
+from secateur.errors import BudgetInfeasible
 from secateur.pipeline import PruneRequest, prune
 from secateur.prune.allocate import STRATEGIES
 from secateur.runfolder import to_json, write_atomically
@@ -38,14 +41,15 @@ def run_cell(args: argparse.Namespace, flash: str, steps: int, strategy: str, se
         args.policy, args.target, budget, strategy, args.importance, seed, args.episodes, steps
     )
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        summary = prune(request, Path(folder) / "run", False, "bench/strategies.py")
+    cell: dict[str, Any] = {"flash": flash, "recovery_steps": steps, "strategy": strategy, "seed": seed}
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            summary = prune(request, Path(folder) / "run", False, "bench/strategies.py")
+    except BudgetInfeasible as error:
+        return cell | {"error": str(error), "wall_s": round(time.perf_counter() - started, 1)}
     loop = summary["closed_loop"]
-    return {
-        "flash": flash,
-        "recovery_steps": steps,
-        "strategy": strategy,
-        "seed": seed,
+    return cell | {
+        "passed": summary["verdict"]["passed"],
         "widths": {w["group"]: w["after"] for w in summary["widths"]},
         "deployed_parameters": summary["predicted"]["parameters"],
         "policy_parameters": summary["predicted"]["policy_parameters"],
@@ -58,26 +62,21 @@ def run_cell(args: argparse.Namespace, flash: str, steps: int, strategy: str, se
     }
 
 
-def ratio_interval(cells: list[dict[str, Any]], generator: np.random.Generator) -> tuple[float, float, float]:
-    """Ratio of mean returns over all episodes of the cells, and its 95 % bootstrap interval."""
-    before = np.concatenate([c["baseline_returns"] for c in cells])
-    after = np.concatenate([c["artifact_returns"] for c in cells])
-    rows = generator.integers(0, len(before), (10_000, len(before)))
-    ratios = after[rows].mean(1) / before[rows].mean(1)
-    return float(after.mean() / before.mean()), *(float(q) for q in np.quantile(ratios, (0.025, 0.975)))
+def shares(cells: list[dict[str, Any]]) -> np.ndarray:
+    """Share of the original's return that each run kept: ``[runs]``, by seed."""
+    ordered = sorted(cells, key=lambda cell: cell["seed"])
+    return np.array([np.mean(c["artifact_returns"]) / np.mean(c["baseline_returns"]) for c in ordered])
 
 
-def compare(
-    one: list[dict[str, Any]], two: list[dict[str, Any]], generator: np.random.Generator
-) -> tuple[float, float, float]:
-    """Mean difference in share of the baseline's return, one minus two, paired by seed and episode; 95 % interval."""
-    before = np.concatenate([c["baseline_returns"] for c in one])
-    gap = np.concatenate(
-        [np.subtract(a["artifact_returns"], b["artifact_returns"]) for a, b in zip(one, two)]
-    )
-    rows = generator.integers(0, len(gap), (10_000, len(gap)))
-    means = gap[rows].mean(1) / before.mean()
-    return float(gap.mean() / before.mean()), *(float(q) for q in np.quantile(means, (0.025, 0.975)))
+def compare(one: list[dict[str, Any]], two: list[dict[str, Any]]) -> tuple[float, float]:
+    """Mean difference of the share kept, one minus two, and the p value of a paired t test over runs.
+
+    Episodes of one run are not independent evidence about a strategy: the run is the unit.
+    """
+    gaps = shares(one) - shares(two)
+    if len(gaps) < 2 or not gaps.std():
+        return float(gaps.mean()), 1.0
+    return float(gaps.mean()), float(ttest_1samp(gaps, 0.0).pvalue)
 
 
 COLUMNS = (
@@ -87,21 +86,30 @@ COLUMNS = (
     "deployed",
     "whole",
     "measured flash",
-    "return ratio (95 %)",
+    "return kept (95 %; each run)",
     "success",
 )
 
 
-def rows_of(cells: list[dict[str, Any]], generator: np.random.Generator) -> list[tuple[str, ...]]:
+def rows_of(cells: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     """One row for each strategy under each budget, over all seeds."""
     rows = []
     for flash, steps, strategy in dict.fromkeys(
         (c["flash"], c["recovery_steps"], c["strategy"]) for c in cells
     ):
-        group = [
+        every = [
             c for c in cells if (c["flash"], c["recovery_steps"], c["strategy"]) == (flash, steps, strategy)
         ]
-        ratio, low, high = ratio_interval(group, generator)
+        group = [c for c in every if "error" not in c]
+        if not group:
+            rows.append(
+                (flash, f"{steps} steps" if steps else "none", strategy, "–", "–", "–", "infeasible", "–")
+            )
+            continue
+        kept = shares(group)
+        half = (
+            t.ppf(0.975, len(kept) - 1) * kept.std(ddof=1) / np.sqrt(len(kept)) if len(kept) > 1 else np.nan
+        )
         rows.append(
             (
                 flash,
@@ -110,36 +118,46 @@ def rows_of(cells: list[dict[str, Any]], generator: np.random.Generator) -> list
                 f"{np.mean([c['deployed_parameters'] for c in group]):,.0f}",
                 f"{np.mean([c['policy_parameters'] for c in group]):,.0f}",
                 format_bytes(int(np.mean([c["flash_bytes"] for c in group]))),
-                f"{ratio:.3f} ({low:.3f}–{high:.3f})",
+                f"{kept.mean():.3f} ± {half:.3f} ({', '.join(f'{share:.3f}' for share in kept)})",
                 f"{np.mean([c['success_rate'] for c in group]):.2f}",
             )
         )
     return rows
 
 
-def conclusions(cells: list[dict[str, Any]], generator: np.random.Generator) -> list[str]:
-    """Who wins where, and where it is a draw."""
-    sentences = []
+def conclusions(cells: list[dict[str, Any]]) -> list[str]:
+    """Who wins where, and where it is a draw: paired t tests over runs, Holm's correction over all comparisons."""
+    found = []
     for flash, steps in dict.fromkeys((c["flash"], c["recovery_steps"]) for c in cells):
         here: dict[str, list[dict[str, Any]]] = {}
         for cell in cells:
-            if (cell["flash"], cell["recovery_steps"]) == (flash, steps):
+            if (cell["flash"], cell["recovery_steps"]) == (flash, steps) and "error" not in cell:
                 here.setdefault(cell["strategy"], []).append(cell)
         for one, two in combinations(here, 2):
-            gap, low, high = compare(here[one], here[two], generator)
-            where = f"{flash}, {'with' if steps else 'without'} recovery"
-            interval = f"difference {100 * abs(gap):.1f} % of the original's return"
-            if low <= 0 <= high:
-                sentences.append(
-                    f"{where}: {one} and {two} draw ({interval}, 95 % {100 * low:+.1f} to {100 * high:+.1f})."
+            common = {c["seed"] for c in here[one]} & {c["seed"] for c in here[two]}
+            pair = [[c for c in here[name] if c["seed"] in common] for name in (one, two)]
+            if common:
+                found.append(
+                    (f"{flash}, {'with' if steps else 'without'} recovery", one, two, *compare(*pair))
                 )
-            else:
-                winner, loser = (one, two) if gap > 0 else (two, one)
-                ends = sorted((abs(low), abs(high)))
-                sentences.append(
-                    f"{where}: {winner} beats {loser} ({interval}, 95 % {100 * ends[0]:.1f} to {100 * ends[1]:.1f})."
-                )
+    order = sorted(range(len(found)), key=lambda index: found[index][4])
+    adjusted, worst = {}, 0.0
+    for rank, index in enumerate(order):
+        worst = max(worst, min(1.0, (len(found) - rank) * found[index][4]))
+        adjusted[index] = worst
+    sentences = []
+    for index, (where, one, two, gap, _) in enumerate(found):
+        seen = f"{100 * abs(gap):.1f} % of the original's return, corrected p = {adjusted[index]:.2g}"
+        winner, loser = (one, two) if gap > 0 else (two, one)
+        if adjusted[index] < 0.05:
+            sentences.append(f"{where}: {winner} beats {loser} by {seen}.")
+        else:
+            sentences.append(f"{where}: {winner} is ahead of {loser} by {seen}: a draw.")
     return sentences
+
+
+SAME = ("policy", "target", "ram", "rate", "importance", "episodes")
+"""Settings under which cells of an earlier run are cells of this one; the others say which cells there are."""
 
 
 def main() -> None:
@@ -168,8 +186,8 @@ def main() -> None:
     }
     if args.out.exists():
         earlier = json.loads(args.out.read_bytes())
-        if earlier["settings"] == json.loads(to_json(settings)):
-            document = earlier
+        if {k: earlier["settings"][k] for k in SAME} == {k: settings[k] for k in SAME}:
+            document["cells"] = earlier["cells"]
     done = {(c["flash"], c["recovery_steps"], c["strategy"], c["seed"]) for c in document["cells"]}
     for flash in args.flash:
         for steps in args.recovery_steps:
@@ -185,12 +203,12 @@ def main() -> None:
                     )
                     args.out.parent.mkdir(parents=True, exist_ok=True)
                     write_atomically(args.out, to_json(document))
-    rows = rows_of(document["cells"], np.random.default_rng(0))
+    rows = rows_of(document["cells"])
     table = Table(*COLUMNS, box=None)
     for row in rows:
         table.add_row(*row)
     console.print(table)
-    document["conclusions"] = conclusions(document["cells"], np.random.default_rng(0))
+    document["conclusions"] = conclusions(document["cells"])
     for sentence in document["conclusions"]:
         console.print(sentence, soft_wrap=True)
     lines = [COLUMNS, ("---",) * len(COLUMNS), *rows]

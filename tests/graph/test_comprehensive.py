@@ -3,6 +3,7 @@
 import pytest
 from networks import POLICIES, world_model
 
+from secateur.errors import SecateurError
 from secateur.graph.comprehensive import comprehensive_groups, matching_groups
 from secateur.graph.groups import build_graph
 from secateur.policy.load import load
@@ -37,6 +38,6 @@ def test_torch_pruning_would_cut_simplices_apart():
 
 
 def test_torch_pruning_fails_on_recurrence():
-    with pytest.raises(IndexError):
+    with pytest.raises(SecateurError, match="IndexError"):
         comprehensive_groups(POLICIES["recurrent"]())
     assert build_graph(POLICIES["recurrent"]()).groups

@@ -63,6 +63,7 @@ def test_json_has_no_nan_and_no_numpy():
         "float_max_abs_error": None,
         "int8_mismatched_bytes": 0,
         "int8_max_abs_error": None,
+        "largest_output": 1.0,
     }
     assert json.loads(json.dumps(made, allow_nan=False)) == made
     assert "not a finite number" in screen(made)

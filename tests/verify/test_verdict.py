@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from secateur.errors import SecateurError
 from secateur.records import Budget, ClosedLoop, ComponentCost, Cost, Limits, Measurement, Parity, Range
 from secateur.verify import judge
 
@@ -123,6 +122,16 @@ def test_the_tolerance_can_be_given():
     assert violations(parity=replace(PARITY, float_max_abs_error=2e-5), float_tolerance=1e-4) == ()
 
 
-def test_a_budget_for_an_unknown_component_is_an_error():
-    with pytest.raises(SecateurError, match=r"got 'tail'. The deployed entry has encoder, head"):
-        violations(budget=Budget(Limits(), {"tail": Limits()}))
+def test_a_component_that_is_not_on_the_board_costs_nothing_there():
+    assert not violations(budget=Budget(Limits(), {"tail": Limits(flash_bytes=1)}))
+
+
+def test_a_handful_of_episodes_is_no_evidence():
+    (sentence,) = violations(loop=replace(LOOP, episodes=5))
+    assert "Not enough evidence: 5 pairs" in sentence
+
+
+def test_the_tolerance_grows_with_the_output():
+    large = Parity(1024, 1.5e-4, 0, 0.1, largest_output=150.0)
+    assert not violations(parity=large)
+    assert violations(parity=replace(large, largest_output=1.0))

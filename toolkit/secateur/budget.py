@@ -45,6 +45,10 @@ def parse_budget(
                 "Write for example --component perception.latency=20ms.",
             )
         key, parse = _FIELDS[field]
+        if key in limits.get(name, {}):
+            raise UsageError(
+                "a component's limit is given once", f"{name}.{field} twice", "Leave one of them out."
+            )
         limits.setdefault(name, {})[key] = parse(value)
     return Budget(
         total, {name: Limits(**parts) for name, parts in limits.items()}, parse_fraction(max_return_drop)

@@ -64,7 +64,7 @@ def prune(
     recovery_steps: Annotated[
         int, typer.Option(min=0, help="Gradient steps of recovery; 0 for none.")
     ] = 6000,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=4294967295, help="Of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was killed.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -18,7 +18,7 @@ from secateur import __version__
 from secateur.artifact import Artifact, open_artifact, open_model
 from secateur.device.devices import open_device
 from secateur.device.protocol import random_inputs
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, require_known
 from secateur.export.c.example import Recorded
 from secateur.export.c.generate import generate
 from secateur.export.c.layouts import LAYOUTS, Package
@@ -26,7 +26,7 @@ from secateur.export.readme import c_readme, tflite_readme, tflm_readme
 from secateur.export.tflm import bundle
 from secateur.network import Network
 from secateur.operators.lower import lower
-from secateur.pipeline import Progress, require_known
+from secateur.pipeline import Progress
 from secateur.records import Cost, Measurement
 from secateur.runfolder import MANIFEST, require_new, to_json, write_folder
 from secateur.target.arena import plan

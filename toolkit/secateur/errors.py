@@ -1,5 +1,8 @@
 """One error base. A message states the rule, what was seen, and the remedy."""
 
+from collections.abc import Mapping
+from typing import Any
+
 EXIT_ERROR = 1
 EXIT_USAGE = 2
 EXIT_INFEASIBLE = 3
@@ -26,3 +29,11 @@ class BudgetInfeasible(SecateurError):
     """No widths meet the budget. Names the binding resource, the component and the least that could be met."""
 
     exit_code = EXIT_INFEASIBLE
+
+
+def require_known(kind: str, name: str, table: Mapping[str, Any]) -> None:
+    """Raises SecateurError where ``name`` is not in ``table``."""
+    if name not in table:
+        raise SecateurError(
+            f"{kind} is one that secateur has", f"got {name!r}", f"Choose {', '.join(table)}."
+        )

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from secateur.errors import SecateurError
 from secateur.records import Budget
 
 
@@ -71,6 +70,8 @@ def prune(
     stages.require_feasible(job, price)
 
     with folder:
+        if folder.finished:  # by another process, while this one was converting
+            return read_finished(output)
 
         def stage(name: str, title: str, produce: Callable[[Path], None]) -> Path:
             progress.stage(title)
@@ -104,7 +105,9 @@ def prune(
         )
         progress.stage("writing the report")
         earlier = stages.Made(original, chosen, recovered, exported, measured, looped)
-        return stages.publish(job, price, folder, earlier, command, time.perf_counter() - started)
+        return stages.publish(
+            job, price, folder, earlier, command, time.perf_counter() - started + folder.earlier_s
+        )
 
 
 def inspect(policy: str, target: str | None) -> dict[str, Any]:
@@ -123,11 +126,3 @@ def inspect(policy: str, target: str | None) -> dict[str, Any]:
         return describe(loaded, graph)
     cost = PriceByWidth(stages.convert_template(loaded, graph), board)({})
     return describe(loaded, graph, board, cost)
-
-
-def require_known(kind: str, name: str, table: Mapping[str, Any]) -> None:
-    """Raises SecateurError where ``name`` is not in ``table``."""
-    if name not in table:
-        raise SecateurError(
-            f"{kind} is one that secateur has", f"got {name!r}", f"Choose {', '.join(table)}."
-        )

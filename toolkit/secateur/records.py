@@ -151,12 +151,14 @@ class Parity:
         float_max_abs_error: torch against the float .tflite.
         int8_mismatched_bytes: int8 .tflite in TFLM against the generated C on the emulated core, over all vectors.
         int8_max_abs_error: torch against the int8 .tflite in TFLM, in units of the action.
+        largest_output: the largest magnitude among torch's outputs.
     """
 
     vectors: int
     float_max_abs_error: float
     int8_mismatched_bytes: int
     int8_max_abs_error: float
+    largest_output: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -122,6 +123,9 @@ class RunFolder:
         request: what was asked for. A resumed run must ask for the same.
         resume: go on with what is there, rather than refuse to touch it.
 
+    Attributes:
+        earlier_s: what stages took that an earlier process finished.
+
     Raises:
         SecateurError: something is there already and ``resume`` was not asked for; or another request's run;
             or another process is at work in it.
@@ -129,9 +133,10 @@ class RunFolder:
 
     def __init__(self, path: Path, request: Mapping[str, Any], resume: bool) -> None:
         self.path, self.request = path, json.loads(to_json(dict(request)))
-        existing = path.exists() and any(path.iterdir()) if path.is_dir() or not path.exists() else True
-        if existing and not path.is_dir():
+        if path.exists() and not path.is_dir():
             raise SecateurError("a run is written to a folder", f"{path} is a file", "Choose another -o.")
+        beginnings = {_LOCK, f".{_REQUEST}.part"}  # all that a run killed in its first moment leaves
+        existing = path.is_dir() and any(entry.name not in beginnings for entry in path.iterdir())
         if existing and not resume:
             raise SecateurError(
                 "nothing is written over an earlier result",
@@ -141,6 +146,7 @@ class RunFolder:
         if existing:
             self._require_same_request()
         self._lock: IO[str] | None = None
+        self.earlier_s = 0.0
 
     def __enter__(self) -> "RunFolder":
         try:
@@ -197,20 +203,23 @@ class RunFolder:
         """
         final = self.path / _STAGES / name
         if final.is_dir():
-            hashes = json.loads((final / "stage.json").read_bytes())
-            for file, wanted in hashes.items():
+            record = json.loads((final / "stage.json").read_bytes())
+            for file, wanted in record["files"].items():
                 if not (final / file).is_file() or file_hash(final / file) != wanted:
                     raise SecateurError(
                         "the files of a stage are as it wrote them",
                         f"{final / file} is missing or was changed",
                         "Start again in a new folder.",
                     )
+            self.earlier_s += record["wall_s"]
             return final
+        started = time.perf_counter()
         part = self.path / _STAGES / f".{name}"
         part.mkdir()
         produce(part)
         hashes = {str(p.relative_to(part)): file_hash(p) for p in sorted(part.rglob("*")) if p.is_file()}
-        write_atomically(part / "stage.json", to_json(hashes))
+        record = {"files": hashes, "wall_s": time.perf_counter() - started}
+        write_atomically(part / "stage.json", to_json(record))
         os.replace(part, final)
         return final
 
@@ -234,9 +243,12 @@ class RunFolder:
             data = source.read_bytes()
             write_atomically(target, data)
             listed.append({"path": name, "sha256": sha256(data).hexdigest(), "bytes": len(data)})
-        files = {entry["path"]: entry["sha256"] for entry in listed}
+        summarised = to_json(dict(summary(listed)))
+        files = {entry["path"]: entry["sha256"] for entry in listed} | {
+            SUMMARY: sha256(summarised).hexdigest()
+        }
         write_atomically(self.path / MANIFEST, to_json({"schema": SCHEMA, **provenance, "files": files}))
-        write_atomically(self.path / SUMMARY, to_json(dict(summary(listed))))
+        write_atomically(self.path / SUMMARY, summarised)
         self.tidy()
 
     def tidy(self) -> None:

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from secateur import __version__
 from secateur.calibration import Share, calibrate
 from secateur.device.devices import open_device
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, require_known
 from secateur.export.c.generate import generate
 from secateur.export.litert import run_float
 from secateur.export.quantize import quantize
@@ -29,7 +30,7 @@ from secateur.graph.comprehensive import matching_groups
 from secateur.graph.groups import ComponentGraph, build_graph
 from secateur.graph.template import Template, fit_template, probe_widths
 from secateur.network import Network
-from secateur.pipeline import PruneRequest, require_known
+from secateur.pipeline import PruneRequest
 from secateur.policy.load import load
 from secateur.policy.policy import Policy, Task
 from secateur.policy.weights import load_weights
@@ -44,6 +45,7 @@ from secateur.report.html import render_html
 from secateur.report.summary import GroupWidth, RecoveryPoint, summary
 from secateur.runfolder import RunFolder, to_json, write_atomically
 from secateur.simulate.controller import torch_controller
+from secateur.simulate.dry_run import check_task
 from secateur.simulate.rollout import rollouts
 from secateur.target.by_width import PriceByWidth
 from secateur.target.target import Target, load_target
@@ -75,7 +77,7 @@ PACKAGES = (
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """The request, loaded and checked."""
+    """The request, loaded and checked; ``cuttable`` are the groups that its strategy may cut."""
 
     request: PruneRequest
     policy: Policy
@@ -84,6 +86,7 @@ class Job:
     graph: ComponentGraph
     budget: Budget
     identity: Mapping[str, Any]
+    cuttable: tuple[str, ...]
 
     def seeds(self, purpose: str, count: int) -> list[int]:
         """Seeds of episodes for one purpose; different purposes share none but by chance of 2⁻³²."""
@@ -101,6 +104,24 @@ class Made:
     export: Path
     device: Path
     loop: Path
+
+
+def _require_single_rate(policy: Policy) -> None:
+    entry = policy.entry()
+    slow = [c.name for c in policy.components if c.rate_hz is not None]
+    if slow or entry.calls_per_step != 1 or entry.batch != 1:
+        raise SecateurError(
+            "prune counts one call of one row per control step",
+            f"{policy.name}: entry {entry.name!r} has calls_per_step {entry.calls_per_step}, batch {entry.batch}; "
+            f"components with a rate of their own: {', '.join(slow) or 'none'}",
+            "Leave them at their defaults, or prune the entries one by one.",
+        )
+
+
+def versions() -> dict[str, str]:
+    """Of everything that decides a result."""
+    own = {"secateur": __version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in PACKAGES}
 
 
 def prepare(request: PruneRequest) -> Job:
@@ -129,18 +150,23 @@ def prepare(request: PruneRequest) -> Job:
     identity = {
         **asdict(request),
         "weights_sha256": weights.hexdigest(),
+        "code_sha256": loaded.code_sha256,
+        "control_hz": loaded.task.control_hz,
         "target_sha256": sha256(repr(target).encode()).hexdigest(),
-        "secateur": __version__,
+        "versions": versions(),
     }
-    return Job(
-        request,
-        policy,
-        loaded.task,
-        target,
-        build_graph(policy),
-        replace(request.budget, total=total),
-        identity,
-    )
+    _require_single_rate(policy)
+    check_task(policy, loaded.task)
+    graph = build_graph(policy)
+    cuttable = matching_groups(policy, graph) if request.strategy == "global" else tuple(graph.full)
+    if not cuttable:
+        raise SecateurError(
+            "there is a group to cut",
+            f"{policy.name} has {len(graph.groups)} groups, of which the {request.strategy} strategy finds none",
+            "See secateur inspect for what is left whole, and why.",
+        )
+    budget = replace(request.budget, total=total)
+    return Job(request, policy, loaded.task, target, graph, budget, identity, cuttable)
 
 
 def convert_template(policy: Policy, graph: ComponentGraph) -> Template:
@@ -159,7 +185,8 @@ def convert_template(policy: Policy, graph: ComponentGraph) -> Template:
 
 def require_feasible(job: Job, price: PriceByWidth) -> None:
     """Raises BudgetInfeasible where even the least widths are too dear."""
-    check_feasible(price, job.budget, STRATEGIES[job.request.strategy].least(job.graph))
+    least = STRATEGIES[job.request.strategy].least(job.graph)
+    check_feasible(price, job.budget, {**job.graph.full, **{name: least[name] for name in job.cuttable}})
 
 
 def roll_original(job: Job, to: Path, share: Share) -> None:
@@ -187,9 +214,7 @@ def choose_widths(job: Job, price: PriceByWidth, original: Path, to: Path) -> No
     sample = {name: array[rows] for name, array in visited.items()}
     evidence = Evidence(sample, generator, job.task)
     scores = IMPORTANCE[job.request.importance](job.policy, job.graph, evidence)
-    ranked = scores
-    if job.request.strategy == "global":
-        ranked = {name: scores[name] for name in matching_groups(job.policy, job.graph)}
+    ranked = {name: scores[name] for name in job.cuttable}
     widths = STRATEGIES[job.request.strategy].choose(job.graph, ranked, price, job.budget)
     write_atomically(to / "widths.json", to_json(widths))
     save_file(keep_best(scores, widths), to / "keep.safetensors")
@@ -222,7 +247,8 @@ def cut_and_recover(job: Job, original: Path, chosen: Path, to: Path, share: Sha
         )
     save_file({n: t.contiguous() for n, t in pruned.module.state_dict().items()}, to / "policy.safetensors")
     points = [
-        {"step": p.steps, "loss": p.loss if p.steps else None, "return_mean": p.return_mean} for p in curve
+        {"step": p.steps, "loss": p.loss if isfinite(p.loss) else None, "return_mean": p.return_mean}
+        for p in curve
     ]
     write_atomically(to / "recovery.json", to_json(points))
 
@@ -308,11 +334,7 @@ def publish(
     provenance = {
         "command": {"line": command, "seed": job.request.seed},
         "inputs": {key: job.identity[key] for key in ("weights_sha256", "target_sha256")},
-        "versions": {
-            "secateur": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in PACKAGES},
-        },
+        "versions": versions(),
         "machine": {"system": platform.system(), "processor": platform.machine()},
     }
 

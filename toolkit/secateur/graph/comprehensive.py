@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from secateur.errors import SecateurError
 from secateur.graph.groups import ComponentGraph
 from secateur.policy.policy import Policy, Tensors
 from secateur.policy.unroll import run_entries
@@ -27,6 +28,9 @@ def comprehensive_groups(policy: Policy) -> tuple[ComprehensiveGroup, ...]:
 
     The entries run twice over, as ``run_entries`` unrolls them, so that the graph that autograd records holds the
     whole model: encode → act → next, reward and value of the latent and of the next one.
+
+    Raises:
+        SecateurError: torch-pruning cannot analyse the policy.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -39,12 +43,21 @@ def comprehensive_groups(policy: Policy) -> tuple[ComprehensiveGroup, ...]:
         return [tensor for call in run_entries(policy, model, visited) for tensor in call.outputs.values()]
 
     examples = dict(policy.entry().example_inputs)
-    with torch.enable_grad():
-        graph = torch_pruning.DependencyGraph().build_dependency(
-            module, example_inputs=examples, forward_fn=unrolled
-        )
+    try:
+        with torch.enable_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            graph = torch_pruning.DependencyGraph().build_dependency(
+                module, example_inputs=examples, forward_fn=unrolled
+            )
+            groups = list(graph.get_all_groups())
+    except Exception as error:  # it raises whatever it meets
+        raise SecateurError(
+            "torch-pruning can analyse the policy",
+            f"{policy.name}: {type(error).__name__}: {error}",
+            "Take --strategy component-aware or uniform.",
+        ) from error
     found = []
-    for group in graph.get_all_groups():
+    for group in groups:
         members = set()
         for dependency, _ in group:
             layer, cut = dependency.target.module, dependency.handler

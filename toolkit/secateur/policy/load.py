@@ -12,14 +12,18 @@ from secateur.errors import SecateurError
 from secateur.policy.policy import Policy, Task
 from secateur.shipped import shipped_folder
 
+CODE = (".py", ".xml", ".json", ".toml")
+"""Files of a policy's folder that decide what it does, beside its weights."""
+
 
 @dataclass(frozen=True)
 class Loaded:
-    """A policy with the task it does (None where there is none) and the name that loads it again."""
+    """A policy with the task it does (None where there is none), the name that loads it, and a hash of its code."""
 
     policy: Policy
     task: Task | None
     reference: str
+    code_sha256: str
 
 
 def shipped_policies() -> tuple[Path, ...]:
@@ -54,7 +58,7 @@ def load(reference: str) -> Loaded:
         raise SecateurError("policy.py defines policy()", f"{folder / 'policy.py'} does not", "Add it.")
     policy = module.policy()
     task = module.task() if hasattr(module, "task") else None
-    return _checked(policy, task, str(reference))
+    return _checked(policy, task, str(reference), sorted(p for p in folder.rglob("*") if p.suffix in CODE))
 
 
 def _load_function(reference: str) -> Loaded:
@@ -62,17 +66,18 @@ def _load_function(reference: str) -> Loaded:
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
+        module = importlib.import_module(module_name)
+        function = getattr(module, function_name)
     except (ImportError, AttributeError) as error:
         raise SecateurError(
             "module:function can be imported", f"{reference}: {error}", "Check both names."
         ) from error
     made = function()
     policy, task = made if isinstance(made, tuple) else (made, None)
-    return _checked(policy, task, reference)
+    return _checked(policy, task, reference, [Path(module.__file__)] if module.__file__ else [])
 
 
-def _checked(policy: object, task: object, reference: str) -> Loaded:
+def _checked(policy: object, task: object, reference: str, code: list[Path]) -> Loaded:
     if not isinstance(policy, Policy):
         raise SecateurError(
             "policy() gives a secateur Policy",
@@ -83,7 +88,10 @@ def _checked(policy: object, task: object, reference: str) -> Loaded:
         raise SecateurError(
             "task() gives a secateur Task", f"{reference} gave {type(task).__name__}", "Return Task(...)."
         )
-    return Loaded(policy, task, reference)
+    digest = sha256()
+    for path in code:
+        digest.update(path.name.encode() + path.read_bytes())
+    return Loaded(policy, task, reference, digest.hexdigest())
 
 
 def _import_folder(folder: Path) -> ModuleType:

@@ -33,6 +33,7 @@ def compare(golden: Golden, float_outputs: Arrays, device_outputs: Arrays, netwo
         float_max_abs_error=max_abs_error(golden.torch, float_outputs),
         int8_mismatched_bytes=mismatched_bytes(golden.quantized, device_outputs),
         int8_max_abs_error=max_abs_error(golden.torch, real),
+        largest_output=max(float(np.abs(array).max(initial=0.0)) for array in golden.torch.values()),
     )
 
 

@@ -144,11 +144,11 @@ def pool(kind: str) -> Callable[[np.random.Generator], Network]:
 def mean(generator: np.random.Generator) -> Network:
     """A mean over height and width, or over the last axis."""
     chain = _image(generator)
-    shape = chain.shape
+    shape, target = chain.shape, Quantization((0.05 * 2.0 ** generator.uniform(-2, 2),), (5,))
     if generator.random() < 0.6:
-        chain.apply("MEAN", (1, shape[3]), (chain.constant([1, 2]),))
+        chain.apply("MEAN", (1, shape[3]), (chain.constant([1, 2]),), target)
     else:
-        chain.apply("MEAN", shape[:3], (chain.constant([3]),))
+        chain.apply("MEAN", shape[:3], (chain.constant([3]),), target)
     return chain.finish()
 
 

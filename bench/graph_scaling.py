@@ -86,7 +86,7 @@ def measured(
 
 
 def exponent(layers: list[int], times: list[float]) -> float:
-    """b of time = a · layersᵇ, by least squares of logarithms."""
+    """B of time = a · layersᵇ, by least squares of logarithms."""
     return float(np.polyfit(np.log(layers), np.log(times), 1)[0])
 
 
@@ -149,7 +149,7 @@ def main() -> None:
     console = Console(width=140)
     console.print(table)
     console.print(
-        f"time grows as layers^{fit['ours']:.2f}; torch-pruning's as layers^{fit['torch_pruning']:.2f} (100 layers and more)"
+        f"time grows as layers^{fit['ours']:.2f}; torch-pruning's as layers^{fit['torch_pruning']:.2f} (100 layers up)"
     )
     document = {
         "command": "python bench/graph_scaling.py",

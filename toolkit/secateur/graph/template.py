@@ -8,6 +8,8 @@ sizes that the component graph knows, and the pair of values says which.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from secateur.errors import SecateurError
 from secateur.graph import axes
 from secateur.graph.axes import Axis
@@ -23,7 +25,7 @@ class Template:
     """A network whose shapes are functions of widths.
 
     Attributes:
-        network: at full width, without data.
+        network: at full width, without the data of weights.
         sizes: (tensor index, axis) → the traced axis whose size it is; axes not listed are constant.
         components: operator index → the component it belongs to.
     """
@@ -103,8 +105,17 @@ def fit_template(
                     "Give layers of the policy different widths.",
                 )
             sizes[index, position] = axis
-    bare = replace(full, tensors=tuple(replace(t, data=None) for t in full.tensors))
+    bare = replace(
+        full, tensors=tuple(_without_weights(one, two) for one, two in zip(full.tensors, probe.tensors))
+    )
     return Template(graph, bare, sizes, _components(graph, bare, sizes, deployed))
+
+
+def _without_weights(one: Tensor, two: Tensor) -> Tensor:
+    """Weights go; small integers that say what an operator does (paddings, axes) stay where no width changes them."""
+    settings = one.constant and one.quantization is None and one.dtype in ("int32", "int64")
+    same = one.data is not None and two.data is not None and np.array_equal(one.data, two.data)
+    return one if settings and same else replace(one, data=None)
 
 
 def _known_sizes(graph: ComponentGraph, probe_at: Widths) -> dict[tuple[int, int], Axis | None]:

@@ -207,3 +207,37 @@ def random_policies(draw) -> Policy:
 
 
 POLICIES = {"world_model": world_model, "camera": camera, "recurrent": recurrent, "simnorm": simnorm}
+
+
+class SmallCamera(nn.Module):
+    """A camera network of operators that the C back end has: perception, proprioception, fusion, control."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.perception = nn.Sequential(
+            nn.Conv2d(3, 12, 3, stride=2, padding=1),
+            nn.BatchNorm2d(12),
+            nn.ReLU(),
+            nn.Conv2d(12, 16, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(16, 20, 3, stride=2, padding=1),
+            nn.ReLU(),
+        )
+        self.joints = nn.Sequential(nn.Linear(6, 10), nn.ReLU())
+        self.fusion = nn.Sequential(nn.Linear(30, 24), nn.ReLU())
+        self.head = nn.Linear(24, 4)
+
+    def act(self, image, joints):
+        seen = self.perception(image).mean((2, 3))
+        return torch.tanh(self.head(self.fusion(torch.cat([seen, self.joints(joints)], 1))))
+
+
+def small_camera() -> Policy:
+    names = ("perception", "joints", "fusion", "head")
+    inputs = {"image": torch.randn(1, 3, 16, 16), "joints": torch.randn(1, 6)}
+    return Policy(
+        "small_camera",
+        SmallCamera().eval(),
+        tuple(Component(n, (n,)) for n in names),
+        (Entry("act", SmallCamera.act, inputs),),
+    )

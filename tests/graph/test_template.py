@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from networks import small_camera
 
 from secateur.export.quantize import quantize
 from secateur.export.read import read_tflite
@@ -28,9 +29,9 @@ def _converted(policy):
     return read_tflite(quantize(to_tflite(policy), samples))
 
 
-@pytest.fixture(scope="module")
-def priced():
-    policy = load("tdmpc_cartpole").policy
+@pytest.fixture(scope="module", params=["tdmpc_cartpole", "small_camera"])
+def priced(request):
+    policy = small_camera() if request.param == "small_camera" else load(request.param).policy
     graph = build_graph(policy)
     probe = probe_widths(graph)
     template = fit_template(
@@ -48,9 +49,15 @@ def test_probe_widths_tell_groups_apart(priced):
 
 
 def test_operators_know_their_component(priced):
-    template = priced[2].template
-    assert template.components[:2] == ("encoder", "encoder")
-    assert set(template.components[2:]) == {"policy"}
+    policy, _, predict = priced
+    kinds = [operator.kind for operator in predict.template.network.operators]
+    owners = [
+        c for kind, c in zip(kinds, predict.template.components) if kind in ("FULLY_CONNECTED", "CONV_2D")
+    ]
+    if policy.name == "small_camera":
+        assert owners == ["perception"] * 3 + ["joints", "fusion", "head"]
+    else:
+        assert owners == ["encoder"] * 2 + ["policy"] * 3
 
 
 @pytest.mark.parametrize("seed", range(4))

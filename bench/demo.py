@@ -34,7 +34,8 @@ def demo_text(summary: dict[str, Any]) -> str:
 def strategies_text(document: dict[str, Any]) -> str:
     """The conclusions of bench/strategies.py with the command that drew them."""
     sentences = "\n".join(f"- {sentence}" for sentence in document["conclusions"])
-    return f"`{document['command']}`\n\n{document['table']}\n\n{sentences}"
+    commands = "\n".join(document["commands"])
+    return f"```sh\n{commands}\n```\n\n{document['table']}\n\n{sentences}"
 
 
 def replaced(text: str, marker: str, content: str) -> str:

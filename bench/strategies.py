@@ -180,7 +180,7 @@ def main() -> None:
     console = Console(width=140)
     settings = {k: v for k, v in vars(args).items() if k != "out"}
     document: dict[str, Any] = {
-        "command": "python bench/strategies.py " + " ".join(sys.argv[1:]),
+        "commands": ["python bench/strategies.py " + " ".join(sys.argv[1:])],
         "settings": settings,
         "cells": [],
     }
@@ -188,6 +188,7 @@ def main() -> None:
         earlier = json.loads(args.out.read_bytes())
         if {k: earlier["settings"][k] for k in SAME} == {k: settings[k] for k in SAME}:
             document["cells"] = earlier["cells"]
+            document["commands"] = list(dict.fromkeys([*earlier["commands"], *document["commands"]]))
     done = {(c["flash"], c["recovery_steps"], c["strategy"], c["seed"]) for c in document["cells"]}
     for flash in args.flash:
         for steps in args.recovery_steps:

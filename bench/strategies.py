@@ -6,7 +6,7 @@ Every cell is the whole chain of ``secateur prune``, with the firmware in the lo
 are of the pruning run (states, scoring, recovery, episodes). The run is the unit of evidence: a strategy's share of
 the return is a mean over runs with a t interval, two strategies differ where a paired t test over runs says so after
 Holm's correction over all comparisons, otherwise it is a draw. An infeasible cell is shown as such.
-Writes bench/results/strategies.json.
+Writes bench/results/strategies.json; cells that are there already are not run again unless ``--again`` says so.
 """
 
 import argparse
@@ -176,15 +176,18 @@ def main() -> None:
     parser.add_argument("--recovery-steps", nargs="+", type=int, default=[0, 6000])
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument(
+        "--again", action="store_true", help="run cells anew that the results file has already"
+    )
     args = parser.parse_args()
     console = Console(width=140)
-    settings = {k: v for k, v in vars(args).items() if k != "out"}
+    settings = {k: v for k, v in vars(args).items() if k not in ("out", "again")}
     document: dict[str, Any] = {
         "commands": ["python bench/strategies.py " + " ".join(sys.argv[1:])],
         "settings": settings,
         "cells": [],
     }
-    if args.out.exists():
+    if args.out.exists() and not args.again:
         earlier = json.loads(args.out.read_bytes())
         if {k: earlier["settings"][k] for k in SAME} == {k: settings[k] for k in SAME}:
             document["cells"] = earlier["cells"]

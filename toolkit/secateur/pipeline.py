@@ -95,13 +95,11 @@ def prune(
             "exporting to .tflite and C",
             lambda to: stages.export(job, chosen, recovered, to, progress.share),
         )
-        measured = stage(
-            "device", "running the firmware", lambda to: stages.run_device(job, price, chosen, exported, to)
-        )
+        measured = stage("device", "running the firmware", lambda to: stages.run_device(job, exported, to))
         looped = stage(
             "loop",
             "closing the loop",
-            lambda to: stages.close_loop(job, original, exported, measured, to, progress.share),
+            lambda to: stages.close_loop(job, exported, measured, to, progress.share),
         )
         progress.stage("writing the report")
         earlier = stages.Made(original, chosen, recovered, exported, measured, looped)

@@ -280,7 +280,7 @@ def export(job: Job, chosen: Path, recovered: Path, to: Path, share: Share) -> N
     shutil.rmtree(to / "build")
 
 
-def run_device(job: Job, price: PriceByWidth, chosen: Path, exported: Path, to: Path) -> None:
+def run_device(job: Job, exported: Path, to: Path) -> None:
     """Builds the C, runs the golden vectors on the emulated core; writes ``parity.json`` and ``measurement.json``."""
     model = (exported / "model.int8.tflite").read_bytes()
     golden = load_golden(exported / "golden.npz")
@@ -299,7 +299,7 @@ def _measurement(measured: Path) -> Measurement:
     return Measurement(**record, latency_s=Range(**latency) if latency else None)
 
 
-def close_loop(job: Job, original: Path, exported: Path, measured: Path, to: Path, share: Share) -> None:
+def close_loop(job: Job, exported: Path, measured: Path, to: Path, share: Share) -> None:
     """The firmware drives the robot, at its board's worst predicted latency; writes ``loop.json``."""
     latency = _measurement(measured).latency_s
     model = (exported / "model.int8.tflite").read_bytes()

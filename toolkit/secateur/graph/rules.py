@@ -20,7 +20,7 @@ Rule = Callable[[Look, Sequence[Any], dict[str, Any], Any], Any]
 
 def pointwise(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
     """Aligned axes of equal size are one axis; an axis of one broadcasts."""
-    tensors = [a for a in _flat(args) if isinstance(a, torch.Tensor) and a.dim() > 0]
+    tensors = [a for a in flat(args) if isinstance(a, torch.Tensor) and a.dim() > 0]
     result: list[Axis | None] = [None] * out.dim()
     for tensor in tensors:
         for position, axis in enumerate(look(tensor)):
@@ -188,14 +188,15 @@ def factory(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.
 
 def unknown(name: str, look: Look, args: Sequence[Any], out: Any) -> None:
     """Leaves everything that an operator without a rule touches as it is."""
-    for tensor in _flat(args):
+    for tensor in flat(args):
         if isinstance(tensor, torch.Tensor):
             for axis in look(tensor):
                 axes.fix(axis, f"operator {name} has no rule")
 
 
-def _flat(args: Any) -> list[Any]:
-    return [leaf for a in args for leaf in (_flat(a) if isinstance(a, (list, tuple)) else [a])]
+def flat(args: Any) -> list[Any]:
+    """The leaves of nested lists and tuples, in order."""
+    return [leaf for a in args for leaf in (flat(a) if isinstance(a, (list, tuple)) else [a])]
 
 
 RULES: dict[str, Rule] = {

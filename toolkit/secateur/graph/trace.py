@@ -116,7 +116,7 @@ class _Tracer(TorchDispatchMode):
     ) -> None:
         used = [
             self.known.get(id(t))
-            for t in rules._flat([args, list(kwargs.values())])
+            for t in rules.flat([args, list(kwargs.values())])
             if isinstance(t, torch.Tensor)
         ]
         weights = [k.weight for k in used if k is not None and k.weight is not None]
@@ -148,7 +148,7 @@ class _Tracer(TorchDispatchMode):
             self.learn(tensor, its_axes, made_here, view_of)
 
     def _cross(self, args: Any, consumers: frozenset[str]) -> None:
-        for tensor in rules._flat(args):
+        for tensor in rules.flat(args):
             known = self.known.get(id(tensor)) if isinstance(tensor, torch.Tensor) else None
             if known is None or known.weight is not None:
                 continue

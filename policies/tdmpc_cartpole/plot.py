@@ -1,37 +1,11 @@
-"""Draws ``learning_curve.png`` from ``learning_curve.csv``: ``python plot.py``."""
+"""Draws ``learning_curve.png`` from ``learning_curve.csv``: ``python policies/tdmpc_cartpole/plot.py``."""
 
-import csv
-import math
+import sys
 from pathlib import Path
 
-import matplotlib
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-matplotlib.use("Agg")
-from matplotlib import pyplot
-
-LINES = (
-    ("act_return", "policy (act)", "#1f4e79", "-"),
-    ("act_return_delay_20ms", "policy, 20 ms delay", "#7fa8d1", "-"),
-    ("planner_return", "planner", "#d9572b", "o-"),
-)
-
-
-def main() -> None:
-    """Reads the curve beside this file and draws it."""
-    folder = Path(__file__).parent
-    with (folder / "learning_curve.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    figure, axes = pyplot.subplots(figsize=(6.4, 3.6), layout="constrained")
-    for column, label, colour, style in LINES:
-        points = [(float(r["env_steps"]) / 1000, float(r[column])) for r in rows]
-        points = [p for p in points if not math.isnan(p[1])]
-        axes.plot(*zip(*points), style, color=colour, label=label, markersize=4)
-    axes.set(xlabel="thousand environment steps", ylabel="return of an episode", ylim=(0, 250))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
-    axes.legend(frameon=False, loc="lower right")
-    figure.savefig(folder / "learning_curve.png", dpi=140)
-
+from tdmpc.curve import draw
 
 if __name__ == "__main__":
-    main()
+    draw(Path(__file__).parent)

@@ -5,46 +5,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from secateur.policy.policy import Component, Entry, Policy, Task
+from secateur.policy.planning import PlannerSettings
+from secateur.policy.policy import Policy, Task
 from secateur.policy.weights import load_weights
 
+from ..tdmpc import description
+from ..tdmpc.model import TDMPC
 from .environment import CONTROL_HZ, CartPoleSwingUp
-from .model import TDMPC
-from .planner import Planner, PlannerSettings
 
 
 def policy(seed: int = 0) -> Policy:
     """The trained model of a training seed: 0 is the shipped one, 1 and 2 are references beside it."""
     folder = Path(__file__).parent
-    weights = folder / ("weights.safetensors" if seed == 0 else f"references/seed{seed}.safetensors")
-    module = TDMPC()
-    load_weights(module, weights)
-    module.eval()
-    return describe(module)
+    module = TDMPC(observation_size=5, action_size=1)
+    load_weights(
+        module, folder / ("weights.safetensors" if seed == 0 else f"references/seed{seed}.safetensors")
+    )
+    return describe(module.eval())
 
 
 def describe(module: TDMPC) -> Policy:
-    """Components and entries of a TDMPC of any width."""
+    """Components and entries of a model of any width."""
     observation = torch.tensor([[0.1, -0.9, 0.4, 0.2, -0.3]])
-    action = torch.tensor([[0.5]])
-    with torch.no_grad():
-        latent = module.encode(observation)
-    foreseen = {"latent": ("encode", "next"), "action": ("act",)}
-    return Policy(
-        name="tdmpc_cartpole",
-        module=module,
-        components=tuple(
-            Component(name, (name,)) for name in ("encoder", "dynamics", "reward", "value", "policy")
-        ),
-        entries=(
-            Entry("act", TDMPC.act, {"observation": observation}),
-            Entry("encode", TDMPC.encode, {"observation": observation}),
-            Entry("next", TDMPC.next, {"latent": latent, "action": action}, feeds=foreseen),
-            Entry("reward", TDMPC.reward_of, {"latent": latent, "action": action}, feeds=foreseen),
-            Entry("value", TDMPC.value_of, {"latent": latent, "action": action}, feeds=foreseen),
-        ),
+    return description.describe(
+        "tdmpc_cartpole", module, observation, torch.tensor([[0.5]]), PlannerSettings()
     )
 
 
@@ -59,21 +44,13 @@ def task() -> Task:
     )
 
 
-def planner(module: nn.Module, settings: PlannerSettings | None = None, seed: int = 0) -> Planner:
-    """A controller, observation ``[5]`` → action ``[1]``, that plans in the latent space of ``module``.
-
-    It uses all five components, so it shows what pruning did to those that ``act`` leaves out.
-    Call ``reset(seed)`` on it between episodes.
-    """
-    return Planner(module, settings, seed)
-
-
 def _to_inputs(observation: Any) -> dict[str, np.ndarray]:
     return {"observation": np.asarray(observation, np.float32).reshape(1, -1)}
 
 
 def _to_action(outputs: dict[str, np.ndarray]) -> np.ndarray:
-    return np.asarray(outputs["action"], np.float32).reshape(-1)
+    (action,) = outputs.values()
+    return np.asarray(action, np.float32).reshape(-1)
 
 
 def _success(info: dict[str, Any]) -> bool:

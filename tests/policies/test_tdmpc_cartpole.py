@@ -12,8 +12,10 @@ from gymnasium.utils.env_checker import check_env
 
 from secateur.errors import SecateurError
 from secateur.policy.load import Loaded, load
+from secateur.policy.planning import PlannerSettings
 from secateur.policy.weights import load_weights
 from secateur.shipped import shipped_folder
+from secateur.simulate.planner import EntryModel, Planner
 
 FOLDER = shipped_folder("policies") / "tdmpc_cartpole"
 COMPONENTS = ("encoder", "dynamics", "reward", "value", "policy")
@@ -28,6 +30,16 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+def planner_of(loaded: Loaded, seed: int = 0):
+    """Observation ``[5]`` → action ``[1]`` by planning, and the planner."""
+    planner = Planner(EntryModel(loaded.policy, loaded.policy.planning), PlannerSettings(), seed)
+
+    def decide(observation):
+        return planner.plan({"observation": torch.from_numpy(observation)[None]})[0].numpy()
+
+    return decide, planner
+
+
 @pytest.fixture(scope="module")
 def loaded() -> Loaded:
     return load("tdmpc_cartpole")
@@ -35,7 +47,7 @@ def loaded() -> Loaded:
 
 @pytest.fixture(scope="module")
 def definition(loaded: Loaded):
-    """The module policy.py, for ``planner`` and ``describe``."""
+    """The module policy.py, for ``describe`` and the environment."""
     return sys.modules[loaded.task.to_inputs.__module__]
 
 
@@ -156,6 +168,7 @@ def test_entries_have_the_declared_shapes_and_feed_each_other(loaded):
         "reward.reward": (1, 1),
         "value.q1": (1, 1),
         "value.q2": (1, 1),
+        "choose.choose": (1, 1),
     }
     assert policy.deployed == "act"
     for name in ("next", "reward", "value"):
@@ -193,27 +206,27 @@ def test_the_references_swing_up_and_hold(loaded, definition, seed):
     assert loaded.task.success(info)
 
 
-def test_the_planner_is_repeatable_and_bounded(loaded, definition):
+def test_the_planner_is_repeatable_and_bounded(loaded):
     observation = loaded.task.make_env().reset(seed=0)[0]
     plans = []
     for _ in range(2):
-        planner = definition.planner(loaded.policy.module, seed=3)
-        plans.append([planner(observation), planner(observation)])
+        decide, planner = planner_of(loaded, seed=3)
+        plans.append([decide(observation), decide(observation)])
     assert np.array_equal(plans[0], plans[1])
     assert np.all(np.abs(plans) <= 1)
     planner.reset(3)
-    assert np.array_equal(planner(observation), plans[0][0])
+    assert np.array_equal(decide(observation), plans[0][0])
 
 
-def test_the_planner_holds_what_the_policy_swung_up(loaded, definition):
-    planner, act = definition.planner(loaded.policy.module), acting(loaded)
+def test_the_planner_holds_what_the_policy_swung_up(loaded):
+    (decide, _), act = planner_of(loaded), acting(loaded)
     env = loaded.task.make_env()
     observation, _ = env.reset(seed=31_000)
     for _ in range(150):
         observation = env.step(act(observation))[0]
     rewards = []
     for _ in range(25):
-        observation, reward, _, _, info = env.step(planner(observation))
+        observation, reward, _, _, info = env.step(decide(observation))
         rewards.append(reward)
     assert info["upright"]
     assert np.mean(rewards) > 0.8
@@ -221,9 +234,9 @@ def test_the_planner_holds_what_the_policy_swung_up(loaded, definition):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [31_000, 31_001])
-def test_the_planner_keeps_the_return_of_the_policy(loaded, definition, seed):
+def test_the_planner_keeps_the_return_of_the_policy(loaded, seed):
     alone, _ = episode(loaded.task, acting(loaded), seed)
-    planned, info = episode(loaded.task, definition.planner(loaded.policy.module, seed=0), seed)
+    planned, info = episode(loaded.task, planner_of(loaded)[0], seed)
     assert loaded.task.success(info)
     assert planned > 0.95 * alone
 
@@ -253,7 +266,7 @@ def test_training_writes_loadable_weights_and_the_same_seed_gives_the_same(defin
     train(tmp_path / "b")
     written = [(tmp_path / name / "weights.safetensors").read_bytes() for name in "ab"]
     assert written[0] == written[1]
-    module = definition.TDMPC(latent_size=6, encoder_hidden=8, hidden=8)
+    module = definition.TDMPC(5, 1, latent_size=6, encoder_hidden=8, hidden=8)
     load_weights(module, tmp_path / "a" / "weights.safetensors")
     assert definition.describe(module).deployed == "act"
     curve = (tmp_path / "a" / "learning_curve.csv").read_text().splitlines()

@@ -1,7 +1,7 @@
 """From what the user names (a shipped policy, a folder, ``module:function``) to a Policy and its Task."""
 
 import importlib
-import importlib.util
+import re
 import sys
 from dataclasses import dataclass
 from hashlib import sha256
@@ -13,7 +13,7 @@ from secateur.policy.policy import Policy, Task
 from secateur.shipped import shipped_folder
 
 CODE = (".py", ".xml", ".json", ".toml")
-"""Files of a policy's folder that decide what it does, beside its weights."""
+"""Endings of files that decide what a policy does, beside its weights."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def load(reference: str) -> Loaded:
         raise SecateurError("policy.py defines policy()", f"{folder / 'policy.py'} does not", "Add it.")
     policy = module.policy()
     task = module.task() if hasattr(module, "task") else None
-    return _checked(policy, task, str(reference), sorted(p for p in folder.rglob("*") if p.suffix in CODE))
+    return _checked(policy, task, str(reference), _code_of(folder.resolve()))
 
 
 def _load_function(reference: str) -> Loaded:
@@ -94,11 +94,24 @@ def _checked(policy: object, task: object, reference: str, code: list[Path]) -> 
     return Loaded(policy, task, reference, digest.hexdigest())
 
 
+def _code_of(folder: Path) -> list[Path]:
+    """The files that decide what a policy does: of its folder, and of folders beside it that it imports from."""
+    own = sorted(p for p in folder.rglob("*") if p.suffix in CODE)
+    texts = [p.read_text(encoding="utf-8") for p in own if p.suffix == ".py"]
+    shared = {name for text in texts for name in re.findall(r"^from \.\.(\w+)", text, re.MULTILINE)}
+    return own + [p for name in sorted(shared) for p in sorted((folder.parent / name).rglob("*.py"))]
+
+
 def _import_folder(folder: Path) -> ModuleType:
-    """Imports the folder as a package of its own name, so that its files can import each other relatively."""
-    package = f"secateur_policy_{folder.name}_{sha256(str(folder).encode()).hexdigest()[:8]}"
-    if package not in sys.modules:
-        parent = ModuleType(package)
-        parent.__path__ = [str(folder)]
-        sys.modules[package] = parent
+    """Imports the folder as a package within a package of the folder around it.
+
+    Its files can then import each other relatively (``.model``), and what several policies share from beside them
+    (``..tdmpc.model``).
+    """
+    around = f"secateur_policies_{sha256(str(folder.parent).encode()).hexdigest()[:8]}"
+    package = f"{around}.{re.sub(r'[^0-9a-zA-Z_]', '_', folder.name)}"
+    for name, path in ((around, folder.parent), (package, folder)):
+        if name not in sys.modules:
+            sys.modules[name] = ModuleType(name)
+            sys.modules[name].__path__ = [str(path)]
     return importlib.import_module(f"{package}.policy")

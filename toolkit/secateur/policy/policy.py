@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from secateur.errors import SecateurError
+from secateur.policy.planning import PLAN, Planning
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -101,6 +102,16 @@ class Task:
 class Policy:
     """A module with its components and entries. ``entries[0]`` is deployed unless ``deployed`` names another.
 
+    Attributes:
+        name: of the policy.
+        module: any ``nn.Module``.
+        components: whose modules hold every parameter once.
+        entries: all ways in which the module is called.
+        deployed: the entry that moves the robot, or ``"plan"`` where the planner does.
+        planning: how a planner calls the entries; None where there is no planner.
+        entry_weights: what each entry counts for in importance and recovery; entries not named count for 1 where
+            deployed and 0.1 otherwise.
+
     Raises:
         SecateurError: a parameter in no component or in two, a path that does not exist, a duplicate name,
             a feed from an unknown entry, or a parameter that is not finite.
@@ -111,6 +122,8 @@ class Policy:
     components: tuple[Component, ...]
     entries: tuple[Entry, ...]
     deployed: str = ""
+    planning: Planning | None = None
+    entry_weights: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "deployed", self.deployed or (self.entries[0].name if self.entries else ""))
@@ -124,9 +137,14 @@ class Policy:
                     "Train again or load an earlier checkpoint.",
                 )
 
+    @property
+    def plans(self) -> bool:
+        """True where the planner moves the robot."""
+        return self.deployed == PLAN and self.planning is not None
+
     def entry(self, name: str | None = None) -> Entry:
-        """The entry of that name; the deployed one by default."""
-        wanted = name or self.deployed
+        """The entry of that name; by default the one that observations go into, deployed or of the planner."""
+        wanted = name or (self.planning.encode if self.planning and self.plans else self.deployed)
         for entry in self.entries:
             if entry.name == wanted:
                 return entry
@@ -179,7 +197,11 @@ def _check_names(policy: Policy) -> None:
                     "Correct the path.",
                 )
     known = {e.name for e in policy.entries}
-    if policy.deployed not in known:
+    if policy.planning is not None:
+        for name in policy.planning.entries:
+            if name not in known:
+                fail(f"the planner calls the entry {name!r}, which does not exist", "Correct planning.")
+    if policy.deployed not in known and not policy.plans:
         fail(f"the deployed entry is {policy.deployed!r}", f"Choose one of {', '.join(sorted(known))}.")
     for entry in policy.entries:
         for name, sources in entry.feeds.items():

@@ -102,7 +102,7 @@ class TorchController:
         """
         rows = len(next(iter(inputs.values())))
         pieces: list[dict[str, np.ndarray]] = []
-        with _acting(self.module):
+        with acting(self.module):
             for start in range(0, rows, self.batch):
                 index = np.minimum(np.arange(start, start + self.batch), rows - 1)
                 outputs = self._call({name: array[index] for name, array in inputs.items()})
@@ -117,7 +117,7 @@ class TorchController:
     def _places_agree(self, batch: int) -> bool:
         """Whether equal rows in all places of a call give equal results, for some random rows."""
         generator = np.random.default_rng(0)
-        with _acting(self.module):
+        with acting(self.module):
             for _ in range(4):
                 inputs = {}
                 for name, tensor in self.entry.example_inputs.items():
@@ -135,7 +135,7 @@ class TorchController:
 
 
 @contextmanager
-def _acting(module: nn.Module) -> Iterator[None]:
+def acting(module: nn.Module) -> Iterator[None]:
     """Evaluation mode, no gradients, one thread; all as before afterwards."""
     training = [part for part in module.modules() if part.training]
     threads = torch.get_num_threads()

@@ -11,10 +11,10 @@ class Batch:
     """Stretches of ``horizon`` steps, time first.
 
     Attributes:
-        observation: where each stretch starts, ``[batch, 5]``.
-        action: ``[horizon, batch, 1]``.
+        observation: where each stretch starts, ``[batch, width]``.
+        action: ``[horizon, batch, width]``.
         reward: ``[horizon, batch, 1]``.
-        next_observation: ``[horizon, batch, 5]``.
+        next_observation: ``[horizon, batch, width]``.
         index: flat places in the buffer, for ``set_priority``.
         weight: importance-sampling weights ``[batch]``, at most 1.
     """
@@ -33,12 +33,14 @@ class Replay:
     A stretch never crosses the end of an episode.
     """
 
-    def __init__(self, steps: int, environments: int, episode_steps: int, observation_size: int = 5) -> None:
+    def __init__(
+        self, steps: int, environments: int, episode_steps: int, observation_size: int, action_size: int
+    ) -> None:
         """Room for ``steps`` steps of every environment."""
         shape = (steps, environments)
         self.tensors = {
             "observation": torch.zeros(*shape, observation_size),
-            "action": torch.zeros(*shape, 1),
+            "action": torch.zeros(*shape, action_size),
             "reward": torch.zeros(*shape, 1),
             "next_observation": torch.zeros(*shape, observation_size),
             "priority": torch.zeros(shape),

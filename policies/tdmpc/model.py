@@ -17,8 +17,8 @@ class TDMPC(nn.Module):
 
     def __init__(
         self,
-        observation_size: int = 5,
-        action_size: int = 1,
+        observation_size: int,
+        action_size: int,
         latent_size: int = 50,
         encoder_hidden: int = 256,
         hidden: int = 512,
@@ -41,15 +41,15 @@ class TDMPC(nn.Module):
         return self.act(observation)
 
     def act(self, observation: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What runs on the robot: observation ``[batch, 5]`` → ``action`` ``[batch, 1]`` in (-1, 1)."""
+        """What runs on the robot: observation ``[batch, width]`` → ``action`` ``[batch, width]`` in (-1, 1)."""
         return {"action": self.policy(self.encoder(observation))}
 
     def encode(self, observation: torch.Tensor) -> torch.Tensor:
-        """Observation ``[batch, 5]`` → latent ``[batch, 50]``."""
+        """Observation → latent ``[batch, latent]``."""
         return self.encoder(observation)
 
     def next(self, latent: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        """Latent ``[batch, 50]`` and action ``[batch, 1]`` → the latent one control period later."""
+        """Latent and action → the latent one control period later."""
         return self.dynamics(torch.cat([latent, action], dim=-1))
 
     def reward_of(self, latent: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
@@ -62,7 +62,7 @@ class TDMPC(nn.Module):
         return {"q1": self.value[0](both), "q2": self.value[1](both)}
 
     def action_of(self, latent: torch.Tensor) -> torch.Tensor:
-        """Latent ``[batch, 50]`` → the policy's action ``[batch, 1]``."""
+        """Latent → the policy's action."""
         return self.policy(latent)
 
 

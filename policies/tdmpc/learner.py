@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from model import TDMPC
-from planner import DISCOUNT
-from replay import Batch
 from torch import Tensor, nn
+
+from .model import TDMPC
+from .replay import Batch
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class LearnerSettings:
     learning_rate: float = 1e-3
     horizon: int = 5
     batch: int = 128
-    discount: float = DISCOUNT
+    discount: float = 0.98
     return_steps: int = 3
     consistency: float = 2.0
     reward: float = 0.5

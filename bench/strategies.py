@@ -1,12 +1,15 @@
-"""Strategies side by side under the same budget, target, importance and recovery.
+"""How much return is kept at how few parameters, by strategy: a fair fight, cell by cell.
 
-    python bench/strategies.py --flash 12KiB 4KiB --seeds 0 1 2
+    python bench/strategies.py --policy tdmpc_cartpole --mode plan --budgets 5 2 1
 
-Every cell is the whole chain of ``secateur prune``, with the firmware in the loop, on the same trained network: seeds
-are of the pruning run (states, scoring, recovery, episodes). The run is the unit of evidence: a strategy's share of
-the return is a mean over runs with a t interval, two strategies differ where a paired t test over runs says so after
-Holm's correction over all comparisons, otherwise it is a draw. An infeasible cell is shown as such.
-Writes bench/results/strategies.json; cells that are there already are not run again unless ``--again`` says so.
+A cell is one reference (a training seed), one budget (a share of the original's parameters, in percent), one way to
+count them (``total``: the whole policy; ``deployed``: what the deployed entry uses), one way to move the robot
+(``act``: the deployed entry; ``plan``: the planner, where all components work together) and one strategy. All get the
+same recovery. Measured: return without recovery and with it, in torch, and (``act``) of the int8 .tflite in TFLM, on
+the same unseen episodes as the original.
+
+Every cell is a file of its own, so cells can be run by several processes and a run that was killed goes on. With
+``--report`` nothing is run: what is there is put together, with intervals, into bench/results/<policy>.json.
 """
 
 import argparse
@@ -15,210 +18,230 @@ import platform
 import sys
 import tempfile
 import time
-from itertools import combinations
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
-from scipy.stats import t, ttest_1samp
+import torch
+from references import Reference, prepare, random_like, untrained
+from strategies_report import report
 
-from secateur.budget import parse_budget
+from secateur.calibration import calibrate
+from secateur.device.devices import open_device
 from secateur.errors import BudgetInfeasible
-from secateur.pipeline import PruneRequest, prune
-from secateur.prune.allocate import STRATEGIES
+from secateur.export.tflite import to_tflite
+from secateur.policy.policy import Policy
+from secateur.prune.allocate import Scores, global_ranking, keep_best, per_component, uniform
+from secateur.prune.recover import RecoveryPlan, recover
+from secateur.prune.search import search
+from secateur.prune.surgery import cut
 from secateur.runfolder import to_json, write_atomically
-from secateur.units import format_bytes
+from secateur.simulate.controller import torch_controller
+from secateur.simulate.planner import policy_controller
+from secateur.simulate.rollout import rollouts
+from secateur.target.target import load_target
+from secateur.verify.firmware import FirmwareController
 
-RESULTS = Path(__file__).parent / "results" / "strategies.json"
+ROOT = Path(__file__).parent
+CELLS = ROOT.parent / "build" / "strategies"
+ROUNDS = 8
+FIRST_SEED = 50_000
+"""Of the episodes that cells are judged on; no training and no recovery uses them."""
+ENOUGH = 0.99
+"""Share of the original's return at which recovery ends early, the same for all."""
+
+Chosen = tuple[dict[str, int], Scores]
+"""Widths, and the scores that say which channels they are."""
 
 
-def run_cell(args: argparse.Namespace, flash: str, steps: int, strategy: str, seed: int) -> dict[str, Any]:
-    """One run; what is kept of its summary."""
-    budget = parse_budget(flash, args.ram, None, args.rate, [], "5%")
-    request = PruneRequest(
-        args.policy, args.target, budget, strategy, args.importance, seed, args.episodes, steps
+def component_aware(reference: Reference, share: float, match: str) -> Chosen:
+    """Ours: response curves per component, a solver, candidates tried."""
+    scores = reference.scores("taylor")
+    price, budget = reference.price(match), reference.budget(share, match)
+    found = search(reference.graph, scores, price, budget, reference.trials)
+    reference.keep_trials()
+    return found.widths, scores
+
+
+def ranked(allocate: Callable[..., dict[str, int]], importance: str) -> Callable[..., Chosen]:
+    """An allocation by scores alone."""
+
+    def choose(reference: Reference, share: float, match: str) -> Chosen:
+        scores = reference.scores(importance)
+        widths = allocate(reference.graph, scores, reference.price(match), reference.budget(share, match))
+        return widths, scores
+
+    return choose
+
+
+def random_units(reference: Reference, share: float, match: str) -> Chosen:
+    """Our widths, channels by chance."""
+    return component_aware(reference, share, match)[0], random_like(reference)
+
+
+STRATEGIES: dict[str, Callable[[Reference, float, str], Chosen]] = {
+    "component-aware": component_aware,
+    "global-taylor": ranked(global_ranking, "taylor"),
+    "global-l2": ranked(global_ranking, "torch-pruning"),
+    "per-component": ranked(per_component, "torch-pruning"),
+    "uniform": ranked(uniform, "taylor"),
+    "random-units": random_units,
+    "small-net": component_aware,
+}
+"""``global-l2`` is torch-pruning as it comes, ``per-component`` torch-pruning with equal ratios for all components;
+``small-net`` has our widths and weights from scratch, and learns by the same distillation."""
+
+
+def run_cell(reference: Reference, share: float, match: str, strategy: str, args: argparse.Namespace) -> dict:
+    """Allocates, cuts, recovers, evaluates."""
+    cell: dict[str, Any] = {
+        "policy": reference.name,
+        "seed": reference.seed,
+        "mode": reference.mode,
+        "match": match,
+        "budget_percent": share * 100,
+        "strategy": strategy,
+        "recovery_steps": args.recovery_steps,
+    }
+    started = time.perf_counter()
+    try:
+        widths, scores = STRATEGIES[strategy](reference, share, match)
+    except BudgetInfeasible as error:
+        return cell | {"error": str(error)}
+    cell |= {
+        "widths": widths,
+        "parameters_total": reference.parameters(widths, "total"),
+        "parameters_deployed": reference.parameters(widths, "deployed"),
+        "choose_s": round(time.perf_counter() - started, 1),
+    }
+    keep = keep_best(scores, {name: widths[name] for name in scores})
+    pruned = cut(reference.policy, reference.graph, keep)
+    seeds = list(range(FIRST_SEED, FIRST_SEED + args.episodes))
+    cell["baseline"] = reference.baseline(seeds)
+    if strategy == "small-net":
+        pruned = untrained(pruned, reference.seed)
+        cell["cut"] = None
+    else:
+        cell["cut"] = returns(pruned, reference, seeds)
+    wanted = ENOUGH * float(np.mean(reference.baseline([s + 1000 for s in seeds[: args.judged]])))
+    plan = RecoveryPlan(
+        rounds=ROUNDS,
+        steps=args.recovery_steps // ROUNDS,
+        judged_episodes=args.judged,
+        enough=wanted,
     )
     started = time.perf_counter()
-    cell: dict[str, Any] = {"flash": flash, "recovery_steps": steps, "strategy": strategy, "seed": seed}
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            summary = prune(request, Path(folder) / "run", False, "bench/strategies.py")
-    except BudgetInfeasible as error:
-        return cell | {"error": str(error), "wall_s": round(time.perf_counter() - started, 1)}
-    loop = summary["closed_loop"]
-    return cell | {
-        "passed": summary["verdict"]["passed"],
-        "widths": {w["group"]: w["after"] for w in summary["widths"]},
-        "deployed_parameters": summary["predicted"]["parameters"],
-        "policy_parameters": summary["predicted"]["policy_parameters"],
-        "flash_bytes": summary["measured"]["flash_bytes"],
-        "instructions": summary["measured"]["instructions"],
-        "baseline_returns": loop["baseline_returns"],
-        "artifact_returns": loop["artifact_returns"],
-        "success_rate": loop["success_rate"],
-        "wall_s": round(time.perf_counter() - started, 1),
+    student, curve = recover(
+        reference.teacher, reference.lesson, pruned, keep, reference.task, reference.seed, plan
+    )
+    cell |= {
+        "recover_s": round(time.perf_counter() - started, 1),
+        "recovery": [[point.steps, point.return_mean] for point in curve],
+        "recovered": returns(student, reference, seeds),
     }
+    if reference.mode == "act" and args.int8:
+        cell["int8"] = int8_returns(student, reference, seeds)
+    return cell
 
 
-def shares(cells: list[dict[str, Any]]) -> np.ndarray:
-    """Share of the original's return that each run kept: ``[runs]``, by seed."""
-    ordered = sorted(cells, key=lambda cell: cell["seed"])
-    return np.array([np.mean(c["artifact_returns"]) / np.mean(c["baseline_returns"]) for c in ordered])
+def returns(policy: Policy, reference: Reference, seeds: list[int]) -> list[float]:
+    """In torch."""
+    episodes = rollouts(reference.task, policy_controller(policy, reference.task), seeds)
+    return [episode.return_ for episode in episodes]
 
 
-def compare(one: list[dict[str, Any]], two: list[dict[str, Any]]) -> tuple[float, float]:
-    """Mean difference of the share kept, one minus two, and the p value of a paired t test over runs.
-
-    Episodes of one run are not independent evidence about a strategy: the run is the unit.
-    """
-    gaps = shares(one) - shares(two)
-    if len(gaps) < 2 or not gaps.std():
-        return float(gaps.mean()), 1.0
-    return float(gaps.mean()), float(ttest_1samp(gaps, 0.0).pvalue)
-
-
-COLUMNS = (
-    "flash",
-    "recovery",
-    "strategy",
-    "deployed",
-    "whole",
-    "measured flash",
-    "return kept (95 %; each run)",
-    "success",
-)
-
-
-def rows_of(cells: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """One row for each strategy under each budget, over all seeds."""
-    rows = []
-    for flash, steps, strategy in dict.fromkeys(
-        (c["flash"], c["recovery_steps"], c["strategy"]) for c in cells
-    ):
-        every = [
-            c for c in cells if (c["flash"], c["recovery_steps"], c["strategy"]) == (flash, steps, strategy)
-        ]
-        group = [c for c in every if "error" not in c]
-        if not group:
-            rows.append(
-                (flash, f"{steps} steps" if steps else "none", strategy, "–", "–", "–", "infeasible", "–")
-            )
-            continue
-        kept = shares(group)
-        half = (
-            t.ppf(0.975, len(kept) - 1) * kept.std(ddof=1) / np.sqrt(len(kept)) if len(kept) > 1 else np.nan
+def int8_returns(policy: Policy, reference: Reference, seeds: list[int]) -> list[float]:
+    """Of the int8 .tflite, run by TFLM."""
+    target, task = load_target("stm32f446re"), reference.task
+    calibrating = [int(s) for s in np.random.SeedSequence([reference.seed, 2]).generate_state(8)]
+    with tempfile.TemporaryDirectory() as folder:
+        model = calibrate(
+            task,
+            target,
+            to_tflite(policy),
+            torch_controller(policy, task),
+            calibrating,
+            Path(folder),
+            lambda *_: None,
+            "tflm",
         )
-        rows.append(
-            (
-                flash,
-                f"{steps} steps" if steps else "none",
-                strategy,
-                f"{np.mean([c['deployed_parameters'] for c in group]):,.0f}",
-                f"{np.mean([c['policy_parameters'] for c in group]):,.0f}",
-                format_bytes(int(np.mean([c["flash_bytes"] for c in group]))),
-                f"{kept.mean():.3f} ± {half:.3f} ({', '.join(f'{share:.3f}' for share in kept)})",
-                f"{np.mean([c['success_rate'] for c in group]):.2f}",
-            )
-        )
-    return rows
-
-
-def conclusions(cells: list[dict[str, Any]]) -> list[str]:
-    """Who wins where, and where it is a draw: paired t tests over runs, Holm's correction over all comparisons."""
-    found = []
-    for flash, steps in dict.fromkeys((c["flash"], c["recovery_steps"]) for c in cells):
-        here: dict[str, list[dict[str, Any]]] = {}
-        for cell in cells:
-            if (cell["flash"], cell["recovery_steps"]) == (flash, steps) and "error" not in cell:
-                here.setdefault(cell["strategy"], []).append(cell)
-        for one, two in combinations(here, 2):
-            common = {c["seed"] for c in here[one]} & {c["seed"] for c in here[two]}
-            pair = [[c for c in here[name] if c["seed"] in common] for name in (one, two)]
-            if common:
-                found.append(
-                    (f"{flash}, {'with' if steps else 'without'} recovery", one, two, *compare(*pair))
-                )
-    order = sorted(range(len(found)), key=lambda index: found[index][4])
-    adjusted, worst = {}, 0.0
-    for rank, index in enumerate(order):
-        worst = max(worst, min(1.0, (len(found) - rank) * found[index][4]))
-        adjusted[index] = worst
-    sentences = []
-    for index, (where, one, two, gap, _) in enumerate(found):
-        seen = f"{100 * abs(gap):.1f} % of the original's return, corrected p = {adjusted[index]:.2g}"
-        winner, loser = (one, two) if gap > 0 else (two, one)
-        if adjusted[index] < 0.05:
-            sentences.append(f"{where}: {winner} beats {loser} by {seen}.")
-        else:
-            sentences.append(f"{where}: {winner} is ahead of {loser} by {seen}: a draw.")
-    return sentences
-
-
-SAME = ("policy", "target", "ram", "rate", "importance", "episodes")
-"""Settings under which cells of an earlier run are cells of this one; the others say which cells there are."""
+        device = open_device("tflm", model, target, Path(folder))
+        try:
+            return [e.return_ for e in rollouts(task, FirmwareController(device, task), seeds)]
+        finally:
+            device.close()
 
 
 def main() -> None:
-    """Runs every cell, one after the other, and keeps what is done on disk."""
+    """Runs the cells that are not there yet, or reports on those that are."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--policy", default="tdmpc_cartpole")
-    parser.add_argument("--target", default="stm32f446re")
-    parser.add_argument("--flash", nargs="+", default=["12KiB", "4KiB"])
-    parser.add_argument("--ram", default="3KiB")
-    parser.add_argument("--rate", default="500Hz")
-    parser.add_argument("--importance", default="taylor")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--episodes", type=int, default=50)
-    parser.add_argument("--recovery-steps", nargs="+", type=int, default=[0, 6000])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="references")
+    parser.add_argument("--mode", choices=["act", "plan"], default="act")
+    parser.add_argument("--match", choices=["total", "deployed"], default="total")
+    parser.add_argument("--budgets", nargs="+", type=float, default=[25, 10, 5, 2, 1, 0.5], help="percent")
     parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    parser.add_argument(
-        "--again", action="store_true", help="run cells anew that the results file has already"
-    )
+    parser.add_argument("--recovery-steps", type=int, default=3200)
+    parser.add_argument("--episodes", type=int, default=32)
+    parser.add_argument("--judged", type=int, default=16, help="episodes that recovery is judged on")
+    parser.add_argument("--no-int8", dest="int8", action="store_false")
+    parser.add_argument("--report", action="store_true")
     args = parser.parse_args()
-    console = Console(width=140)
-    settings = {k: v for k, v in vars(args).items() if k not in ("out", "again")}
-    document: dict[str, Any] = {
-        "commands": ["python bench/strategies.py " + " ".join(sys.argv[1:])],
-        "settings": settings,
-        "cells": [],
+    if args.report:
+        report(args.policy, CELLS, ROOT / "results" / f"{args.policy}.json")
+        return
+    torch.set_num_threads(1)
+    command = "python bench/strategies.py " + " ".join(sys.argv[1:])
+    for budget in args.budgets:
+        for seed in args.seeds:
+            todo = {
+                strategy: CELLS / f"{args.policy}-{seed}-{args.mode}-{args.match}-{budget:g}-{strategy}.json"
+                for strategy in args.strategies
+            }
+            todo = {strategy: path for strategy, path in todo.items() if not path.exists()}
+            if not todo:
+                continue
+            reference = reference_of(args, seed)
+            for strategy, path in todo.items():
+                started = time.perf_counter()
+                cell = run_cell(reference, budget / 100, args.match, strategy, args)
+                cell |= {
+                    "wall_s": round(time.perf_counter() - started, 1),
+                    "command": command,
+                    "machine": {"processor": platform.machine(), "python": platform.python_version()},
+                }
+                write_atomically(path, to_json(cell))
+                print(line_of(cell), flush=True)
+
+
+_references: dict[tuple[str, int, str], Reference] = {}
+
+
+def reference_of(args: argparse.Namespace, seed: int) -> Reference:
+    """Prepared once in a process."""
+    key = (args.policy, seed, args.mode)
+    if key not in _references:
+        _references[key] = prepare(args.policy, seed, args.mode, CELLS)
+    return _references[key]
+
+
+def line_of(cell: dict[str, Any]) -> str:
+    """One cell on one line."""
+    where = (
+        f"{cell['mode']} {cell['match']} {cell['budget_percent']:g} % seed {cell['seed']} {cell['strategy']}"
+    )
+    if "error" in cell:
+        return f"{where}: infeasible"
+    kept = {
+        name: float(np.mean(cell[name]) / np.mean(cell["baseline"]))
+        for name in ("cut", "recovered", "int8")
+        if cell.get(name)
     }
-    if args.out.exists() and not args.again:
-        earlier = json.loads(args.out.read_bytes())
-        if {k: earlier["settings"][k] for k in SAME} == {k: settings[k] for k in SAME}:
-            document["cells"] = earlier["cells"]
-            document["commands"] = list(dict.fromkeys([*earlier["commands"], *document["commands"]]))
-    done = {(c["flash"], c["recovery_steps"], c["strategy"], c["seed"]) for c in document["cells"]}
-    for flash in args.flash:
-        for steps in args.recovery_steps:
-            for seed in args.seeds:
-                for strategy in args.strategies:
-                    if (flash, steps, strategy, seed) in done:
-                        continue
-                    cell = run_cell(args, flash, steps, strategy, seed)
-                    document["cells"].append(cell)
-                    ratio = np.mean(cell["artifact_returns"]) / np.mean(cell["baseline_returns"])
-                    console.print(
-                        f"{flash} {steps} {strategy} seed {seed}: {ratio:.3f} in {cell['wall_s']} s"
-                    )
-                    args.out.parent.mkdir(parents=True, exist_ok=True)
-                    write_atomically(args.out, to_json(document))
-    rows = rows_of(document["cells"])
-    table = Table(*COLUMNS, box=None)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    document["conclusions"] = conclusions(document["cells"])
-    for sentence in document["conclusions"]:
-        console.print(sentence, soft_wrap=True)
-    lines = [COLUMNS, ("---",) * len(COLUMNS), *rows]
-    document["table"] = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    document["machine"] = {"processor": platform.machine(), "python": platform.python_version()}
-    write_atomically(args.out, to_json(document))
+    shown = ", ".join(f"{name} {share:.3f}" for name, share in kept.items())
+    return f"{where}: {json.dumps(cell['parameters_total'])} parameters, {shown}, {cell['wall_s']} s"
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from networks import world_model
 
 from secateur.errors import BudgetInfeasible
 from secateur.graph.groups import build_graph
-from secateur.prune.allocate import STRATEGIES, bare_floors, global_ranking, keep_best
+from secateur.prune.allocate import bare_floors, global_ranking, keep_best
 from secateur.prune.limits import check_feasible, resources, total_limits
+from secateur.prune.strategies import STRATEGIES
 from secateur.records import Budget, ComponentCost, Cost, Limits, Range
 from secateur.units import parse_seconds
 

@@ -6,7 +6,10 @@ from torch import nn
 
 from secateur.graph.groups import build_graph
 from secateur.policy.policy import Component, Entry, Policy, Task
+from secateur.prune.allocate import keep_best
+from secateur.prune.lessons import teacher_of
 from secateur.prune.recover import RecoveryPlan, recover
+from secateur.prune.schedule import SCHEDULES
 from secateur.prune.states import evenly, visited_inputs
 from secateur.prune.surgery import cut
 from secateur.simulate.controller import torch_controller
@@ -57,12 +60,13 @@ def setting():
     return policy, task, visited
 
 
-def _recovered(setting, keep, steps=60, seed=0):
+def _recovered(setting, keep, seed=0, **changes):
     policy, task, visited = setting
     graph = build_graph(policy)
     pruned = cut(policy, graph, keep)
-    plan = RecoveryPlan(rounds=3, steps=steps, episodes=4, judged_episodes=8)
-    return pruned, *recover(policy, pruned, graph, keep, task, visited, seed, plan)
+    teacher = teacher_of(policy, graph, 0)
+    plan = RecoveryPlan(**{"rounds": 3, "steps": 60, "episodes": 4, "judged_episodes": 8, **changes})
+    return pruned, *recover(teacher, teacher.lesson(visited), pruned, keep, task, seed, plan)
 
 
 def test_what_is_kept_is_the_best_of_the_curve(setting):
@@ -81,20 +85,56 @@ def test_what_is_kept_is_the_best_of_the_curve(setting):
 
 def test_a_recovery_that_does_not_help_is_not_taken(setting):
     """Training with an absurd learning rate ruins the policy; the curve says so, and it is handed back as it was."""
-    policy, task, visited = setting
-    graph = build_graph(policy)
     keep = {"encoder": torch.arange(30)}
-    pruned = cut(policy, graph, keep)
-    plan = RecoveryPlan(rounds=2, steps=20, episodes=2, judged_episodes=8, learning_rate=50.0)
-    recovered, curve = recover(policy, pruned, graph, keep, task, visited, 0, plan)
+    pruned, recovered, curve = _recovered(setting, keep, rounds=2, steps=20, episodes=2, learning_rate=50.0)
     assert max(point.return_mean for point in curve[1:]) < curve[0].return_mean
     for name, tensor in pruned.module.state_dict().items():
         assert torch.equal(tensor, recovered.module.state_dict()[name])
 
 
+def test_it_ends_when_there_is_nothing_left_to_recover_or_when_it_does_not_get_better(setting):
+    keep = {"encoder": torch.arange(0, 32, 8)}
+    _, _, whole = _recovered(setting, keep)
+    _, _, enough = _recovered(setting, keep, enough=whole[1].return_mean)
+    assert len(enough) == 2
+    _, _, at_once = _recovered(setting, keep, enough=-1e9)
+    assert len(at_once) == 1
+    _, _, hopeless = _recovered(setting, keep, learning_rate=50.0, rounds=6, patience=2)
+    assert len(hopeless) == 3
+    _, _, late = _recovered(setting, keep, minutes=0.0)
+    assert len(late) == 2
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_gives_the_widths_and_follows_the_original(setting, name):
+    policy, task, visited = setting
+    graph = build_graph(policy)
+    teacher = teacher_of(policy, graph, 0)
+
+    def by_size(cut_policy, _):
+        return {"encoder": cut_policy.module.encoder.weight.detach().norm(dim=1)}
+
+    plan = RecoveryPlan(rounds=6, steps=40, episodes=2, judged_episodes=4)
+    student, curve = SCHEDULES[name](
+        teacher,
+        teacher.lesson(visited),
+        by_size(policy, graph),
+        by_size,
+        {"encoder": 8},
+        task,
+        0,
+        plan,
+    )
+    assert student.module.encoder.out_features == 8
+    assert [p.steps for p in curve] == sorted(p.steps for p in curve)
+    keep = keep_best(by_size(policy, graph), {"encoder": 8})
+    before = teacher.error(cut(policy, graph, keep), keep, teacher.lesson(visited))
+    assert teacher.error(student, {"encoder": torch.arange(8)}, teacher.lesson(visited)) < before
+
+
 def test_the_same_seed_gives_the_same_weights(setting):
     keep = {"encoder": torch.arange(0, 32, 8)}
-    one, two, other = (_recovered(setting, keep, 30, seed)[1] for seed in (0, 0, 1))
+    one, two, other = (_recovered(setting, keep, seed, steps=30)[1] for seed in (0, 0, 1))
     assert all(torch.equal(a, b) for a, b in zip(one.module.parameters(), two.module.parameters()))
     assert not all(torch.equal(a, b) for a, b in zip(one.module.parameters(), other.module.parameters()))
 

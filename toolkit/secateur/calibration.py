@@ -38,17 +38,19 @@ def calibrate(
     seeds: Sequence[int],
     build: Path,
     share: Share,
+    device: str = "emulator",
 ) -> bytes:
     """The int8 model, by return the best of a few calibrations.
 
     Args:
         task: what the policy does.
-        target: its emulated core runs the int8 policy.
+        target: its core is emulated.
         model: float32 .tflite of the policy.
         controller: the policy in torch.
         seeds: of the episodes that states are taken from and returns are compared on.
         build: a folder for what is built on the way.
         share: told of progress.
+        device: that runs the int8 policy, ``emulator`` or ``tflm``; both give the same bytes.
     """
     rolled = rollouts(task, controller, seeds)
     wanted = float(np.mean([t.return_ for t in rolled]))
@@ -56,8 +58,8 @@ def calibrate(
     best: tuple[float, bytes] | None = None
     for number in range(ROUNDS):
         quantized = quantize(model, samples)
-        with closing(open_device("emulator", quantized, target, build)) as device:
-            rolled = rollouts(task, FirmwareController(device, task), seeds)
+        with closing(open_device(device, quantized, target, build)) as opened:
+            rolled = rollouts(task, FirmwareController(opened, task), seeds)
         reached = float(np.mean([t.return_ for t in rolled]))
         share((number + 1) / ROUNDS, f"int8 return {reached:.1f}, float {wanted:.1f}")
         if best is None or reached > best[0]:

@@ -21,11 +21,14 @@ class PruneRequest:
         policy: shipped name, folder or ``module:function``.
         target: board, or the path of its TOML.
         budget: what it may cost.
-        strategy: key of ``prune.allocate.STRATEGIES``.
+        strategy: key of ``prune.strategies.STRATEGIES``.
         importance: key of ``prune.importance.IMPORTANCE``.
         seed: of everything random.
         episodes: pairs of episodes that the verdict rests on.
         recovery_steps: gradient steps of recovery in all; 0 for none.
+        recovery_minutes: wall time after which no new round of recovery begins; None for no such end.
+        schedule: key of ``prune.schedule.SCHEDULES``.
+        fake_quantise: recover with int8 weights and activations in the loop.
     """
 
     policy: str
@@ -36,6 +39,9 @@ class PruneRequest:
     seed: int = 0
     episodes: int = 64
     recovery_steps: int = 6000
+    recovery_minutes: float | None = None
+    schedule: str = "one-shot"
+    fake_quantise: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def prune(
         chosen = stage(
             "widths",
             "scoring channels, choosing widths",
-            lambda to: stages.choose_widths(job, price, original, to),
+            lambda to: stages.choose_widths(job, price, original, to, progress.share),
         )
         recovered = stage(
             "policy",

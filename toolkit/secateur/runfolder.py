@@ -36,6 +36,11 @@ def write_atomically(path: Path, data: bytes) -> None:
     os.replace(part, path)
 
 
+def cache_folder() -> Path:
+    """Where results are kept that several runs can use; ``SECATEUR_CACHE`` names another place."""
+    return Path(os.environ.get("SECATEUR_CACHE") or Path.home() / ".cache" / "secateur")
+
+
 def require_new(path: Path) -> None:
     """Raises SecateurError where something is at a path already, an empty folder apart."""
     if path.is_dir() and not any(path.iterdir()):

@@ -3,7 +3,7 @@
 import json
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -34,16 +34,21 @@ from secateur.pipeline import PruneRequest
 from secateur.policy.load import load
 from secateur.policy.policy import Policy, Task
 from secateur.policy.weights import load_weights
-from secateur.prune.allocate import STRATEGIES, keep_best
+from secateur.prune.allocate import Scores
 from secateur.prune.importance import IMPORTANCE, Evidence
+from secateur.prune.lessons import teacher_of
 from secateur.prune.limits import check_feasible, total_limits
-from secateur.prune.recover import RecoveryPlan, recover
+from secateur.prune.recover import RecoveryPlan
+from secateur.prune.schedule import SCHEDULES
+from secateur.prune.search import search
 from secateur.prune.states import evenly, visited_inputs
-from secateur.prune.surgery import cut, rebuild
+from secateur.prune.strategies import STRATEGIES
+from secateur.prune.surgery import rebuild
+from secateur.prune.trials import Trial, TrialPlan, Trials
 from secateur.records import Budget, ClosedLoop, Measurement, Parity, Range
 from secateur.report.html import render_html
 from secateur.report.summary import GroupWidth, RecoveryPoint, summary
-from secateur.runfolder import RunFolder, to_json, write_atomically
+from secateur.runfolder import RunFolder, cache_folder, to_json, write_atomically
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.dry_run import check_task
 from secateur.simulate.rollout import rollouts
@@ -61,6 +66,8 @@ SCORED_STATES = 2048
 CALIBRATION_EPISODES = 16
 GOLDEN_EPISODES, GOLDEN_VECTORS = 8, 1024
 """Episodes that states are taken from, and how many are taken, evenly."""
+TRIAL = TrialPlan()
+"""How candidates for widths are tried out."""
 PACKAGES = (
     "torch",
     "litert-torch",
@@ -129,6 +136,7 @@ def prepare(request: PruneRequest) -> Job:
     torch.set_num_threads(1)  # sums in another order would give other weights on another machine
     require_known("strategy", request.strategy, STRATEGIES)
     require_known("importance", request.importance, IMPORTANCE)
+    require_known("schedule", request.schedule, SCHEDULES)
     target = load_target(request.target)
     loaded = load(request.policy)
     if loaded.task is None:
@@ -158,7 +166,8 @@ def prepare(request: PruneRequest) -> Job:
     _require_single_rate(policy)
     check_task(policy, loaded.task)
     graph = build_graph(policy)
-    cuttable = matching_groups(policy, graph) if request.strategy == "global" else tuple(graph.full)
+    comprehensive = STRATEGIES[request.strategy].comprehensive
+    cuttable = matching_groups(policy, graph) if comprehensive else tuple(graph.full)
     if not cuttable:
         raise SecateurError(
             "there is a group to cut",
@@ -206,18 +215,59 @@ def _visited(original: Path) -> dict[str, torch.Tensor]:
         return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
 
 
-def choose_widths(job: Job, price: PriceByWidth, original: Path, to: Path) -> None:
-    """Writes ``widths.json`` and ``keep.safetensors``, the indices that each group keeps."""
-    generator = torch.Generator().manual_seed(job.request.seed)
+def choose_widths(job: Job, price: PriceByWidth, original: Path, to: Path, share: Share) -> None:
+    """Writes ``widths.json``, ``scores.safetensors`` and, where candidates were tried, ``search.json``."""
     visited = _visited(original)
-    rows = torch.randperm(len(next(iter(visited.values()))), generator=generator)[:SCORED_STATES]
-    sample = {name: array[rows] for name, array in visited.items()}
-    evidence = Evidence(sample, generator, job.task)
-    scores = IMPORTANCE[job.request.importance](job.policy, job.graph, evidence)
+    scores = _scores(job, visited)(job.policy, job.graph)
     ranked = {name: scores[name] for name in job.cuttable}
-    widths = STRATEGIES[job.request.strategy].choose(job.graph, ranked, price, job.budget)
+    strategy = STRATEGIES[job.request.strategy]
+    if strategy.measures:
+        path = _trials_path(job)
+        known = json.loads(path.read_bytes()) if path.is_file() else None
+
+        def tell(trial: Trial) -> None:
+            kept = "" if trial.kept is None else f", {trial.kept:.0%} of the return"
+            share(0.0, f"trial {len(trials.all)}: error {trial.error:.3f}{kept}")
+
+        trials = Trials(
+            teacher_of(job.policy, job.graph, job.request.seed),
+            visited,
+            ranked,
+            job.task,
+            job.request.seed,
+            TRIAL,
+            known,
+            tell,
+        )
+        found = search(job.graph, ranked, price, job.budget, trials)
+        widths = found.widths
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, to_json(trials.records))
+        write_atomically(to / "search.json", to_json(found.plain()))
+    else:
+        widths = strategy.choose(job.graph, ranked, price, job.budget)
     write_atomically(to / "widths.json", to_json(widths))
-    save_file(keep_best(scores, widths), to / "keep.safetensors")
+    save_file({name: score.float().contiguous() for name, score in ranked.items()}, to / "scores.safetensors")
+
+
+def _scores(job: Job, visited: dict[str, torch.Tensor]) -> Callable[[Policy, ComponentGraph], Scores]:
+    """The criterion, on a sample of the visited states that is the same at every call."""
+
+    def scores(policy: Policy, graph: ComponentGraph) -> Scores:
+        generator = torch.Generator().manual_seed(job.request.seed)
+        rows = torch.randperm(len(next(iter(visited.values()))), generator=generator)[:SCORED_STATES]
+        sample = {name: array[rows] for name, array in visited.items()}
+        return IMPORTANCE[job.request.importance](policy, graph, Evidence(sample, generator, job.task))
+
+    return scores
+
+
+def _trials_path(job: Job) -> Path:
+    """Where trials of this policy are kept from run to run: they depend on neither board nor budget."""
+    decides = ("weights_sha256", "code_sha256", "versions", "importance", "seed", "control_hz")
+    record = {key: job.identity[key] for key in decides}
+    record |= {"plan": asdict(TRIAL), "groups": list(job.cuttable)}
+    return cache_folder() / "trials" / f"{sha256(to_json(record)).hexdigest()}.json"
 
 
 def _widths(chosen: Path) -> dict[str, int]:
@@ -226,25 +276,29 @@ def _widths(chosen: Path) -> dict[str, int]:
 
 def cut_and_recover(job: Job, original: Path, chosen: Path, to: Path, share: Share) -> None:
     """Writes ``policy.safetensors`` and ``recovery.json``, the learning curve."""
-    keep = load_file(chosen / "keep.safetensors")
-    pruned = cut(job.policy, job.graph, keep)
-    curve: tuple[Any, ...] = ()
-    if job.request.recovery_steps:
-        plan = RecoveryPlan(steps=max(1, job.request.recovery_steps // RecoveryPlan.rounds))
-        total = plan.rounds * plan.steps
-        pruned, curve = recover(
-            job.policy,
-            pruned,
-            job.graph,
-            keep,
-            job.task,
-            _visited(original),
-            job.request.seed,
-            plan,
-            lambda point: share(
-                point.steps / total, f"return {point.return_mean:.1f} after {point.steps} steps"
-            ),
-        )
+    visited = _visited(original)
+    teacher = teacher_of(job.policy, job.graph, job.request.seed)
+    rounds = RecoveryPlan.rounds if job.request.recovery_steps else 0
+    plan = RecoveryPlan(
+        rounds=rounds,
+        steps=max(1, job.request.recovery_steps // RecoveryPlan.rounds),
+        fake_quantise=job.request.fake_quantise,
+        minutes=job.request.recovery_minutes,
+    )
+    total = max(1, plan.rounds * plan.steps)
+    pruned, curve = SCHEDULES[job.request.schedule](
+        teacher,
+        teacher.lesson(visited),
+        load_file(chosen / "scores.safetensors"),
+        _scores(job, visited),
+        _widths(chosen),
+        job.task,
+        job.request.seed,
+        plan,
+        lambda point: share(
+            min(1.0, point.steps / total), f"return {point.return_mean:.1f} after {point.steps} steps"
+        ),
+    )
     save_file({n: t.contiguous() for n, t in pruned.module.state_dict().items()}, to / "policy.safetensors")
     points = [
         {"step": p.steps, "loss": p.loss if isfinite(p.loss) else None, "return_mean": p.return_mean}

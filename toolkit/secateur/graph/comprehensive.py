@@ -6,6 +6,7 @@ hold our groups against it.
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -23,21 +24,13 @@ class ComprehensiveGroup:
     members: frozenset[tuple[str, int]]
 
 
-def comprehensive_groups(policy: Policy) -> tuple[ComprehensiveGroup, ...]:
-    """Groups of ``torch_pruning.DependencyGraph`` on one unrolled step of all entries.
-
-    The entries run twice over, as ``run_entries`` unrolls them, so that the graph that autograd records holds the
-    whole model: encode → act → next, reward and value of the latent and of the next one.
-
-    Raises:
-        SecateurError: torch-pruning cannot analyse the policy.
-    """
+def _analyse(policy: Policy) -> tuple[Any, list[Any]]:
+    """torch-pruning's dependency graph of one unrolled step of all entries, and its groups."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import torch_pruning
 
     module = policy.module
-    owners = {id(parameter): path for path, parameter in module.named_parameters()}
 
     def unrolled(model: torch.nn.Module, visited: Tensors) -> list[torch.Tensor]:
         return [tensor for call in run_entries(policy, model, visited) for tensor in call.outputs.values()]
@@ -49,26 +42,66 @@ def comprehensive_groups(policy: Policy) -> tuple[ComprehensiveGroup, ...]:
             graph = torch_pruning.DependencyGraph().build_dependency(
                 module, example_inputs=examples, forward_fn=unrolled
             )
-            groups = list(graph.get_all_groups())
+            return graph, list(graph.get_all_groups())
     except Exception as error:  # it raises whatever it meets
         raise SecateurError(
             "torch-pruning can analyse the policy",
             f"{policy.name}: {type(error).__name__}: {error}",
             "Take --strategy component-aware or uniform.",
         ) from error
-    found = []
+
+
+def comprehensive_groups(policy: Policy) -> tuple[ComprehensiveGroup, ...]:
+    """Groups of ``torch_pruning.DependencyGraph`` on one unrolled step of all entries.
+
+    The entries run twice over, as ``run_entries`` unrolls them, so that the graph that autograd records holds the
+    whole model: encode → act → next, reward and value of the latent and of the next one.
+
+    Raises:
+        SecateurError: torch-pruning cannot analyse the policy.
+    """
+    graph, groups = _analyse(policy)
+    return tuple(ComprehensiveGroup(len(group[0].idxs), _members(policy, graph, group)) for group in groups)
+
+
+def _members(policy: Policy, graph: Any, group: Any) -> frozenset[tuple[str, int]]:
+    owners = {id(parameter): path for path, parameter in policy.module.named_parameters()}
+    members = set()
+    for dependency, _ in group:
+        layer, cut = dependency.target.module, dependency.handler
+        axis = 0 if graph.is_out_channel_pruning_fn(cut) else 1
+        for parameter in layer.parameters(recurse=False) if isinstance(layer, torch.nn.Module) else [layer]:
+            if id(parameter) in owners and parameter.dim() > axis:
+                members.add((owners[id(parameter)], axis))
+    return frozenset(members)
+
+
+def magnitude_scores(policy: Policy, own: ComponentGraph) -> dict[str, torch.Tensor]:
+    """Scores of torch-pruning's own criterion as it comes, for the groups that it shares with ours.
+
+    ``GroupMagnitudeImportance``, what its ``BasePruner`` takes by default: Euclidean norms, mean over the members of a
+    group, divided by the group's mean.
+
+    Raises:
+        SecateurError: torch-pruning cannot analyse the policy.
+    """
+    graph, groups = _analyse(policy)
+    import torch_pruning
+
+    criterion = torch_pruning.importance.GroupMagnitudeImportance(p=2)
+    names = {
+        (
+            group.width,
+            frozenset((m.parameter, m.axis) for m in group.members if m.parameter in own.component_of),
+        ): group.name
+        for group in own.groups
+    }
+    scores = {}
     for group in groups:
-        members = set()
-        for dependency, _ in group:
-            layer, cut = dependency.target.module, dependency.handler
-            axis = 0 if graph.is_out_channel_pruning_fn(cut) else 1
-            for parameter in (
-                layer.parameters(recurse=False) if isinstance(layer, torch.nn.Module) else [layer]
-            ):
-                if id(parameter) in owners and parameter.dim() > axis:
-                    members.add((owners[id(parameter)], axis))
-        found.append(ComprehensiveGroup(len(group[0].idxs), frozenset(members)))
-    return tuple(found)
+        name = names.get((len(group[0].idxs), _members(policy, graph, group)))
+        if name is not None:
+            scores[name] = criterion(group).detach().float()
+    return {group.name: scores[group.name] for group in own.groups if group.name in scores}
 
 
 def matching_groups(policy: Policy, graph: ComponentGraph) -> tuple[str, ...]:

@@ -1,25 +1,21 @@
-"""Budget → widths. Predicted cost decides what fits, importance decides what goes.
+"""Budget → widths by importance alone: predicted cost decides what fits, scores decide what goes.
 
-Each strategy answers the same question: which widths fit the budget? They are listed in STRATEGIES.
-
-*component-aware* spends the budget where it buys most. What a group still has is the share q of its importance;
-the sum of −log q over groups is kept small, so that no group is bled dry while another keeps its padding, and
-channels that were dead from the start go first and for free. A coupling group, whose channels are all alike in what
-they carry, shrinks softly by this measure, and has a floor. Components that are not on the board keep their inner
-widths: cutting them would buy nothing.
+*by_importance* knows the components. What a group still has is the share q of its importance; the sum of −log q over
+groups is kept small, so that no group is bled dry while another keeps its padding, and channels that were dead from
+the start go first and for free. A coupling group, whose channels are all alike in what they carry, shrinks softly by
+this measure, and has a floor. Components that are not on the board keep their inner widths: cutting them would
+buy nothing. *uniform*, *per_component* and *global_ranking* are what it is compared with.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Mapping
 from math import ceil, log
 
 import torch
 
-from secateur.errors import BudgetInfeasible
 from secateur.graph.groups import ComponentGraph, Group
 from secateur.prune.coefficients import weighted
-from secateur.prune.limits import Price, Resource, check_feasible, resources
+from secateur.prune.limits import Price, check_feasible, resources
+from secateur.prune.solve import Knob, Problem, solve
 from secateur.records import Budget, Cost, Widths
 
 Scores = Mapping[str, torch.Tensor]
@@ -50,88 +46,30 @@ def component_floors(graph: ComponentGraph) -> dict[str, int]:
     return {group.name: least(group) for group in graph.groups}
 
 
-def component_aware(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget) -> dict[str, int]:
-    """Greedy by importance lost per budget freed, within the floors of components and couplings."""
-    limits = resources(budget)
-    kept = {name: _kept_share(score) for name, score in scores.items()}
+def by_importance(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget) -> dict[str, int]:
+    """Keeps the sum of −log(importance kept) small over the groups on the board; measures nothing."""
     least = component_floors(graph)
-    widths = graph.full
-    on_board = _on_board(graph, price)
-    cost = price(widths)
-    check_feasible(price, budget, least)
-
-    def loss(name: str, before: int, after: int) -> float:
-        return log(max(kept[name][before], LOST)) - log(max(kept[name][after], LOST))
-
-    def steps(name: str) -> Iterator[int]:
-        width = widths[name]
-        while (lower := max(least[name], _step_down(width))) != width:
-            yield (width := lower)
-
-    def best_step(patient: bool) -> tuple[float, str, int] | None:
-        """The step that loses least for what it frees; a patient one goes down until something is freed."""
-        best: tuple[float, str, int] | None = None
-        for group in on_board:
-            for after in steps(group.name):
-                new = price({**widths, group.name: after})
-                freed = sum(
-                    max(0.0, r.read(cost) - r.read(new)) / r.limit for r in limits if r.excess(cost) > 0
-                )
-                if freed > 0:
-                    rate = loss(group.name, widths[group.name], after) / freed
-                    if best is None or rate < best[0]:
-                        best = (rate, group.name, after)
-                if freed > 0 or not patient:
-                    break
-        return best
-
-    def least_step() -> tuple[float, str, int] | None:
-        """The single step that loses least: two groups may hold a peak so that neither alone frees anything."""
-        firsts = [(group.name, after) for group in on_board for after in islice(steps(group.name), 1)]
-        losses = [(loss(name, widths[name], after), name, after) for name, after in firsts]
-        return min(losses, key=lambda step: step[0], default=None)
-
-    while any(resource.excess(cost) > 0 for resource in limits):
-        step = best_step(False) or best_step(True) or least_step()
-        if step is None:
-            raise BudgetInfeasible(
-                "the budget can be met", "no group is left to cut", "Raise the tightest limit."
+    knobs = []
+    for group in on_board(graph, price):
+        kept = _kept_share(scores[group.name])
+        widths = [group.width]
+        while (lower := max(least[group.name], _step_down(widths[-1]))) != widths[-1]:
+            widths.append(lower)
+        knobs.append(
+            Knob(
+                group.name,
+                tuple({group.name: width} for width in widths),
+                tuple(-log(max(kept[width], LOST)) for width in widths),
             )
-        widths[step[1]] = step[2]
-        cost = price(widths)
-    return _fill(on_board, widths, price, limits, loss, graph.full)
+        )
+    problem = Problem(knobs, graph.full, price, budget)
+    return problem.widths(solve(problem))
 
 
 def _step_down(width: int) -> int:
     """The next width below that is a whole number of quads, in steps that shrink with the width."""
     step = QUAD * max(1, width // (16 * QUAD))
     return (width - 1) // step * step if width > QUAD else width
-
-
-def _fill(
-    groups: list[Group],
-    widths: dict[str, int],
-    price: Price,
-    limits: tuple[Resource, ...],
-    loss: Callable[[str, int, int], float],
-    full: Widths,
-) -> dict[str, int]:
-    """Gives back what still fits, the best first: the last step down may have freed more than was asked."""
-    while True:
-        best: tuple[float, str, int] | None = None
-        for group in groups:
-            wider = min(full[group.name], (widths[group.name] // QUAD + 1) * QUAD)
-            if wider == widths[group.name]:
-                continue
-            cost = price({**widths, group.name: wider})
-            if any(resource.excess(cost) > 0 for resource in limits):
-                continue
-            gain = loss(group.name, wider, widths[group.name])
-            if best is None or gain > best[0]:
-                best = (gain, group.name, wider)
-        if best is None:
-            return widths
-        widths = {**widths, best[1]: best[2]}
 
 
 def _kept_share(score: torch.Tensor) -> list[float]:
@@ -143,7 +81,7 @@ def _kept_share(score: torch.Tensor) -> list[float]:
     return [0.0, *(torch.cumsum(ranked, 0) / total).tolist()]
 
 
-def _on_board(graph: ComponentGraph, price: Price) -> list[Group]:
+def on_board(graph: ComponentGraph, price: Price) -> list[Group]:
     """The groups whose width the deployed network's cost depends on."""
 
     def footprint(cost: Cost) -> tuple[float, ...]:
@@ -184,18 +122,60 @@ def global_ranking(
     budget is met. Groups without scores, because torch-pruning does not find them, stay whole. Coefficients, where
     there are any, weigh groups against each other after that division; see ``prune.coefficients``.
     """
-    normal = weighted(scores, coefficients or {})
-    order = torch.argsort(torch.cat(list(normal.values())), descending=True, stable=True)
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order))
-    ranks = dict(zip(normal, place.split([len(score) for score in normal.values()])))
+    ranks = _ranks(weighted(scores, coefficients or {}))
+    total = sum(len(rank) for rank in ranks.values())
 
     def at(share: float) -> dict[str, int]:
-        count = round(share * len(order))
-        kept = {name: _round(float((rank < count).sum()), len(rank)) for name, rank in ranks.items()}
-        return {**graph.full, **kept}
+        return {**graph.full, **_within(ranks, round(share * total))}
 
     return _largest(at, price, budget)
+
+
+def per_component(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget) -> dict[str, int]:
+    """The same share of every component, by one ranking of normalised scores in each.
+
+    A coupling group counts as a part of the component that makes its channels. What torch-pruning does when each
+    component is given the same pruning ratio.
+    """
+    members: dict[str, list[str]] = {}
+    for name in scores:
+        members.setdefault(home(graph, graph.by_name[name]), []).append(name)
+    ranks = {part: _ranks(weighted({n: scores[n] for n in names}, {})) for part, names in members.items()}
+
+    def at(share: float) -> dict[str, int]:
+        widths = dict(graph.full)
+        for inside in ranks.values():
+            widths |= _within(inside, round(share * sum(len(rank) for rank in inside.values())))
+        return widths
+
+    return _largest(at, price, budget)
+
+
+def home(graph: ComponentGraph, group: Group) -> str:
+    """The component that makes a group's channels."""
+    maker = next((m for m in group.members if m.axis == 0 and m.parameter in graph.component_of), None)
+    return graph.component_of[maker.parameter] if maker else group.components[0]
+
+
+def _ranks(scores: Scores) -> dict[str, torch.Tensor]:
+    """Each channel's place, from 0 for the best, in one ranking over several groups."""
+    order = torch.argsort(torch.cat(list(scores.values())), descending=True, stable=True)
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order))
+    return dict(zip(scores, place.split([len(score) for score in scores.values()])))
+
+
+def _within(ranks: Mapping[str, torch.Tensor], count: int) -> dict[str, int]:
+    """Widths of groups whose best ``count`` channels are kept, in whole quads."""
+    return {name: _round(float((rank < count).sum()), len(rank)) for name, rank in ranks.items()}
+
+
+def ranked_widths(graph: ComponentGraph, scores: Scores, groups: list[str], share: float) -> dict[str, int]:
+    """Widths of some groups when the best ``share`` of their channels is kept, by one ranking, above the floors."""
+    least = component_floors(graph)
+    ranks = _ranks(weighted({name: scores[name] for name in groups}, {}))
+    kept = _within(ranks, round(share * sum(len(rank) for rank in ranks.values())))
+    return {name: max(least[name], width) for name, width in kept.items()}
 
 
 def _round(width: float, full: int) -> int:
@@ -218,21 +198,6 @@ def _largest(at: Callable[[float], dict[str, int]], price: Price, budget: Budget
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle / 4096) else (low, middle)
     return at(low / 4096)
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """How widths are chosen: (graph, scores, price, budget) → widths, and the least that it would choose."""
-
-    choose: Callable[[ComponentGraph, Scores, Price, Budget], dict[str, int]]
-    least: Callable[[ComponentGraph], dict[str, int]]
-
-
-STRATEGIES = {
-    "component-aware": Strategy(component_aware, component_floors),
-    "global": Strategy(global_ranking, bare_floors),
-    "uniform": Strategy(uniform, bare_floors),
-}
 
 
 def keep_best(scores: Scores, widths: Widths) -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ from secateur.policy.policy import Entry, Policy, Task, Tensors
 from secateur.simulate.rollout import Trajectory
 
 OTHER_ENTRIES_WEIGHT = 0.1
-"""What an entry that is not deployed counts for beside the deployed one, in importance and in recovery."""
+"""What an entry that is not deployed counts for beside the deployed one, unless the policy says otherwise."""
 
 
 def visited_inputs(task: Task, trajectories: Iterable[Trajectory]) -> dict[str, torch.Tensor]:
@@ -35,5 +35,6 @@ def evenly(states: Tensors, count: int) -> dict[str, np.ndarray]:
 
 
 def weight_of(policy: Policy, entry: Entry) -> float:
-    """What an entry counts for."""
-    return 1.0 if entry.name == policy.deployed else OTHER_ENTRIES_WEIGHT
+    """What an entry counts for in importance and in recovery."""
+    usual = 1.0 if entry.name == policy.deployed else OTHER_ENTRIES_WEIGHT
+    return policy.entry_weights.get(entry.name, usual)

@@ -12,7 +12,7 @@ import torch
 
 from secateur.policy.planning import PlannerSettings, Planning
 from secateur.policy.policy import Policy, Task, Tensors
-from secateur.simulate.controller import LANES, acting, stack_inputs
+from secateur.simulate.controller import LANES, Controller, acting, stack_inputs, torch_controller
 
 
 class LatentModel(Protocol):
@@ -223,3 +223,8 @@ class PlanningController:
         with acting(self.module):
             actions = self.planner.plan({name: torch.from_numpy(array) for name, array in padded.items()})
         return [self.task.to_action({self.output: actions[lane : lane + 1].numpy()}) for lane in lanes]
+
+
+def policy_controller(policy: Policy, task: Task) -> Controller:
+    """The policy as it moves the robot: by its deployed entry, or by planning."""
+    return PlanningController(policy, task) if policy.plans else torch_controller(policy, task)

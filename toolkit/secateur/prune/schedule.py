@@ -1,0 +1,92 @@
+"""From the original to its widths: in one cut, or in several with recovery and new scores in between."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import ceil
+
+import torch
+
+from secateur.graph.groups import ComponentGraph, build_graph
+from secateur.policy.policy import Policy, Task
+from secateur.prune.allocate import QUAD, Scores, keep_best
+from secateur.prune.lessons import Lesson, Teacher
+from secateur.prune.recover import RecoveryPlan, Round, recover
+from secateur.prune.surgery import Keep, cut
+from secateur.records import Widths
+
+STAGES = 4
+"""Cuts of an iterative schedule; each keeps the same share of what is still to go."""
+
+Rescore = Callable[[Policy, ComponentGraph], Scores]
+"""Scores of a policy that has been cut already."""
+
+
+def one_shot(
+    teacher: Teacher,
+    lesson: Lesson,
+    scores: Scores,
+    rescore: Rescore,
+    widths: Widths,
+    task: Task,
+    seed: int,
+    plan: RecoveryPlan,
+    progress: Callable[[Round], None] = lambda _: None,
+) -> tuple[Policy, tuple[Round, ...]]:
+    """One cut by the original's scores, then all of the recovery."""
+    keep = keep_best(scores, {name: widths[name] for name in scores})
+    pruned = cut(teacher.original, teacher.graph, keep)
+    if not plan.rounds or not plan.steps:
+        return pruned, ()
+    return recover(teacher, lesson, pruned, keep, task, seed, plan, progress)
+
+
+def iterative(
+    teacher: Teacher,
+    lesson: Lesson,
+    scores: Scores,
+    rescore: Rescore,
+    widths: Widths,
+    task: Task,
+    seed: int,
+    plan: RecoveryPlan,
+    progress: Callable[[Round], None] = lambda _: None,
+) -> tuple[Policy, tuple[Round, ...]]:
+    """Several cuts, the recovery divided among them; the last cut gets half of it.
+
+    After each recovery the channels that are left are scored anew. The learning curve counts the steps of all.
+    """
+    policy, graph = teacher.original, teacher.graph
+    full = {name: graph.full[name] for name in scores}
+    keep: Keep = {name: torch.arange(width) for name, width in full.items()}
+    curve: list[Round] = []
+    for stage in range(1, STAGES + 1):
+        aim = {name: _between(full[name], widths[name], stage / STAGES) for name in full}
+        if stage > 1:
+            graph = build_graph(policy)
+            scores = rescore(policy, graph)
+        local = keep_best(scores, aim)
+        policy = cut(policy, graph, local)
+        keep = {name: keep[name][index] for name, index in local.items()}
+        rounds = ceil(plan.rounds / 2) if stage == STAGES else plan.rounds // 2 // (STAGES - 1)
+        if not rounds or not plan.steps:
+            continue
+        before = curve[-1].steps if curve else 0
+
+        def count(point: Round, before: int = before) -> None:
+            progress(replace(point, steps=before + point.steps))
+
+        policy, points = recover(
+            teacher, lesson, policy, keep, task, seed + stage, replace(plan, rounds=rounds), count
+        )
+        curve.extend(replace(point, steps=before + point.steps) for point in points)
+    return policy, tuple(curve)
+
+
+def _between(full: int, least: int, share: float) -> int:
+    """A width on the way down in equal ratios, in whole quads."""
+    if share >= 1.0 or full == least:
+        return least
+    return max(least, min(full, ceil(full * (least / full) ** share / QUAD) * QUAD))
+
+
+SCHEDULES = {"one-shot": one_shot, "iterative": iterative}

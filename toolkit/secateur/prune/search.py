@@ -1,0 +1,181 @@
+"""Budget → widths by measurement: how much each component keeps decides far more than which of its channels.
+
+Two levels. Between components and couplings: response curves, measured around the equal share that the budget leaves,
+and a solver that spends the budget where it buys most. Within a component: one ranking by importance. Curves add up
+what is lost part by part, which is not the whole truth, so the candidates that come out are tried, what their trials
+say of the curves is fitted, and the solver is asked again. The best of all that was tried is taken, so what comes out
+is never worse, in its trial, than the equal share or the allocation by importance.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import nnls
+
+from secateur.graph.groups import ComponentGraph
+from secateur.prune.allocate import Scores, by_importance, on_board
+from secateur.prune.curves import Curve, Part, knobs_of, measure, parts_of, widths_at
+from secateur.prune.limits import Price
+from secateur.prune.solve import Choice, Knob, Problem, equal, solve
+from secateur.prune.trials import Trial, Trials
+from secateur.records import Budget, Widths
+
+REACH = (-4, 0, 4)
+"""Settings around the base where curves are measured: a half, the same, and twice its channels."""
+
+NEAR = (-2, 0, 2)
+"""The same, around the best candidate, the second time."""
+
+NOTHING = 0.01
+"""A loss at which there is nothing left to choose."""
+
+TILT, TILTED = 3.0, 3
+"""How much more a part counts in a candidate that favours it, and how many of the parts that lose most are favoured."""
+
+STIFFNESS = 0.3
+"""How strongly corrections of curves are held at 1, beside what trials say."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """Widths with the evidence for them.
+
+    Attributes:
+        widths: the best that were tried, by ``Trial.loss``.
+        trial: what came of them.
+        curves: as measured the first time, around the equal share.
+        corrections: by part, how much more (or less) it loses in company than its curve says.
+        rank_correlation: Spearman's ρ between error and return lost, over all trials.
+        trials: how many there were.
+    """
+
+    widths: dict[str, int]
+    trial: Trial
+    curves: tuple[Curve, ...]
+    corrections: tuple[float, ...]
+    rank_correlation: float | None
+    trials: int
+
+    def plain(self) -> dict[str, Any]:
+        """As data for JSON."""
+        return {
+            "trials": self.trials,
+            "rank_correlation": self.rank_correlation,
+            "chosen": {"error": self.trial.error, "kept": self.trial.kept},
+            "curves": [
+                {
+                    "part": curve.part.name,
+                    "coupling": curve.part.coupling,
+                    "correction": factor,
+                    "points": [
+                        {
+                            "share": point.share,
+                            "parameters": point.parameters,
+                            "error": point.trial.error,
+                        }
+                        for point in curve.points
+                    ],
+                }
+                for curve, factor in zip(self.curves, self.corrections)
+            ],
+        }
+
+
+def search(
+    graph: ComponentGraph, scores: Scores, price: Price, budget: Budget, trials: Trials, refine: bool = True
+) -> Search:
+    """The widths within the budget that lose least, by trial.
+
+    Args:
+        graph: of the original.
+        scores: which channels of a group stay.
+        price: widths → predicted cost.
+        budget: that is to be met.
+        trials: that widths are tried with.
+        refine: measure the curves a second time, closer around the best candidate.
+
+    Raises:
+        BudgetInfeasible: not even the least settings fit.
+    """
+    parts = parts_of(graph, scores, on_board(graph, price))
+    quick = by_importance(graph, scores, price, budget)
+    plain = Problem(
+        [Knob(p.name, p.widths, tuple(map(float, range(len(p.widths))))) for p in parts],
+        graph.full,
+        price,
+        budget,
+    )
+    base = equal(plain)
+    tried = [trials(quick), trials(plain.widths(base))]
+    curves: tuple[Curve, ...] = ()
+    factors: tuple[float, ...] = tuple(1.0 for _ in parts)
+    if min(trial.loss for trial in tried) > NOTHING:
+        around = base
+        for reach in (REACH, NEAR) if refine else (REACH,):
+            measured = measure(parts, around, graph.full, reach, _errors_of(trials), _parameters(graph))
+            curves = curves or measured
+            ask = _Asking(parts, measured, graph.full, price, budget, trials)
+            choices = [ask.solve(factors)]
+            choices += [ask.solve(_tilted(factors, index)) for index in ask.steepest(TILTED)]
+            factors = ask.corrections(choices)
+            choices.append(ask.solve(factors))
+            tried += [ask.trial(choice) for choice in choices]
+            around = min(choices, key=lambda choice: ask.trial(choice).loss)
+    best = min(tried, key=lambda trial: trial.loss)
+    return Search(dict(best.widths), best, curves, factors, trials.rank_correlation(), len(trials.all))
+
+
+class _Asking:
+    """The solver over one set of curves."""
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        curves: Sequence[Curve],
+        beside: Widths,
+        price: Price,
+        budget: Budget,
+        trials: Trials,
+    ) -> None:
+        self.parts, self.curves, self.beside = parts, curves, beside
+        self.price, self.budget, self.trials = price, budget, trials
+        self.losses = [curve.losses() for curve in curves]
+
+    def solve(self, factors: Sequence[float]) -> Choice:
+        """The best settings, with the parts' losses weighed by ``factors``."""
+        return solve(Problem(knobs_of(self.curves, factors), self.beside, self.price, self.budget))
+
+    def steepest(self, count: int) -> list[int]:
+        """The parts whose curves rise most over the settings that were measured."""
+        rises = [
+            curve.points[-1].trial.error / max(curve.points[0].trial.error, 1e-9) for curve in self.curves
+        ]
+        return sorted(range(len(rises)), key=lambda index: -rises[index])[:count]
+
+    def trial(self, choice: Choice) -> Trial:
+        """What comes of some settings."""
+        return self.trials(widths_at(self.parts, choice, self.beside))
+
+    def corrections(self, choices: Sequence[Choice]) -> tuple[float, ...]:
+        """Factors of the curves that explain the trials of ``choices`` best, held near 1."""
+        rows = np.array([[loss[n] for loss, n in zip(self.losses, choice)] for choice in choices])
+        wanted = np.array([self.trial(choice).error for choice in choices])
+        scale = max(float(rows.mean()), 1e-9)
+        stiff = STIFFNESS * scale * np.sqrt(len(choices)) * np.eye(len(self.parts))
+        common = float(wanted.mean() / max(rows.sum(axis=1).mean(), 1e-9))
+        factors, _ = nnls(np.vstack([rows * common, stiff]), np.concatenate([wanted, stiff.sum(axis=1)]))
+        return tuple(float(factor) for factor in factors)
+
+
+def _tilted(factors: Sequence[float], index: int) -> tuple[float, ...]:
+    return tuple(factor * (TILT if at == index else 1.0) for at, factor in enumerate(factors))
+
+
+def _parameters(graph: ComponentGraph) -> Callable[[Widths], int]:
+    return lambda widths: sum(graph.parameter_counts(widths).values())
+
+
+def _errors_of(trials: Trials) -> Callable[[Widths], Trial]:
+    return lambda widths: trials(widths, closed_loop=False)

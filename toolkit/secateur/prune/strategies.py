@@ -1,0 +1,43 @@
+"""How widths are chosen. Every strategy answers the same question: which widths fit the budget?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from secateur.graph.groups import ComponentGraph
+from secateur.prune.allocate import (
+    Scores,
+    bare_floors,
+    by_importance,
+    component_floors,
+    global_ranking,
+    per_component,
+    uniform,
+)
+from secateur.prune.limits import Price
+from secateur.records import Budget
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """(graph, scores, price, budget) → widths, and the least that it would choose.
+
+    Attributes:
+        choose: the widths.
+        least: what it never goes below.
+        measures: tries candidates out before it chooses (``prune.search``), starting from what ``choose`` gives.
+        comprehensive: sees the policy as torch-pruning does, as one graph, and cuts only what that finds.
+    """
+
+    choose: Callable[[ComponentGraph, Scores, Price, Budget], dict[str, int]]
+    least: Callable[[ComponentGraph], dict[str, int]]
+    measures: bool = False
+    comprehensive: bool = False
+
+
+STRATEGIES = {
+    "component-aware": Strategy(by_importance, component_floors, measures=True),
+    "by-importance": Strategy(by_importance, component_floors),
+    "per-component": Strategy(per_component, bare_floors),
+    "global": Strategy(global_ranking, bare_floors, comprehensive=True),
+    "uniform": Strategy(uniform, bare_floors),
+}

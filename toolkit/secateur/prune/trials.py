@@ -1,0 +1,155 @@
+"""What widths are worth, by trying: cut, recover briefly, measure.
+
+Two numbers come out of a trial. The *error* is the teacher's distance on states that no training saw, in units of the
+outputs' variance; it is smooth, and small differences show. The *share of the return kept*, over a few episodes, is
+what counts, but is blind while nothing is lost yet, and takes longer to measure. Curves are made of errors; candidates
+are judged by their loss, which is the error plus what is lost of the return. How well the error alone foretells the
+return is reported as a rank correlation.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from secateur.policy.policy import Policy, Task, Tensors
+from secateur.prune.allocate import Scores, keep_best
+from secateur.prune.lessons import Lesson, Teacher
+from secateur.prune.recover import RecoveryPlan, judge, recover
+from secateur.prune.surgery import cut
+from secateur.records import Widths
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """How much a trial takes.
+
+    Attributes:
+        steps: gradient steps of recovery.
+        episodes: that the return is judged on.
+        states: that recovery draws from, and as many again that the error is measured on.
+    """
+
+    steps: int = 300
+    episodes: int = 16
+    states: int = 2048
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of some widths.
+
+    Attributes:
+        widths: group → width.
+        error: distance to the original on states held out, in units of the outputs' variance.
+        kept: share of the original's return; None where no episode was run.
+    """
+
+    widths: Widths
+    error: float
+    kept: float | None
+
+    @property
+    def loss(self) -> float:
+        """What allocation makes small."""
+        return self.error + (max(0.0, 1.0 - self.kept) if self.kept is not None else 0.0)
+
+
+class Trials:
+    """Tries widths out, each only once.
+
+    Args:
+        teacher: of the original.
+        visited: states on the original's way.
+        scores: which channels of a group stay.
+        task: what the policy does.
+        seed: of everything random; the same for all trials.
+        plan: how much each takes.
+        known: records of earlier trials of the same kind, from ``records``.
+        progress: told of every new trial.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        visited: Tensors,
+        scores: Scores,
+        task: Task,
+        seed: int,
+        plan: TrialPlan,
+        known: Mapping[str, Any] | None = None,
+        progress: Callable[[Trial], None] = lambda _: None,
+    ) -> None:
+        self.teacher, self.scores, self.task, self.seed, self.plan = teacher, scores, task, seed, plan
+        self.progress = progress
+        self._visited = visited
+        self._lessons: tuple[Lesson, Lesson] | None = None
+        self._episodes = [int(s) for s in np.random.SeedSequence([seed, 0x7A1]).generate_state(plan.episodes)]
+        known = known or {}
+        self.original_return: float | None = known.get("original_return")
+        self._done: dict[tuple[int, ...], Trial] = {}
+        for record in known.get("trials", ()):
+            self._remember(Trial(**record))
+
+    def __call__(self, widths: Widths, closed_loop: bool = True) -> Trial:
+        """Tries the widths out, or remembers what came of them; without the closed loop only the error is measured."""
+        complete = {**self.teacher.graph.full, **widths}
+        known = self._done.get(self._key(complete))
+        if known is None or (closed_loop and known.kept is None):
+            known = self._try(complete, closed_loop)
+            self._remember(known)
+            self.progress(known)
+        return known
+
+    @property
+    def all(self) -> tuple[Trial, ...]:
+        """Every trial so far, in order."""
+        return tuple(self._done.values())
+
+    @property
+    def records(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        return {"original_return": self.original_return, "trials": [asdict(trial) for trial in self.all]}
+
+    def rank_correlation(self) -> float | None:
+        """Spearman's ρ between the error and the return lost, over all judged trials; None where either is constant."""
+        judged = [t for t in self.all if t.kept is not None]
+        errors, lost = [t.error for t in judged], [-t.kept for t in judged if t.kept is not None]
+        if len(set(errors)) < 3 or len(set(lost)) < 3:
+            return None
+        return float(stats.spearmanr(errors, lost).statistic)
+
+    def _key(self, widths: Widths) -> tuple[int, ...]:
+        return tuple(widths[name] for name in self.teacher.graph.full)
+
+    def _remember(self, trial: Trial) -> None:
+        self._done[self._key(trial.widths)] = trial
+
+    def _try(self, widths: Widths, closed_loop: bool) -> Trial:
+        train, held_out = self._prepared()
+        keep = keep_best(self.scores, {name: n for name, n in widths.items() if name in self.scores})
+        pruned = cut(self.teacher.original, self.teacher.graph, keep)
+        plan = RecoveryPlan(rounds=1, steps=self.plan.steps, episodes=0, judged_episodes=0)
+        student, _ = recover(self.teacher, train, pruned, keep, self.task, self.seed, plan)
+        error = self.teacher.error(student, keep, held_out)
+        return Trial(dict(widths), error, self._kept(student) if closed_loop else None)
+
+    def _prepared(self) -> tuple[Lesson, Lesson]:
+        if self._lessons is None:
+            count = len(next(iter(self._visited.values())))
+            order = np.random.default_rng(self.seed).permutation(count)
+            each = min(self.plan.states, count // 2)
+            train, held_out = (
+                self.teacher.lesson({name: rows[part] for name, rows in self._visited.items()})
+                for part in (order[:each], order[each : 2 * each])
+            )
+            self._lessons = (train, held_out)
+        return self._lessons
+
+    def _kept(self, student: Policy) -> float:
+        if self.original_return is None:
+            self.original_return = judge(self.teacher.original, self.task, self._episodes)
+        reached = judge(student, self.task, self._episodes)
+        return 1.0 - (self.original_return - reached) / max(abs(self.original_return), 1e-9)

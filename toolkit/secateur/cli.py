@@ -58,12 +58,26 @@ def prune(
         list[str] | None, typer.Option(help="NAME.flash|ram|latency=VALUE; may be repeated.")
     ] = None,
     max_return_drop: Annotated[str, typer.Option(help="Largest acceptable loss of return.")] = "5%",
-    strategy: Annotated[str, typer.Option(help="component-aware, global or uniform.")] = "component-aware",
+    strategy: Annotated[
+        str, typer.Option(help="component-aware, by-importance, per-component, global or uniform.")
+    ] = "component-aware",
     importance: Annotated[str, typer.Option(help=IMPORTANCE_HELP)] = "taylor",
     episodes: Annotated[int, typer.Option(min=2, help="Pairs of episodes that the verdict rests on.")] = 64,
     recovery_steps: Annotated[
         int, typer.Option(min=0, help="Gradient steps of recovery; 0 for none.")
     ] = 6000,
+    recovery_minutes: Annotated[
+        float | None, typer.Option(min=0, help="No new round of recovery begins after so many minutes.")
+    ] = None,
+    schedule: Annotated[str, typer.Option(help="one-shot or iterative.")] = "one-shot",
+    fake_quantise: Annotated[
+        bool, typer.Option("--fake-quantise", help="Recover with int8 weights and activations in the loop.")
+    ] = False,
+    pareto: Annotated[
+        str | None,
+        typer.Option(help="Not one policy but a front: return against flash, ram or latency."),
+    ] = None,
+    points: Annotated[int, typer.Option(min=2, help="Of the front.")] = 6,
     seed: Annotated[int, typer.Option(min=0, max=4294967295, help="Of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was killed.")] = False,
     as_json: JsonOption = False,
@@ -73,10 +87,29 @@ def prune(
     from secateur.pipeline import PruneRequest
     from secateur.pipeline import prune as run
 
-    budget = parse_budget(flash, ram, latency, rate, component or [], max_return_drop)
-    request = PruneRequest(policy, target, budget, strategy, importance, seed, episodes, recovery_steps)
+    request = PruneRequest(
+        policy=policy,
+        target=target,
+        budget=parse_budget(flash, ram, latency, rate, component or [], max_return_drop),
+        strategy=strategy,
+        importance=importance,
+        seed=seed,
+        episodes=episodes,
+        recovery_steps=recovery_steps,
+        recovery_minutes=recovery_minutes,
+        schedule=schedule,
+        fake_quantise=fake_quantise,
+    )
+    command = "secateur " + shlex.join(sys.argv[1:])
+    if pareto is not None:
+        from secateur.fronts import pareto as draw
+
+        with _progress() as progress:
+            document = draw(request, pareto, points, output, resume, command, progress)
+        _show(document, output, as_json)
+        return
     with _progress() as progress:
-        summary = run(request, output, resume, "secateur " + shlex.join(sys.argv[1:]), progress)
+        summary = run(request, output, resume, command, progress)
     _show(summary, output, as_json)
     if not summary["verdict"]["passed"]:
         raise typer.Exit(EXIT_VERDICT_FAILED)
@@ -257,13 +290,14 @@ def _progress() -> Iterator[Any]:
 
 
 def _show(summary: Any, folder: Path, as_json: bool) -> None:
+    from secateur.report.front import print_front
     from secateur.report.table import print_summary
 
     if as_json:
         typer.echo(json.dumps(summary, indent=2))
         return
     console = _console(stderr=False)
-    print_summary(summary, console)
+    (print_front if summary.get("kind") == "pareto" else print_summary)(summary, console)
     console.print(f"\nThe run is in {folder}; open {folder / 'report.html'} in a browser.", soft_wrap=True)
 
 

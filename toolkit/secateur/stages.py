@@ -385,6 +385,7 @@ def publish(
     measurement = _measurement(made.device)
     parity = Parity(**json.loads((made.device / "parity.json").read_bytes()))
     loop = _closed_loop(made.loop)
+    tried = made.widths / "search.json"
     provenance = {
         "command": {"line": command, "seed": job.request.seed},
         "inputs": {key: job.identity[key] for key in ("weights_sha256", "target_sha256")},
@@ -415,6 +416,7 @@ def publish(
             recovery=[
                 RecoveryPoint(**point) for point in json.loads((made.policy / "recovery.json").read_bytes())
             ],
+            search=json.loads(tried.read_bytes()) if tried.is_file() else None,
             provenance=provenance,
         )
 

@@ -4,12 +4,15 @@ Every drawing has a ``<title>``, which screen readers read; numbers in it are th
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
 WIDTH, LEFT, RIGHT = 640, 96, 12
+DASHES = ("none", "7 4", "2 3", "10 3 2 3", "1 5", "14 6", "5 2 1 2 1 2")
+"""Lines are told apart by these, which also serves those who cannot tell colours apart."""
 
 
 def histogram(before: Sequence[float], after: Sequence[float], bins: int = 24) -> Markup:
@@ -87,6 +90,83 @@ def curve(steps: Sequence[int], values: Sequence[float | None], label: str, *, l
         _text((LEFT + WIDTH - RIGHT) / 2, bottom + 18, label + (" (log scale)" if log else ""), "middle"),
     ]
     return _svg(bottom + 24, f"{label}: from {known[0][1]:.3g} to {known[-1][1]:.3g}", shapes)
+
+
+def responses(curves: Sequence[Mapping[str, Any]]) -> Markup:
+    """Response curves: the error of a short trial against the share of its channels that a part keeps, both in logs.
+
+    Args:
+        curves: as ``prune.search.Search.plain`` has them.
+    """
+    shown = [c for c in curves if len(c["points"]) > 1 and all(p["error"] > 0 for p in c["points"])]
+    if not shown:
+        return Markup("")
+    points = [(math.log2(p["share"]), math.log10(p["error"])) for c in shown for p in c["points"]]
+    (left, right), (low, high) = ((min(v), max(v)) for v in zip(*points))
+    wide, tall = (right - left) or 1.0, (high - low) or 1.0
+    top, bottom, end = 12.0, 190.0, WIDTH - RIGHT - 130
+
+    def place(point: Mapping[str, float]) -> tuple[float, float]:
+        x = LEFT + (math.log2(point["share"]) - left) / wide * (end - LEFT)
+        return x, bottom - (math.log10(point["error"]) - low) / tall * (bottom - top)
+
+    shapes = [
+        f'<line class="axis" x1="{LEFT}" x2="{LEFT}" y1="{top}" y2="{bottom}"/>',
+        f'<line class="axis" x1="{LEFT}" x2="{end}" y1="{bottom}" y2="{bottom}"/>',
+    ]
+    for index, one in enumerate(shown):
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, one["points"]))
+        dash = DASHES[index % len(DASHES)]
+        shapes.append(f'<polyline class="curve" stroke-dasharray="{dash}" points="{path}"/>')
+        y = top + 10 + 18 * index
+        shapes.append(
+            f'<line class="curve" stroke-dasharray="{dash}" x1="{end + 14}" x2="{end + 44}" y1="{y - 4}" y2="{y - 4}"/>'
+        )
+        shapes.append(_text(end + 50, y, one["part"], "start"))
+    shapes += [
+        _text(LEFT - 6, bottom, f"{10**low:.2g}", "end"),
+        _text(LEFT - 6, top + 8, f"{10**high:.2g}", "end"),
+        _text(LEFT, bottom + 18, f"{2**left:.3g}", "start"),
+        _text(end, bottom + 18, f"{2**right:.3g}", "end"),
+        _text((LEFT + end) / 2, bottom + 18, "share of its channels that the part keeps", "middle"),
+    ]
+    return _svg(max(bottom, top + 18 * len(shown)) + 24, "Error of a short trial by part", shapes)
+
+
+def front(points: Sequence[tuple[float, float]], cost: str, value: str) -> Markup:
+    """A front: what is kept against what it costs, costs on a logarithmic axis.
+
+    Args:
+        points: (cost, value), any order.
+        cost: what the costs are.
+        value: what the values are.
+    """
+    ordered = sorted((c, v) for c, v in points if c > 0)
+    if len(ordered) < 2:
+        return Markup("")
+    left, right = math.log10(ordered[0][0]), math.log10(ordered[-1][0])
+    low, high = min(0.0, *(v for _, v in ordered)), max(1.0, *(v for _, v in ordered))
+    top, bottom = 12.0, 190.0
+    places = [
+        (
+            LEFT + (math.log10(c) - left) / ((right - left) or 1.0) * (WIDTH - LEFT - RIGHT - 10),
+            bottom - (v - low) / (high - low) * (bottom - top),
+        )
+        for c, v in ordered
+    ]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    shapes = [
+        f'<line class="axis" x1="{LEFT}" x2="{LEFT}" y1="{top}" y2="{bottom}"/>',
+        f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>',
+        f'<polyline class="curve" points="{path}"/>',
+        *(f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in places),
+        _text(LEFT - 6, bottom, f"{low:.3g}", "end"),
+        _text(LEFT - 6, top + 8, f"{high:.3g}", "end"),
+        _text(LEFT, bottom + 18, f"{ordered[0][0]:,.4g}", "start"),
+        _text(WIDTH - RIGHT, bottom + 18, f"{ordered[-1][0]:,.4g}", "end"),
+        _text((LEFT + WIDTH - RIGHT) / 2, bottom + 18, f"{cost} (log scale)", "middle"),
+    ]
+    return _svg(bottom + 24, f"{value} against {cost}", shapes)
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> Markup:

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from secateur.report import wording
-from secateur.report.charts import curve, histogram
+from secateur.report.charts import curve, histogram, responses
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ def render_html(summary: Mapping[str, Any]) -> str:
         widths=width_bars(summary),
         returns=_returns(summary),
         curves=_curves(summary),
+        responses=responses((summary.get("search") or {}).get("curves", ())),
     )
 
 

@@ -66,6 +66,7 @@ def summary(
     policy_parameters: int,
     widths: Sequence[GroupWidth] = (),
     recovery: Sequence[RecoveryPoint] = (),
+    search: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Summary:
     """The document, of nothing but dicts, lists, strings, numbers, booleans and None.
@@ -91,6 +92,7 @@ def summary(
         policy_parameters: of the whole pruned policy. (``parameters`` counts the deployed entry.)
         widths: of every pruning group.
         recovery: learning curve; empty where nothing was trained.
+        search: response curves and trials that the widths rest on; None where none were made.
         provenance: versions, seeds, command line, in sections of name → value.
     """
     return _plain(
@@ -115,6 +117,7 @@ def summary(
             "wall_s": wall_s,
             "widths": widths,
             "recovery": recovery,
+            "search": search,
             "provenance": provenance or {},
         }
     )

@@ -1,0 +1,90 @@
+"""Teachers: a student that is the original has nothing to learn, and unrolling sees what one step does not."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from secateur.graph.groups import build_graph
+from secateur.policy.load import load
+from secateur.policy.planning import PLAN
+from secateur.prune.fake_quantise import fake_quantised
+from secateur.prune.lessons import HORIZON, EntryTeacher, UnrollingTeacher, teacher_of
+from secateur.prune.surgery import cut
+
+
+@pytest.fixture(scope="module")
+def world():
+    policy = load("tdmpc_cartpole").policy
+    generator = torch.Generator().manual_seed(0)
+    return policy, build_graph(policy), {"observation": torch.randn(64, 5, generator=generator)}
+
+
+def teacher(world, mode):
+    policy, graph, _ = world
+    return teacher_of(replace(policy, deployed=PLAN) if mode == "plan" else policy, graph, seed=0)
+
+
+@pytest.mark.parametrize("mode", ["act", "plan"])
+def test_the_original_has_nothing_to_learn_and_a_cut_one_has(world, mode):
+    _, graph, states = world
+    taught = teacher(world, mode)
+    lesson = taught.lesson(states)
+    assert lesson.count == 64
+    assert taught.error(taught.original, {}, lesson) == pytest.approx(0.0, abs=1e-9)
+    keep = {"encoder.2": torch.arange(0, 50, 3), "policy.0": torch.arange(0, 512, 9)}
+    small = cut(taught.original, graph, keep)
+    assert taught.error(small, keep, lesson) > 0.01
+    assert float(taught.loss(small, keep)(lesson.rows(torch.arange(8)), 0).detach()) > 0.01
+    assert lesson.joined(lesson).count == 128
+
+
+def test_the_kind_of_teacher_follows_what_moves_the_robot(world):
+    assert isinstance(teacher(world, "act"), EntryTeacher)
+    unrolling = teacher(world, "plan")
+    assert isinstance(unrolling, UnrollingTeacher)
+    lesson = unrolling.lesson(world[2])
+    assert sorted(lesson.actions) == list(range(HORIZON + 1))
+    assert all(bool((a.abs() <= 1).all()) for a in lesson.actions.values())
+    assert ("next", HORIZON - 1, "next") in lesson.answers
+
+
+def test_dynamics_that_drift_cost_more_after_five_steps_than_after_one(world):
+    states = world[2]
+    unrolling = teacher(world, "plan")
+    lesson = unrolling.lesson(states)
+    drifting = cut(unrolling.original, unrolling.graph, {})
+    with torch.no_grad():
+        drifting.module.dynamics[-1].bias += 0.05
+    answers = unrolling._unroll(drifting, lesson.states, lambda step, _: lesson.actions[step])
+    moved = [
+        float((answers["next", n, "next"] - lesson.answers["next", n, "next"]).square().mean())
+        for n in range(HORIZON)
+    ]
+    assert moved[0] < moved[2] < moved[4]
+
+
+def test_within_fake_quantisation_weights_and_inputs_are_int8_and_gradients_pass():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
+    x = torch.randn(32, 4)
+    exact = net(x)
+    before = {name: weight.clone() for name, weight in net.state_dict().items()}
+    with fake_quantised(net):
+        rounded = net(x)
+        rounded.square().mean().backward()
+    assert 0 < float((rounded - exact).abs().max()) < 0.05
+    assert all(parameter.grad is not None for parameter in net.parameters())
+    assert all(torch.equal(before[name], weight) for name, weight in net.state_dict().items())
+    assert torch.equal(net(x), exact)
+    assert isinstance(net[0].weight, nn.Parameter)
+
+
+def test_int8_weights_are_those_that_a_converter_would_store():
+    layer = nn.Linear(3, 2, bias=False)
+    with torch.no_grad():
+        layer.weight[:] = torch.tensor([[1.27, 0.5, -0.004], [-2.54, 0.013, 0.0]])
+    with fake_quantised(layer):
+        seen = layer(torch.eye(3)).detach().T
+    assert torch.allclose(seen, torch.tensor([[1.27, 0.5, 0.0], [-2.54, 0.02, 0.0]]), atol=0.011)

@@ -246,9 +246,25 @@ def test_failed_and_stray_episodes_of_the_original_are_left_out():
     assert criterion == replace(fit_criterion(good), left_out=4)
 
 
+def test_one_slow_start_does_not_undo_the_fit():
+    """At rest for 100 of 200 steps, longer than H could be: it sets D, and not H."""
+    good = scalar(0.9, np.linspace(-1, 1, 8))
+    late = good[0].observations[np.maximum(np.arange(201) - 100, 0)]
+    criterion = fit_criterion([*good, episode(late)])
+    assert criterion.episodes == 9
+    assert criterion.horizon_steps == 14
+    assert criterion.deadline_steps == 150
+    with pytest.raises(
+        SecateurError, match="in 3 of 11 episodes its distance to where it ends does not always halve"
+    ):
+        fit_criterion([*good, *[episode(late)] * 3])
+
+
 def test_an_original_that_does_not_settle_is_refused():
     with pytest.raises(SecateurError, match="the original settles"):
-        fit_criterion(scalar(0.999, np.linspace(0.5, 1, 8)))
+        fit_criterion(scalar(0.99))
+    with pytest.raises(SecateurError, match=r"it takes 1\d\d of 200 steps"):
+        fit_criterion([episode(np.arange(201.0)[:, None])] * 4)  # alike, but always on its way
     with pytest.raises(SecateurError, match="3 of 9 episodes end far from the others"):
         fit_criterion([*scalar(0.9, np.linspace(0.5, 1, 6)), *scalar(1.0, (1, 3, 9))])
     with pytest.raises(SecateurError, match="states that move"):

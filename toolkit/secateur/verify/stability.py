@@ -25,26 +25,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from secateur.errors import SecateurError
 from secateur.simulate.rollout import Trajectory
+from secateur.verify.settling import ROOM, SLOW, Settling, distances_to, settled_from, unsettled
 from secateur.verify.state_space import ToState, observed
 from secateur.verify.statistics import lower_tail_interval
 
-ROOM = 2.0
-"""How many times as slow as the original, and as far out, a pruned controller may be; V shrinks by it within H."""
-BAND = 0.05
-"""Share of the excursion within which the original counts as settled: the 5 % of settling times."""
-SETTLED = 0.25
-"""Last share of an episode: the original has settled there, and neither H nor D is longer than what is before."""
+LEAST_EPISODES = 4
 WORST_SHARE = 0.25
 """Share of the episodes, the worst ones, whose mean is the margin: good episodes do not make up for bad ones."""
-STRAY = 4.0
-"""What is so many times farther out than what has settled has not: such an episode of the original is left out."""
-LEAST_EPISODES = 4
-POINTS = 1024
-"""States of the attractor that are kept, at most."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,7 @@ class StabilityCriterion:
         attractor: states that the original settles in, their coordinates that count.
         excursion: how far from its last state an episode of the original goes, or came from; median.
         settled: distance within which it stays once it has been as close as in its settled part, or within
-            ``BAND`` of the excursion where that is more.
+            5 % of the excursion where that is more.
         halving_steps: from every step on, after so many more its distance has halved or is within ``settled``.
         entry_steps: from here on its distance is within ``settled``.
         length_steps: of its episodes.
@@ -94,7 +84,7 @@ class StabilityCriterion:
     @property
     def deadline_steps(self) -> int:
         """D: the step from which on it must be within the bound."""
-        return min(round(ROOM * self.entry_steps), _settling(self.length_steps))
+        return min(round(ROOM * self.entry_steps), settled_from(self.length_steps))
 
     def distances(self, states: np.ndarray) -> np.ndarray:
         """States ``[T, n]`` → V at each, ``[T]``.
@@ -109,7 +99,7 @@ class StabilityCriterion:
                 "Give fit_criterion and assess the same to_state.",
             )
         scale = np.array(self.scale)
-        return _distances(states[:, self.coordinates] / scale, np.array(self.attractor) / scale)
+        return distances_to(np.array(self.attractor) / scale, states[:, self.coordinates] / scale)
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -178,23 +168,22 @@ def fit_criterion(trajectories: Sequence[Trajectory], to_state: ToState = observ
     _require_episodes(len(done), "of the original that did the task")
     length = max(trajectory.length for trajectory in done)
     states = np.stack([_held(to_state(trajectory), trajectory, length) for trajectory in done])
-    fit = _Fit(states)
-    near = fit.levels <= STRAY * max(BAND * fit.excursion, float(np.median(fit.levels)))
-    if near.mean() < 1 - WORST_SHARE:
-        raise _unsettled(f"{np.sum(~near)} of {len(done)} episodes end far from the others")
+    fit = Settling(states)
+    near = ~fit.strays()
+    if near.mean() < 1 - SLOW:
+        raise unsettled(f"{np.sum(~near)} of {len(done)} episodes end far from the others")
     if not near.all():
         _require_episodes(int(near.sum()), "of the original that settle where the others do")
-        fit = _Fit(states[near])
-    settled = _settled(fit.distances, max(BAND * fit.excursion, float(fit.levels.max())))
+        fit = Settling(states[near])
     return StabilityCriterion(
         width=states.shape[2],
         coordinates=tuple(fit.coordinates.tolist()),
         scale=tuple(fit.scale.tolist()),
-        attractor=tuple(tuple(point) for point in (np.concatenate(fit.ends) * fit.scale).tolist()),
+        attractor=tuple(tuple(point) for point in (fit.attractor * fit.scale).tolist()),
         excursion=fit.excursion,
-        settled=settled,
-        halving_steps=_halving_steps(fit.distances, settled),
-        entry_steps=int(np.max(np.nonzero(fit.distances > settled)[1], initial=-1)) + 1,
+        settled=fit.settled(),
+        halving_steps=fit.halving_steps(),
+        entry_steps=fit.entry_steps(),
         length_steps=length,
         episodes=int(near.sum()),
         left_out=len(trajectories) - int(near.sum()),
@@ -234,7 +223,7 @@ def assess(
     outside = [slack[d[:-horizon] > bound] for slack, d in zip(slacks, distances, strict=True)]
     within = [distance <= bound for distance in distances]
     after = [inside[np.argmax(inside) :] for inside in within if inside.any()]
-    ends = [distance[_settling(len(distance) - 1) :].max() for distance in distances]
+    ends = [distance[settled_from(len(distance) - 1) :].max() for distance in distances]
     point, interval = lower_tail_interval(margins, WORST_SHARE, generator)
     return StabilityMargin(
         margin=point,
@@ -247,65 +236,9 @@ def assess(
     )
 
 
-class _Fit:
-    """Scale, attractor and distances of states ``[episodes, T + 1, n]``, each episode against the others."""
-
-    def __init__(self, states: np.ndarray) -> None:
-        flat = states.reshape(-1, states.shape[2])
-        spread, magnitude = flat.std(axis=0), np.abs(flat).max(axis=0)
-        self.coordinates = np.flatnonzero(spread > 1e-6 * magnitude)
-        if not len(self.coordinates):
-            raise SecateurError(
-                "stability is judged on states that move",
-                f"none of {states.shape[2]} coordinates does in {len(states)} episodes",
-                "Give a to_state that follows the system.",
-            )
-        self.scale = spread[self.coordinates]
-        scaled = states[:, :, self.coordinates] / self.scale
-        length = states.shape[1] - 1
-        start = _settling(length)
-        count = min(length + 1 - start, max(1, POINTS // len(states)))
-        index = np.linspace(start, length, count).round().astype(int)
-        self.ends = [episode[index] for episode in scaled]
-        self.distances = np.stack(
-            [
-                _distances(episode, np.concatenate(self.ends[:number] + self.ends[number + 1 :]))
-                for number, episode in enumerate(scaled)
-            ]
-        )
-        self.levels = self.distances[:, start:].max(axis=1)
-        travelled = np.linalg.norm(scaled - scaled[:, -1:], axis=2).max(axis=1)
-        self.excursion = float(np.median(travelled)) / math.sqrt(len(self.scale))
-
-
-def _distances(scaled: np.ndarray, attractor: np.ndarray) -> np.ndarray:
-    """Of each state ``[T, n]`` to the nearest of ``[points, n]``; root mean square over coordinates."""
-    return KDTree(attractor).query(scaled)[0] / math.sqrt(scaled.shape[1])
-
-
 def _slack(distance: np.ndarray, allowed: np.ndarray | float) -> np.ndarray:
     """Factors of ROOM by which distances are below what is allowed."""
     return np.log(allowed / np.maximum(distance, np.finfo(float).tiny)) / math.log(ROOM)
-
-
-def _settled(distances: np.ndarray, level: float) -> float:
-    """How far any of ``[episodes, T + 1]`` goes after being within ``level``, where all end; STRAY × at most."""
-    farthest = max(distance[np.argmax(distance <= level) :].max() for distance in distances)
-    return float(np.clip(farthest, level, STRAY * level))
-
-
-def _halving_steps(distances: np.ndarray, settled: float) -> int:
-    """The fewest steps over which all distances ``[episodes, T + 1]`` shrink by ROOM or come within ``settled``."""
-    longest = int(_settling(distances.shape[1] - 1) / ROOM)
-    for steps in range(1, longest + 1):
-        if (distances[:, steps:] <= np.maximum(distances[:, :-steps] / ROOM, settled)).all():
-            return steps
-    raise _unsettled(f"its distance does not always halve in {longest} of {distances.shape[1] - 1} steps")
-
-
-def _settling(length: int) -> int:
-    """The step at which the settled part of an episode starts."""
-    return round((1 - SETTLED) * length)
 
 
 def _held(states: np.ndarray, trajectory: Trajectory, length: int) -> np.ndarray:
@@ -325,14 +258,6 @@ def _held(states: np.ndarray, trajectory: Trajectory, length: int) -> np.ndarray
 def _share(flags: Sequence[np.ndarray]) -> float | None:
     every = np.concatenate(flags) if flags else np.array([])
     return float(every.mean()) if len(every) else None
-
-
-def _unsettled(seen: str) -> SecateurError:
-    return SecateurError(
-        "the original settles, within an episode and in the same place in each",
-        seen,
-        "Lengthen the episodes, or give a to_state in which it settles (an error to a goal, not the goal).",
-    )
 
 
 def _require_episodes(count: int, which: str) -> None:

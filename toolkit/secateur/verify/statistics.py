@@ -1,4 +1,4 @@
-"""How sure the verdict is: intervals for paired returns and for success rates."""
+"""How sure the verdict is: intervals for paired returns, success rates and the worst episodes."""
 
 import math
 
@@ -127,6 +127,40 @@ def wilson_interval(successes: int, episodes: int) -> tuple[float, float]:
     reach = z * math.sqrt(rate * (1 - rate) / episodes + z * z / (4 * episodes**2))
     scale = 1 + z * z / episodes
     return max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale)
+
+
+def lower_tail_mean(values: np.ndarray, share: float) -> np.ndarray:
+    """Mean of the lowest ``share`` of the values, at least one: ``[..., n]`` → ``[...]``.
+
+    The expected shortfall of Acerbi and Tasche (2002, arXiv cond-mat/0104295), for whole values.
+    """
+    count = max(1, math.ceil(share * values.shape[-1]))
+    return np.sort(values, axis=-1)[..., :count].mean(axis=-1)
+
+
+def lower_tail_interval(
+    values: np.ndarray, share: float, generator: np.random.Generator, resamples: int = RESAMPLES
+) -> tuple[float, tuple[float, float]]:
+    """``lower_tail_mean`` of one value per episode and its 95 % interval, by the BCa bootstrap over episodes.
+
+    Where all values are alike the interval is that value: what no episode showed is not in it.
+
+    Args:
+        values: ``[n]``, n ≥ 2.
+        share: of the episodes, above 0 and at most 1.
+        generator: draws the resamples.
+        resamples: how many.
+
+    Returns:
+        The point, and (low, high).
+    """
+    n = len(values)
+    if n < 2:
+        raise SecateurError("an interval needs two or more episodes", f"got {n}", "Ask for more episodes.")
+    resampled = lower_tail_mean(values[generator.integers(0, n, size=(resamples, n))], share)
+    left_out = lower_tail_mean(np.stack([np.delete(values, i) for i in range(n)]), share)
+    point = float(lower_tail_mean(values, share))
+    return point, _bca(point, resampled, left_out)
 
 
 def interquartile_mean(values: np.ndarray) -> float:

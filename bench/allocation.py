@@ -1,4 +1,4 @@
-"""How good the allocation is: the solver against exhaustive search, the whole search against other ways to spend trials.
+"""How good the allocation is: the solver against exhaustive search, the search against other ways to spend trials.
 
     python bench/allocation.py
 
@@ -92,7 +92,9 @@ def against_exhaustive(count: int) -> list[dict[str, Any]]:
     return rows
 
 
-def netadapt(reference: Reference, parts: tuple[Part, ...], problem: Problem) -> tuple[Trial, int]:
+def netadapt(
+    reference: Reference, parts: tuple[Part, ...], problem: Problem, trials: int
+) -> tuple[Trial, int]:
     """From the whole, in steps of a factor 0.7 of the cost, always the part that loses least for it."""
     graph, tried = reference.graph, 0
     choice: Choice = (0,) * len(parts)
@@ -141,10 +143,17 @@ def evolution(
     return min(results.values(), key=lambda trial: trial.loss), len(results)
 
 
+WAYS: dict[str, Callable[[Reference, tuple[Part, ...], Problem, int], tuple[Trial, int]]] = {
+    "netadapt": netadapt,
+    "evolution": evolution,
+}
+"""(reference, parts, problem, trials that ours took) → the best trial, and how many there were."""
+
+
 def real(share: float, seed: int) -> list[dict[str, Any]]:
     """Three ways to spend trials, on one reference and one budget."""
     rows, spent = [], 0
-    for name in ("component-aware", "netadapt", "evolution"):
+    for name in ("component-aware", *WAYS):
         reference = prepare("tdmpc_cartpole", seed, "act", ROOT.parent / "build" / "allocation")
         scores, price = reference.scores("taylor"), reference.price("deployed")
         budget = reference.budget(share, "deployed")
@@ -157,11 +166,7 @@ def real(share: float, seed: int) -> list[dict[str, Any]]:
             trial, tried = found.trial, found.trials
             spent = tried
         else:
-            ways: dict[str, Callable[[], tuple[Trial, int]]] = {
-                "netadapt": lambda: netadapt(reference, parts, problem),
-                "evolution": lambda: evolution(reference, parts, problem, spent),
-            }
-            trial, tried = ways[name]()
+            trial, tried = WAYS[name](reference, parts, problem, spent)
         rows.append(
             {
                 "budget_percent": 100 * share,

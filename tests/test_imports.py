@@ -20,7 +20,7 @@ ORDER = (
     ("device",),
     ("verify",),
     ("report",),
-    ("pipeline", "stages", "calibration", "artifact", "deploy", "fronts"),
+    ("pipeline", "stages", "calibration", "artifact", "deploy", "fronts", "job", "choosing"),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}

@@ -78,6 +78,9 @@ def prune(
         typer.Option(help="Not one policy but a front: return against flash, ram or latency."),
     ] = None,
     points: Annotated[int, typer.Option(min=2, help="Of the front.")] = 6,
+    frontier: Annotated[
+        str | None, typer.Option(help="stability: the smallest flash at which the controller stays stable.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=4294967295, help="Of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was killed.")] = False,
     as_json: JsonOption = False,
@@ -101,11 +104,18 @@ def prune(
         fake_quantise=fake_quantise,
     )
     command = "secateur " + shlex.join(sys.argv[1:])
-    if pareto is not None:
-        from secateur.fronts import pareto as draw
+    if pareto is not None or frontier is not None:
+        from secateur import fronts
+        from secateur.errors import require_known
 
+        if frontier is not None:
+            require_known("frontier", frontier, fronts.FRONTIERS)
         with _progress() as progress:
-            document = draw(request, pareto, points, output, resume, command, progress)
+            document = (
+                fronts.FRONTIERS[frontier](request, output, resume, command, progress)
+                if frontier is not None
+                else fronts.pareto(request, str(pareto), points, output, resume, command, progress)
+            )
         _show(document, output, as_json)
         return
     with _progress() as progress:
@@ -297,7 +307,7 @@ def _show(summary: Any, folder: Path, as_json: bool) -> None:
         typer.echo(json.dumps(summary, indent=2))
         return
     console = _console(stderr=False)
-    (print_front if summary.get("kind") == "pareto" else print_summary)(summary, console)
+    (print_front if "kind" in summary else print_summary)(summary, console)
     console.print(f"\nThe run is in {folder}; open {folder / 'report.html'} in a browser.", soft_wrap=True)
 
 

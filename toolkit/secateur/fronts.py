@@ -1,33 +1,39 @@
-"""Not one budget but a front: what is kept of the return at every size between the least and the whole.
+"""Not one budget but a front: what is kept of the return, or of stability, at sizes between the least and the whole.
 
-Each point goes through the stages of ``prune`` up to recovery. Its cost is predicted, its return is that of the
-recovered policy in torch; a point that is to be flashed is pruned to by its budget, and measured.
+Each point goes through the stages of ``prune`` up to recovery. Its cost is predicted; its return and its margin are
+those of the recovered policy in torch. A point that is to be flashed is pruned to by its budget, and measured.
 """
 
 import json
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from secateur import stages
+from secateur.choosing import choose_widths
 from secateur.errors import require_known
+from secateur.job import Job, prepare, versions
 from secateur.pipeline import Progress, PruneRequest
 from secateur.policy.policy import Policy
-from secateur.prune.limits import Price
 from secateur.prune.strategies import STRATEGIES
-from secateur.records import Limits
 from secateur.report.front import render_front
 from secateur.runfolder import RunFolder, read_finished, to_json, write_atomically
 from secateur.simulate.controller import torch_controller
-from secateur.simulate.rollout import rollouts
+from secateur.simulate.rollout import Trajectory, rollouts
 from secateur.target.by_width import PriceByWidth
+from secateur.verify.frontier import FrontierPoint, frontier
+from secateur.verify.stability import StabilityMargin, assess, fit_criterion
+from secateur.verify.state_space import latent_of, observed
 from secateur.verify.statistics import paired_interval
 
 RESOURCES = {"flash": "flash_bytes", "ram": "ram_bytes", "latency": "latency_s"}
+STABILITY_EPISODES = 16
+"""That the criterion is fitted on, and judged on: the same starts."""
 
 
 def pareto(
@@ -39,7 +45,7 @@ def pareto(
     command: str,
     progress: Progress,
 ) -> Mapping[str, Any]:
-    """Return against one resource, at ``points`` limits in equal ratios from the least to the whole; best first.
+    """Return against one resource, at ``points`` limits in equal ratios from the least to the whole.
 
     Args:
         request: as for ``prune``; its other limits hold at every point.
@@ -55,123 +61,212 @@ def pareto(
         SecateurError: a request that cannot be carried out, or a folder that must not be written to.
     """
     require_known("resource", resource, RESOURCES)
-    job = stages.prepare(request)
-    folder = RunFolder(output, {**job.identity, "pareto": resource, "points": points}, resume)
+
+    def draw(sizes: "_Sizes") -> dict[str, Any]:
+        before = sizes.stage(
+            "before", "returns of the original", lambda to: sizes.returns(sizes.job.policy, to)
+        )
+        found = []
+        for number, limit in enumerate(_between(*sizes.ends(), points)):
+            name, title = f"point{number}", f"point {number + 1} of {points}"
+            widths, policy = sizes.at(name, title, limit)
+            after = sizes.stage(f"after-{name}", f"{title}: returns", partial(sizes.returns, policy))
+            kept, interval = paired_interval(_read(before), _read(after), np.random.default_rng(0))
+            found.append(sizes.point(widths, limit) | {"return_kept": kept, "ci95": list(interval)})
+        return {"kind": "pareto", "episodes": request.episodes, "points": found}
+
+    return _front(
+        request, resource, {"pareto": resource, "points": points}, output, resume, command, progress, draw
+    )
+
+
+def stability(
+    request: PruneRequest, output: Path, resume: bool, command: str, progress: Progress
+) -> Mapping[str, Any]:
+    """The smallest flash at which the pruned controller still settles as the original does (docs/stability.md).
+
+    Judged in the latent of the original where a policy has an encoder of its own, otherwise in observations.
+
+    Args:
+        request: as for ``prune``; its other limits hold at every point.
+        output: folder of the result, as a run's.
+        resume: go on with one that was killed.
+        command: that asked for it.
+        progress: told of stages.
+
+    Raises:
+        BudgetInfeasible: before anything is written.
+        SecateurError: a request that cannot be carried out, an original that does not settle, or a folder that must
+            not be written to.
+    """
+
+    def draw(sizes: "_Sizes") -> dict[str, Any]:
+        job = sizes.job
+        latent = job.policy.planning is not None
+        to_state = (
+            latent_of(job.policy, job.task, job.policy.planning.encode) if job.policy.planning else observed
+        )
+        criterion = fit_criterion(sizes.episodes(job.policy), to_state)
+        low, high = sizes.ends()
+        costs: dict[float, dict[str, Any]] = {}
+
+        def margin_at(share: float) -> StabilityMargin:
+            limit = int(share * high)
+            name = f"at{limit}"
+            widths, policy = sizes.at(name, f"{limit} B of flash", limit)
+            margin = assess(criterion, sizes.episodes(policy), np.random.default_rng(0), to_state)
+            costs[share] = sizes.point(widths, limit) | {"folder": name}
+            return margin
+
+        found = frontier(margin_at, low / high, 1.0)
+
+        def plain(point: FrontierPoint) -> dict[str, Any]:
+            margin = None if point.margin is None else asdict(point.margin)
+            return costs.get(point.level, {}) | {
+                "kept": point.kept,
+                "margin": margin,
+                "refused": point.refused,
+            }
+
+        tried = sorted(found.points, key=lambda point: -point.level)
+        return {
+            "kind": "stability",
+            "states": "latent" if latent else "observation",
+            "episodes": STABILITY_EPISODES,
+            "frontier": None if found.kept is None else costs[found.kept.level],
+            "points": [plain(point) for point in tried],
+        }
+
+    return _front(request, "flash", {"frontier": "stability"}, output, resume, command, progress, draw)
+
+
+FRONTIERS = {"stability": stability}
+"""What a frontier can be the edge of."""
+
+
+def _front(
+    request: PruneRequest,
+    resource: str,
+    asked: Mapping[str, Any],
+    output: Path,
+    resume: bool,
+    command: str,
+    progress: Progress,
+    draw: Callable[["_Sizes"], dict[str, Any]],
+) -> Mapping[str, Any]:
+    job = prepare(request)
+    folder = RunFolder(output, {**job.identity, **asked}, resume)
     if folder.finished:
         folder.tidy()
         return read_finished(output)
     progress.stage("converting the original to price it")
     price = PriceByWidth(stages.convert_template(job.policy, job.graph), job.target)
     stages.require_feasible(job, price)
-    limits = _limits(job, price, resource, points)
     with folder:
-
-        def stage(name: str, title: str, produce: Callable[[Path], None]) -> Path:
-            progress.stage(title)
-            return folder.stage(name, produce)
-
-        original = stage(
-            "original", "rolling the original out", lambda to: stages.roll_original(job, to, progress.share)
-        )
-        before = stage("before", "returns of the original", lambda to: _returns(job, job.policy, to))
-        artifacts: dict[str, Path] = {}
-
-        def point(number: int, limit: float) -> dict[str, Any]:
-            one, title = _limited(job, resource, limit), f"point {number + 1} of {len(limits)}"
-            chosen = stage(
-                f"widths{number}",
-                f"{title}: choosing widths",
-                lambda to: stages.choose_widths(one, price, original, to, progress.share),
-            )
-            recovered = stage(
-                f"policy{number}",
-                f"{title}: cutting and recovering",
-                lambda to: stages.cut_and_recover(one, original, chosen, to, progress.share),
-            )
-            after = stage(
-                f"after{number}",
-                f"{title}: returns",
-                lambda to: _returns(one, stages.recovered_policy(one, chosen, recovered), to),
-            )
-            artifacts[f"point{number}/widths.json"] = chosen / "widths.json"
-            artifacts[f"point{number}/policy.safetensors"] = recovered / "policy.safetensors"
-            widths = json.loads((chosen / "widths.json").read_bytes())
-            return _point(widths, price, limit, _read(before), _read(after))
-
-        found = [point(number, limit) for number, limit in enumerate(limits)]
-        provenance = {
-            "command": {"line": command, "seed": request.seed},
-            "versions": stages.versions(),
-            "machine": {"system": platform.system(), "processor": platform.machine()},
-        }
+        sizes = _Sizes(job, price, resource, folder, progress)
         document = {
             "schema": 1,
-            "kind": "pareto",
             "policy": job.policy.name,
             "target": job.target.name,
             "strategy": request.strategy,
             "resource": RESOURCES[resource],
-            "episodes": request.episodes,
-            "points": found,
-        }
-        page = original.parent / "report.html"
+        } | draw(sizes)
+        page = sizes.original.parent / "report.html"
         write_atomically(page, render_front(document).encode())
+        provenance = {
+            "command": {"line": command, "seed": request.seed},
+            "versions": versions(),
+            "machine": {"system": platform.system(), "processor": platform.machine()},
+        }
         folder.publish(
-            {"report.html": page, **artifacts}, provenance, lambda listed: {**document, "artifacts": listed}
+            {"report.html": page, **sizes.artifacts},
+            provenance,
+            lambda listed: {**document, "artifacts": listed},
         )
         return json.loads((folder.path / "summary.json").read_bytes())
 
 
-def _limits(job: stages.Job, price: Price, resource: str, points: int) -> list[float]:
-    """Limits from what the least widths take, a little above, to what the whole takes."""
-    least = {**job.graph.full, **_least(job)}
-    low, high = (_read_cost(price(widths), resource) for widths in (least, job.graph.full))
-    given = getattr(job.request.budget.total, RESOURCES[resource])
-    high = min(high, given) if given is not None else high
-    values = np.geomspace(low * 1.02, max(high, low * 1.02), max(2, points))
-    return [float(value) if resource == "latency" else int(value) for value in values]
+class _Sizes:
+    """Policies pruned to one limit after the other, in stages of one folder."""
 
+    def __init__(
+        self, job: Job, price: PriceByWidth, resource: str, folder: RunFolder, progress: Progress
+    ) -> None:
+        self.job, self.price, self.folder, self.progress = job, price, folder, progress
+        self.key = RESOURCES[resource]
+        self.artifacts: dict[str, Path] = {}
+        self.original = self.stage(
+            "original", "rolling the original out", lambda to: stages.roll_original(job, to, progress.share)
+        )
 
-def _least(job: stages.Job) -> dict[str, int]:
-    least = STRATEGIES[job.request.strategy].least(job.graph)
-    return {name: least[name] for name in job.cuttable}
+    def stage(self, name: str, title: str, produce: Callable[[Path], None]) -> Path:
+        """A stage of the folder, with its title shown."""
+        self.progress.stage(title)
+        return self.folder.stage(name, produce)
 
+    def ends(self) -> tuple[float, float]:
+        """What the least widths take, a little above, and what the whole takes, or the budget where that is less."""
+        least = STRATEGIES[self.job.request.strategy].least(self.job.graph)
+        lowest = {**self.job.graph.full, **{name: least[name] for name in self.job.cuttable}}
+        low, high = 1.02 * self._read(lowest), self._read(self.job.graph.full)
+        given = getattr(self.job.request.budget.total, self.key)
+        return low, max(1.001 * low, min(high, given) if given is not None else high)
 
-def _limited(job: stages.Job, resource: str, limit: float) -> stages.Job:
-    total: Limits = replace(job.budget.total, **{RESOURCES[resource]: limit})  # type: ignore[arg-type]
-    return replace(job, budget=replace(job.budget, total=total))
+    def at(self, name: str, title: str, limit: float) -> tuple[dict[str, int], Policy]:
+        """Widths and policy at a limit, cut and recovered.
 
+        Raises:
+            BudgetInfeasible: another limit of the request cannot be met there.
+        """
+        value: Any = limit if self.key == "latency_s" else int(limit)
+        total = replace(self.job.budget.total, **{self.key: value})
+        job = replace(self.job, budget=replace(self.job.budget, total=total))
+        share = self.progress.share
+        chosen = self.stage(
+            f"widths-{name}",
+            f"{title}: choosing widths",
+            lambda to: choose_widths(job, self.price, self.original, to, share),
+        )
+        recovered = self.stage(
+            f"policy-{name}",
+            f"{title}: cutting and recovering",
+            lambda to: stages.cut_and_recover(job, self.original, chosen, to, share),
+        )
+        self.artifacts[f"{name}/widths.json"] = chosen / "widths.json"
+        self.artifacts[f"{name}/policy.safetensors"] = recovered / "policy.safetensors"
+        widths = json.loads((chosen / "widths.json").read_bytes())
+        return widths, stages.recovered_policy(job, chosen, recovered)
 
-def _read_cost(cost: Any, resource: str) -> float:
-    value = getattr(cost, RESOURCES[resource])
-    return float(value.high if resource == "latency" else value)
-
-
-def _returns(job: stages.Job, policy: Policy, to: Path) -> None:
-    episodes = rollouts(
-        job.task, torch_controller(policy, job.task), job.seeds("verdict", job.request.episodes)
-    )
-    write_atomically(to / "returns.json", to_json([episode.return_ for episode in episodes]))
-
-
-def _read(folder: Path) -> np.ndarray:
-    return np.array(json.loads((folder / "returns.json").read_bytes()))
-
-
-def _point(
-    widths: dict[str, int], price: Price, limit: float, before: np.ndarray, after: np.ndarray
-) -> dict[str, Any]:
-    cost = price(widths)
-    kept, interval = paired_interval(before, after, np.random.default_rng(0))
-    return {
-        "limit": limit,
-        "predicted": {
+    def point(self, widths: dict[str, int], limit: float) -> dict[str, Any]:
+        """A point as plain data: limit, predicted cost, widths."""
+        cost = self.price(widths)
+        predicted = {
             "parameters": cost.parameters,
             "flash_bytes": cost.flash_bytes,
             "ram_bytes": cost.ram_bytes,
             "latency_s": cost.latency_s.high,
-        },
-        "return_kept": kept,
-        "ci95": list(interval),
-        "widths": widths,
-    }
+        }
+        return {"limit": limit, "predicted": predicted, "widths": widths}
+
+    def returns(self, policy: Policy, to: Path) -> None:
+        """Writes the returns of a policy on the verdict's episodes."""
+        seeds = self.job.seeds("verdict", self.job.request.episodes)
+        episodes = rollouts(self.job.task, torch_controller(policy, self.job.task), seeds)
+        write_atomically(to / "returns.json", to_json([episode.return_ for episode in episodes]))
+
+    def episodes(self, policy: Policy) -> tuple[Trajectory, ...]:
+        """Episodes that stability is judged on."""
+        seeds = self.job.seeds("stability", STABILITY_EPISODES)
+        return rollouts(self.job.task, torch_controller(policy, self.job.task), seeds)
+
+    def _read(self, widths: Mapping[str, int]) -> float:
+        cost = self.price(widths)
+        return float(cost.latency_s.high if self.key == "latency_s" else getattr(cost, self.key))
+
+
+def _between(low: float, high: float, points: int) -> list[float]:
+    return [float(value) for value in np.geomspace(low, high, points)]
+
+
+def _read(folder: Path) -> np.ndarray:
+    return np.array(json.loads((folder / "returns.json").read_bytes()))

@@ -62,11 +62,13 @@ def prune(
         SecateurError: a request that cannot be carried out, or a folder that must not be written to.
     """
     from secateur import stages
+    from secateur.choosing import choose_widths
+    from secateur.job import prepare
     from secateur.runfolder import RunFolder, read_finished
     from secateur.target.by_width import PriceByWidth
 
     started = time.perf_counter()
-    job = stages.prepare(request)
+    job = prepare(request)
     folder = RunFolder(output, job.identity, resume)
     if folder.finished:
         folder.tidy()
@@ -89,7 +91,7 @@ def prune(
         chosen = stage(
             "widths",
             "scoring channels, choosing widths",
-            lambda to: stages.choose_widths(job, price, original, to, progress.share),
+            lambda to: choose_widths(job, price, original, to, progress.share),
         )
         recovered = stage(
             "policy",

@@ -3,57 +3,45 @@
 import json
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
-from importlib.metadata import version
+from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.torch import load_file, save_file
 
-from secateur import __version__
 from secateur.calibration import Share, calibrate
+from secateur.choosing import scores_of, visited_states
 from secateur.device.devices import open_device
-from secateur.errors import SecateurError, require_known
 from secateur.export.c.generate import generate
 from secateur.export.litert import run_float
 from secateur.export.quantize import quantize
 from secateur.export.read import read_tflite
 from secateur.export.tflite import to_tflite
 from secateur.export.toolchain import write_sources
-from secateur.graph.comprehensive import matching_groups
-from secateur.graph.groups import ComponentGraph, build_graph
+from secateur.graph.groups import ComponentGraph
 from secateur.graph.template import Template, fit_template, probe_widths
+from secateur.job import Job, versions
 from secateur.network import Network
-from secateur.pipeline import PruneRequest
-from secateur.policy.load import load
-from secateur.policy.policy import Policy, Task
+from secateur.policy.policy import Policy
 from secateur.policy.weights import load_weights
-from secateur.prune.allocate import Scores
-from secateur.prune.importance import IMPORTANCE, Evidence
 from secateur.prune.lessons import teacher_of
-from secateur.prune.limits import check_feasible, total_limits
+from secateur.prune.limits import check_feasible
 from secateur.prune.recover import RecoveryPlan
 from secateur.prune.schedule import SCHEDULES
-from secateur.prune.search import search
 from secateur.prune.states import evenly, visited_inputs
 from secateur.prune.strategies import STRATEGIES
 from secateur.prune.surgery import rebuild
-from secateur.prune.trials import Trial, TrialPlan, Trials
-from secateur.records import Budget, ClosedLoop, Measurement, Parity, Range
+from secateur.records import ClosedLoop, Measurement, Parity, Range
 from secateur.report.html import render_html
 from secateur.report.summary import GroupWidth, RecoveryPoint, summary
-from secateur.runfolder import RunFolder, cache_folder, to_json, write_atomically
+from secateur.runfolder import RunFolder, to_json, write_atomically
 from secateur.simulate.controller import torch_controller
-from secateur.simulate.dry_run import check_task
 from secateur.simulate.rollout import rollouts
 from secateur.target.by_width import PriceByWidth
-from secateur.target.target import Target, load_target
 from secateur.verify.firmware import FirmwareController
 from secateur.verify.golden import Golden, load_golden, save_golden
 from secateur.verify.paired import evaluate_pair
@@ -62,43 +50,9 @@ from secateur.verify.quantized import quantize as store
 from secateur.verify.verdict import judge
 
 STATES_EPISODES = 32
-SCORED_STATES = 2048
 CALIBRATION_EPISODES = 16
 GOLDEN_EPISODES, GOLDEN_VECTORS = 8, 1024
 """Episodes that states are taken from, and how many are taken, evenly."""
-TRIAL = TrialPlan()
-"""How candidates for widths are tried out."""
-PACKAGES = (
-    "torch",
-    "litert-torch",
-    "ai-edge-litert",
-    "ai-edge-quantizer",
-    "tflite-micro",
-    "mujoco",
-    "gymnasium",
-    "ziglang",
-    "unicorn",
-    "numpy",
-)
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """The request, loaded and checked; ``cuttable`` are the groups that its strategy may cut."""
-
-    request: PruneRequest
-    policy: Policy
-    task: Task
-    target: Target
-    graph: ComponentGraph
-    budget: Budget
-    identity: Mapping[str, Any]
-    cuttable: tuple[str, ...]
-
-    def seeds(self, purpose: str, count: int) -> list[int]:
-        """Seeds of episodes for one purpose; different purposes share none but by chance of 2⁻³²."""
-        tag = int.from_bytes(sha256(purpose.encode()).digest()[:4], "big")
-        return [int(s) for s in np.random.SeedSequence([self.request.seed, tag]).generate_state(count)]
 
 
 @dataclass(frozen=True)
@@ -111,71 +65,6 @@ class Made:
     export: Path
     device: Path
     loop: Path
-
-
-def _require_single_rate(policy: Policy) -> None:
-    entry = policy.entry()
-    slow = [c.name for c in policy.components if c.rate_hz is not None]
-    if slow or entry.calls_per_step != 1 or entry.batch != 1:
-        raise SecateurError(
-            "prune counts one call of one row per control step",
-            f"{policy.name}: entry {entry.name!r} has calls_per_step {entry.calls_per_step}, batch {entry.batch}; "
-            f"components with a rate of their own: {', '.join(slow) or 'none'}",
-            "Leave them at their defaults, or prune the entries one by one.",
-        )
-
-
-def versions() -> dict[str, str]:
-    """Of everything that decides a result."""
-    own = {"secateur": __version__, "python": platform.python_version()}
-    return own | {name: version(name) for name in PACKAGES}
-
-
-def prepare(request: PruneRequest) -> Job:
-    """Loads policy, task and target, traces the graph, and fills the budget up with the board's own limits."""
-    torch.set_num_threads(1)  # sums in another order would give other weights on another machine
-    require_known("strategy", request.strategy, STRATEGIES)
-    require_known("importance", request.importance, IMPORTANCE)
-    require_known("schedule", request.schedule, SCHEDULES)
-    target = load_target(request.target)
-    loaded = load(request.policy)
-    if loaded.task is None:
-        raise SecateurError(
-            "prune needs a task", f"{request.policy} has no task()", "Add task() to its policy.py."
-        )
-    policy = loaded.policy
-    for name in request.budget.components:
-        if name not in {c.name for c in policy.components}:
-            raise SecateurError(
-                "a component's budget names a component",
-                f"got {name!r}",
-                f"{policy.name} has {', '.join(c.name for c in policy.components)}.",
-            )
-    total = total_limits(request.budget.total, target.network_flash_bytes, target.network_ram_bytes)
-    weights = sha256()
-    for name, tensor in sorted(policy.module.state_dict().items()):
-        weights.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
-    identity = {
-        **asdict(request),
-        "weights_sha256": weights.hexdigest(),
-        "code_sha256": loaded.code_sha256,
-        "control_hz": loaded.task.control_hz,
-        "target_sha256": sha256(repr(target).encode()).hexdigest(),
-        "versions": versions(),
-    }
-    _require_single_rate(policy)
-    check_task(policy, loaded.task)
-    graph = build_graph(policy)
-    comprehensive = STRATEGIES[request.strategy].comprehensive
-    cuttable = matching_groups(policy, graph) if comprehensive else tuple(graph.full)
-    if not cuttable:
-        raise SecateurError(
-            "there is a group to cut",
-            f"{policy.name} has {len(graph.groups)} groups, of which the {request.strategy} strategy finds none",
-            "See secateur inspect for what is left whole, and why.",
-        )
-    budget = replace(request.budget, total=total)
-    return Job(request, policy, loaded.task, target, graph, budget, identity, cuttable)
 
 
 def convert_template(policy: Policy, graph: ComponentGraph) -> Template:
@@ -210,73 +99,13 @@ def roll_original(job: Job, to: Path, share: Share) -> None:
     np.savez(to / "visited.npz", **arrays)  # type: ignore[arg-type]
 
 
-def _visited(original: Path) -> dict[str, torch.Tensor]:
-    with np.load(original / "visited.npz", allow_pickle=False) as arrays:
-        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-
-
-def choose_widths(job: Job, price: PriceByWidth, original: Path, to: Path, share: Share) -> None:
-    """Writes ``widths.json``, ``scores.safetensors`` and, where candidates were tried, ``search.json``."""
-    visited = _visited(original)
-    scores = _scores(job, visited)(job.policy, job.graph)
-    ranked = {name: scores[name] for name in job.cuttable}
-    strategy = STRATEGIES[job.request.strategy]
-    if strategy.measures:
-        path = _trials_path(job)
-        known = json.loads(path.read_bytes()) if path.is_file() else None
-
-        def tell(trial: Trial) -> None:
-            kept = "" if trial.kept is None else f", {trial.kept:.0%} of the return"
-            share(0.0, f"trial {len(trials.all)}: error {trial.error:.3f}{kept}")
-
-        trials = Trials(
-            teacher_of(job.policy, job.graph, job.request.seed),
-            visited,
-            ranked,
-            job.task,
-            job.request.seed,
-            TRIAL,
-            known,
-            tell,
-        )
-        found = search(job.graph, ranked, price, job.budget, trials)
-        widths = found.widths
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, to_json(trials.records))
-        write_atomically(to / "search.json", to_json(found.plain()))
-    else:
-        widths = strategy.choose(job.graph, ranked, price, job.budget)
-    write_atomically(to / "widths.json", to_json(widths))
-    save_file({name: score.float().contiguous() for name, score in ranked.items()}, to / "scores.safetensors")
-
-
-def _scores(job: Job, visited: dict[str, torch.Tensor]) -> Callable[[Policy, ComponentGraph], Scores]:
-    """The criterion, on a sample of the visited states that is the same at every call."""
-
-    def scores(policy: Policy, graph: ComponentGraph) -> Scores:
-        generator = torch.Generator().manual_seed(job.request.seed)
-        rows = torch.randperm(len(next(iter(visited.values()))), generator=generator)[:SCORED_STATES]
-        sample = {name: array[rows] for name, array in visited.items()}
-        return IMPORTANCE[job.request.importance](policy, graph, Evidence(sample, generator, job.task))
-
-    return scores
-
-
-def _trials_path(job: Job) -> Path:
-    """Where trials of this policy are kept from run to run: they depend on neither board nor budget."""
-    decides = ("weights_sha256", "code_sha256", "versions", "importance", "seed", "control_hz")
-    record = {key: job.identity[key] for key in decides}
-    record |= {"plan": asdict(TRIAL), "groups": list(job.cuttable)}
-    return cache_folder() / "trials" / f"{sha256(to_json(record)).hexdigest()}.json"
-
-
 def _widths(chosen: Path) -> dict[str, int]:
     return json.loads((chosen / "widths.json").read_bytes())
 
 
 def cut_and_recover(job: Job, original: Path, chosen: Path, to: Path, share: Share) -> None:
     """Writes ``policy.safetensors`` and ``recovery.json``, the learning curve."""
-    visited = _visited(original)
+    visited = visited_states(original)
     teacher = teacher_of(job.policy, job.graph, job.request.seed)
     rounds = RecoveryPlan.rounds if job.request.recovery_steps else 0
     plan = RecoveryPlan(
@@ -290,7 +119,7 @@ def cut_and_recover(job: Job, original: Path, chosen: Path, to: Path, share: Sha
         teacher,
         teacher.lesson(visited),
         load_file(chosen / "scores.safetensors"),
-        _scores(job, visited),
+        scores_of(job, visited),
         _widths(chosen),
         job.task,
         job.request.seed,

@@ -1,0 +1,89 @@
+"""The stage that scores channels and chooses widths, by trial where the strategy measures."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from secateur.calibration import Share
+from secateur.graph.groups import ComponentGraph
+from secateur.job import Job
+from secateur.policy.policy import Policy
+from secateur.prune.allocate import Scores
+from secateur.prune.importance import IMPORTANCE, Evidence
+from secateur.prune.lessons import teacher_of
+from secateur.prune.search import search
+from secateur.prune.strategies import STRATEGIES
+from secateur.prune.trials import Trial, TrialPlan, Trials
+from secateur.runfolder import cache_folder, to_json, write_atomically
+from secateur.target.by_width import PriceByWidth
+
+SCORED_STATES = 2048
+TRIAL = TrialPlan()
+"""How candidates for widths are tried out."""
+
+
+def visited_states(original: Path) -> dict[str, torch.Tensor]:
+    """The states that the original visited, as its stage left them: name → ``[states, ...]``."""
+    with np.load(original / "visited.npz", allow_pickle=False) as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+
+
+def choose_widths(job: Job, price: PriceByWidth, original: Path, to: Path, share: Share) -> None:
+    """Writes ``widths.json``, ``scores.safetensors`` and, where candidates were tried, ``search.json``."""
+    visited = visited_states(original)
+    scores = scores_of(job, visited)(job.policy, job.graph)
+    ranked = {name: scores[name] for name in job.cuttable}
+    strategy = STRATEGIES[job.request.strategy]
+    if strategy.measures:
+        path = _trials_path(job)
+        known = json.loads(path.read_bytes()) if path.is_file() else None
+
+        def tell(trial: Trial) -> None:
+            kept = "" if trial.kept is None else f", {trial.kept:.0%} of the return"
+            share(0.0, f"trial {len(trials.all)}: error {trial.error:.3f}{kept}")
+
+        trials = Trials(
+            teacher_of(job.policy, job.graph, job.request.seed),
+            visited,
+            ranked,
+            job.task,
+            job.request.seed,
+            TRIAL,
+            known,
+            tell,
+        )
+        found = search(job.graph, ranked, price, job.budget, trials)
+        widths = found.widths
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, to_json(trials.records))
+        write_atomically(to / "search.json", to_json(found.plain()))
+    else:
+        widths = strategy.choose(job.graph, ranked, price, job.budget)
+    write_atomically(to / "widths.json", to_json(widths))
+    save_file({name: score.float().contiguous() for name, score in ranked.items()}, to / "scores.safetensors")
+
+
+def scores_of(job: Job, visited: dict[str, torch.Tensor]) -> Callable[[Policy, ComponentGraph], Scores]:
+    """The criterion, on a sample of the visited states that is the same at every call."""
+
+    def scores(policy: Policy, graph: ComponentGraph) -> Scores:
+        generator = torch.Generator().manual_seed(job.request.seed)
+        rows = torch.randperm(len(next(iter(visited.values()))), generator=generator)[:SCORED_STATES]
+        sample = {name: array[rows] for name, array in visited.items()}
+        return IMPORTANCE[job.request.importance](policy, graph, Evidence(sample, generator, job.task))
+
+    return scores
+
+
+def _trials_path(job: Job) -> Path:
+    """Where trials of this policy are kept from run to run: they depend on neither board nor budget."""
+    decides = ("weights_sha256", "code_sha256", "versions", "importance", "seed", "control_hz")
+    record = {key: job.identity[key] for key in decides}
+    record |= {"plan": asdict(TRIAL), "groups": list(job.cuttable)}
+    return cache_folder() / "trials" / f"{sha256(to_json(record)).hexdigest()}.json"

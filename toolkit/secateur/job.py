@@ -1,0 +1,123 @@
+"""What was asked for, loaded and checked: policy, task, board, graph, budget, and what identifies all of it."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+from secateur import __version__
+from secateur.errors import SecateurError, require_known
+from secateur.graph.comprehensive import matching_groups
+from secateur.graph.groups import ComponentGraph, build_graph
+from secateur.pipeline import PruneRequest
+from secateur.policy.load import load
+from secateur.policy.policy import Policy, Task
+from secateur.prune.importance import IMPORTANCE
+from secateur.prune.limits import total_limits
+from secateur.prune.schedule import SCHEDULES
+from secateur.prune.strategies import STRATEGIES
+from secateur.records import Budget
+from secateur.simulate.dry_run import check_task
+from secateur.target.target import Target, load_target
+
+PACKAGES = (
+    "torch",
+    "litert-torch",
+    "ai-edge-litert",
+    "ai-edge-quantizer",
+    "tflite-micro",
+    "mujoco",
+    "gymnasium",
+    "ziglang",
+    "unicorn",
+    "numpy",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """The request, loaded and checked; ``cuttable`` are the groups that its strategy may cut."""
+
+    request: PruneRequest
+    policy: Policy
+    task: Task
+    target: Target
+    graph: ComponentGraph
+    budget: Budget
+    identity: Mapping[str, Any]
+    cuttable: tuple[str, ...]
+
+    def seeds(self, purpose: str, count: int) -> list[int]:
+        """Seeds of episodes for one purpose; different purposes share none but by chance of 2⁻³²."""
+        tag = int.from_bytes(sha256(purpose.encode()).digest()[:4], "big")
+        return [int(s) for s in np.random.SeedSequence([self.request.seed, tag]).generate_state(count)]
+
+
+def _require_single_rate(policy: Policy) -> None:
+    entry = policy.entry()
+    slow = [c.name for c in policy.components if c.rate_hz is not None]
+    if slow or entry.calls_per_step != 1 or entry.batch != 1:
+        raise SecateurError(
+            "prune counts one call of one row per control step",
+            f"{policy.name}: entry {entry.name!r} has calls_per_step {entry.calls_per_step}, batch {entry.batch}; "
+            f"components with a rate of their own: {', '.join(slow) or 'none'}",
+            "Leave them at their defaults, or prune the entries one by one.",
+        )
+
+
+def versions() -> dict[str, str]:
+    """Of everything that decides a result."""
+    own = {"secateur": __version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in PACKAGES}
+
+
+def prepare(request: PruneRequest) -> Job:
+    """Loads policy, task and target, traces the graph, and fills the budget up with the board's own limits."""
+    torch.set_num_threads(1)  # sums in another order would give other weights on another machine
+    require_known("strategy", request.strategy, STRATEGIES)
+    require_known("importance", request.importance, IMPORTANCE)
+    require_known("schedule", request.schedule, SCHEDULES)
+    target = load_target(request.target)
+    loaded = load(request.policy)
+    if loaded.task is None:
+        raise SecateurError(
+            "prune needs a task", f"{request.policy} has no task()", "Add task() to its policy.py."
+        )
+    policy = loaded.policy
+    for name in request.budget.components:
+        if name not in {c.name for c in policy.components}:
+            raise SecateurError(
+                "a component's budget names a component",
+                f"got {name!r}",
+                f"{policy.name} has {', '.join(c.name for c in policy.components)}.",
+            )
+    total = total_limits(request.budget.total, target.network_flash_bytes, target.network_ram_bytes)
+    weights = sha256()
+    for name, tensor in sorted(policy.module.state_dict().items()):
+        weights.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+    identity = {
+        **asdict(request),
+        "weights_sha256": weights.hexdigest(),
+        "code_sha256": loaded.code_sha256,
+        "control_hz": loaded.task.control_hz,
+        "target_sha256": sha256(repr(target).encode()).hexdigest(),
+        "versions": versions(),
+    }
+    _require_single_rate(policy)
+    check_task(policy, loaded.task)
+    graph = build_graph(policy)
+    comprehensive = STRATEGIES[request.strategy].comprehensive
+    cuttable = matching_groups(policy, graph) if comprehensive else tuple(graph.full)
+    if not cuttable:
+        raise SecateurError(
+            "there is a group to cut",
+            f"{policy.name} has {len(graph.groups)} groups, of which the {request.strategy} strategy finds none",
+            "See secateur inspect for what is left whole, and why.",
+        )
+    budget = replace(request.budget, total=total)
+    return Job(request, policy, loaded.task, target, graph, budget, identity, cuttable)

@@ -1,10 +1,11 @@
 """The stage that scores channels and chooses widths, by trial where the strategy measures."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,26 +43,17 @@ def choose_widths(job: Job, price: PriceByWidth, original: Path, to: Path, share
     strategy = STRATEGIES[job.request.strategy]
     if strategy.measures:
         path = _trials_path(job)
-        known = json.loads(path.read_bytes()) if path.is_file() else None
+        path.parent.mkdir(parents=True, exist_ok=True)
 
         def tell(trial: Trial) -> None:
+            write_atomically(path, to_json(trials.records))
             kept = "" if trial.kept is None else f", {trial.kept:.0%} of the return"
             share(0.0, f"trial {len(trials.all)}: error {trial.error:.3f}{kept}")
 
-        trials = Trials(
-            teacher_of(job.policy, job.graph, job.request.seed),
-            visited,
-            ranked,
-            job.task,
-            job.request.seed,
-            TRIAL,
-            known,
-            tell,
-        )
+        teacher = teacher_of(job.policy, job.graph, job.request.seed)
+        trials = Trials(teacher, visited, ranked, job.task, job.request.seed, TRIAL, _known(path), tell)
         found = search(job.graph, ranked, price, job.budget, trials)
         widths = found.widths
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, to_json(trials.records))
         write_atomically(to / "search.json", to_json(found.plain()))
     else:
         widths = strategy.choose(job.graph, ranked, price, job.budget)
@@ -87,3 +79,13 @@ def _trials_path(job: Job) -> Path:
     record = {key: job.identity[key] for key in decides}
     record |= {"plan": asdict(TRIAL), "groups": list(job.cuttable)}
     return cache_folder() / "trials" / f"{sha256(to_json(record)).hexdigest()}.json"
+
+
+def _known(path: Path) -> Mapping[str, Any] | None:
+    """Earlier trials; none where there are none, or where the file is not what was written there."""
+    try:
+        known = json.loads(path.read_bytes())
+        [Trial(**record) for record in known["trials"]]
+        return known
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -24,33 +24,22 @@ class Arena:
     Attributes:
         offsets: of each buffer, in the program's order, in bytes.
         size_bytes: of the arena.
-        lower_bound_bytes: the largest set of buffers that live at once; no plan can be smaller.
+        live_bytes: of each step, the padded bytes of the buffers that live while it runs.
     """
 
     offsets: tuple[int, ...]
     size_bytes: int
-    lower_bound_bytes: int
+    live_bytes: tuple[int, ...]
+
+    @property
+    def lower_bound_bytes(self) -> int:
+        """The largest set of buffers that live at once; no plan can be smaller."""
+        return max(self.live_bytes, default=0)
 
 
 def padded(size_bytes: int) -> int:
     """Rounded up to whole words."""
     return -(-size_bytes // ALIGNMENT) * ALIGNMENT
-
-
-def live_bytes(buffers: Sequence[Buffer], step: int) -> int:
-    """Padded bytes of the buffers that live while a step runs."""
-    return sum(padded(buffer.size_bytes) for buffer in buffers if buffer.first <= step <= buffer.last)
-
-
-def live_by_step(lifetimes: Lifetimes, sizes_bytes: Sequence[int]) -> list[int]:
-    """``live_bytes`` of every step, up to the last in which any buffer lives."""
-    change = [0] * (max((last for _, last in lifetimes), default=-1) + 2)
-    for (first, last), size in zip(lifetimes, sizes_bytes):
-        if first <= last:
-            size = -(-size // ALIGNMENT) * ALIGNMENT
-            change[first] += size
-            change[last + 1] -= size
-    return list(accumulate(change[:-1]))
 
 
 def plan(buffers: Sequence[Buffer]) -> Arena:
@@ -67,9 +56,10 @@ def plan(buffers: Sequence[Buffer]) -> Arena:
 def place(lifetimes: Lifetimes, sizes_bytes: tuple[int, ...]) -> Arena:
     """``plan`` of buffers with these lifetimes and sizes."""
     if not lifetimes:
-        return Arena((), 0, 0)
-    sizes = [padded(size) for size in sizes_bytes]
-    bound = max(live_by_step(lifetimes, sizes), default=0)
+        return Arena((), 0, ())
+    sizes = list(map(padded, sizes_bytes))
+    live = _live_bytes(lifetimes, sizes)
+    bound = max(live, default=0)
     conflicts = _conflicts(lifetimes)
     best: list[int] = []
     best_size = 1 << 62
@@ -81,7 +71,17 @@ def place(lifetimes: Lifetimes, sizes_bytes: tuple[int, ...]) -> Arena:
             break
     if best_size > bound:
         best, best_size = _search(sizes, conflicts, bound, best, best_size)
-    return Arena(tuple(best), best_size, bound)
+    return Arena(tuple(best), best_size, live)
+
+
+def _live_bytes(lifetimes: Lifetimes, sizes: Sequence[int]) -> tuple[int, ...]:
+    """Of each step, up to the last in which any buffer lives; sizes are padded."""
+    change = [0] * (max([last for _, last in lifetimes]) + 2)
+    for (first, last), size in zip(lifetimes, sizes):
+        if first <= last:
+            change[first] += size
+            change[last + 1] -= size
+    return tuple(accumulate(change[:-1]))
 
 
 @lru_cache(maxsize=64)
@@ -128,17 +128,19 @@ def _spots(
     Those that end above ``ceiling`` are left out, except that there is always one.
     """
     size = sizes[index]
-    taken = sorted(
-        (offsets[other], offsets[other] + sizes[other]) for other in conflicts[index] if offsets[other] >= 0
-    )
-    spots, position = [], 0
+    taken = [
+        (offset, offset + sizes[other]) for other in conflicts[index] if (offset := offsets[other]) >= 0
+    ]
+    taken.sort()
+    spots, position, top = [], 0, 0
     for start, end in [*taken, (ceiling, ceiling)]:
         if start - position >= size:
             spots.append(position)
             if start - size != position:
                 spots.append(start - size)
-        position = max(position, end)
-    top = max((end for _, end in taken), default=0)
+        top = position
+        if end > position:
+            position = end
     return spots or [top]
 
 

@@ -8,7 +8,7 @@ from secateur.errors import SecateurError
 from secateur.operators.kernels import KERNELS
 from secateur.operators.program import Program, Step
 from secateur.records import ComponentCost, Cost
-from secateur.target.arena import Lifetimes, live_by_step, place
+from secateur.target.arena import Lifetimes, place
 from secateur.target.target import Target
 
 
@@ -62,7 +62,7 @@ class Ledger:
         """The cost of all steps, with buffers of the given sizes."""
         parameters, macs, weights, tables, instructions = zip(*steps)
         total = self.target.program.instructions + sum(instructions)
-        live = live_by_step(self.lifetimes, sizes_bytes)
+        arena = place(self.lifetimes, tuple(sizes_bytes))
         parts = {}
         for name, indices in self.components.items():
             count = sum([instructions[index] for index in indices])
@@ -70,7 +70,7 @@ class Ledger:
                 parameters=sum([parameters[index] for index in indices]),
                 macs=sum([macs[index] for index in indices]),
                 flash_bytes=sum([weights[index] + tables[index] for index in indices]),
-                ram_bytes=max([live[index] for index in indices]),
+                ram_bytes=max([arena.live_bytes[index] for index in indices]),
                 instructions=round(count),
                 latency_s=self.target.latency_s(count),
             )
@@ -80,7 +80,7 @@ class Ledger:
             weights_bytes=sum(weights),
             tables_bytes=sum(tables),
             code_bytes=self.code_bytes,
-            static_ram_bytes=place(self.lifetimes, tuple(sizes_bytes)).size_bytes,
+            static_ram_bytes=arena.size_bytes,
             stack_bytes=self.stack_bytes,
             instructions=round(total),
             latency_s=self.target.latency_s(total),

@@ -75,7 +75,7 @@ class Template:
         """The network at the given widths: shapes and types, no data."""
         tensors = list(self.network.tensors)
         for index, shape in self._shapes.items():
-            at = tuple(n if isinstance(n, int) else size_at(n, widths) for n in shape)
+            at = tuple([n if isinstance(n, int) else size_at(n, widths) for n in shape])
             full = tensors[index]
             tensors[index] = Tensor(full.name, at, full.dtype, full.quantization, full.constant, full.data)
         return Network(tuple(tensors), self.network.operators, self.network.inputs, self.network.outputs)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from secateur.graph.template import Size, Template, size_at
 from secateur.network import Network
@@ -24,8 +24,7 @@ from secateur.records import Widths
 from secateur.target.cost import StepCost
 
 
-@dataclass(frozen=True)
-class Form:
+class Form(NamedTuple):
     """What the parts after it notice of a part: which kernels run over which buffers, where its outputs are.
 
     Buffers are the part's own, those of its inputs first.

@@ -128,9 +128,7 @@ def _spots(
     Those that end above ``ceiling`` are left out, except that there is always one.
     """
     size = sizes[index]
-    taken = [
-        (offset, offset + sizes[other]) for other in conflicts[index] if (offset := offsets[other]) >= 0
-    ]
+    taken = [(offset, offset + sizes[other]) for other in conflicts[index] if (offset := offsets[other]) >= 0]
     taken.sort()
     spots, position, top = [], 0, 0
     for start, end in [*taken, (ceiling, ceiling)]:

@@ -1,8 +1,8 @@
 """Widths → predicted cost on a target, by the template of the deployed network; nothing is built or converted.
 
-Between two widths that a search asks about, most of the network is the same. So the network is cut into the parts
-that were lowered on their own (``target/parts.py``); each is lowered once for the widths that its own shapes depend
-on, and what its steps cost and its buffers take is kept. Answering is then following those parts and summing.
+From one question of a search to the next, most of the network stays the same. So it is cut into parts that are
+lowered on their own (``target/parts.py``), each once for the widths that its own shapes depend on; what its steps cost
+and its buffers take is kept. To answer is to follow the parts and to sum.
 """
 
 from dataclasses import replace
@@ -39,16 +39,20 @@ class PriceByWidth:
         key = tuple([widths.get(name, width) for name, width in self.full.items()])
         if key not in self._known:
             complete = dict(zip(self.full, key))
-            self._known[key] = self._counted(self._by_parts(complete) or self.whole(complete), complete)
+            cost = self._by_parts(complete)
+            self._known[key] = self.whole(complete) if cost is None else self._counted(cost, complete)
         return self._known[key]
 
     def whole(self, widths: Widths) -> Cost:
-        """The same with every operator lowered anew, but with the parameters that are deployed."""
+        """The same, the long way: every operator is lowered anew."""
         program = lower(self.template.at(widths))
-        return price(program, self.target, self._components(program))
+        return self._counted(price(program, self.target, self._components(program)), widths)
 
     def _by_parts(self, widths: Widths) -> Cost | None:
-        """The cost as the sum of the parts'; None where the network does not come apart."""
+        """The cost as the sum of the parts'; None where the network does not come apart.
+
+        Where a structure is met for the first time, the whole is lowered too, and has to agree.
+        """
         if self._parts is None:
             return None
         try:

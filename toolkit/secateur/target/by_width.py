@@ -6,6 +6,7 @@ and its buffers take is kept. To answer is to follow the parts and to sum.
 """
 
 from dataclasses import replace
+from functools import partial
 
 from secateur.errors import SecateurError
 from secateur.graph.template import Template, parameter_sizes, size_at
@@ -32,7 +33,7 @@ class PriceByWidth:
         self._parameters = parameter_sizes(template.graph)
         self._known: dict[tuple[int, ...], Cost] = {}
         self._ledgers: dict[Place, Ledger] = {}
-        self._parts: Parts | None = Parts(template, program, lambda step: step_cost(step, target))
+        self._parts: Parts | None = Parts(template, program, partial(step_cost, target=target))
 
     def __call__(self, widths: Widths) -> Cost:
         """Predicted cost of the deployed entry at ``widths``; groups not named are whole."""

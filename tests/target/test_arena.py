@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secateur.operators.program import Buffer
-from secateur.target.arena import ALIGNMENT, live_bytes, padded, plan
+from secateur.target.arena import ALIGNMENT, padded, plan
 
 buffers = st.lists(
     st.tuples(st.integers(1, 600), st.integers(0, 12), st.integers(0, 4)).map(
@@ -27,7 +27,12 @@ def test_nothing_overlaps_that_lives_at_once(drawn):
             assert one + first.size_bytes <= other or other + second.size_bytes <= one
     assert all(offset >= 0 and offset % ALIGNMENT == 0 for offset in arena.offsets)
     assert arena.size_bytes == max(offset + padded(buffer.size_bytes) for offset, buffer in placed)
-    assert arena.lower_bound_bytes == max(live_bytes(drawn, step) for step in range(20))
+    live = [
+        sum(padded(buffer.size_bytes) for buffer in drawn if buffer.first <= step <= buffer.last)
+        for step in range(1 + max(buffer.last for buffer in drawn))
+    ]
+    assert list(arena.live_bytes) == live
+    assert arena.lower_bound_bytes == max(live)
     assert arena.lower_bound_bytes <= arena.size_bytes <= 1.25 * arena.lower_bound_bytes
 
 

@@ -9,7 +9,7 @@ from tflite_networks import Layer, network
 from secateur.errors import SecateurError
 from secateur.export.read import read_tflite
 from secateur.operators.lower import lower
-from secateur.target.arena import live_bytes
+from secateur.target.arena import plan
 from secateur.target.cost import price
 from secateur.target.target import load_target
 
@@ -36,7 +36,7 @@ def test_components_add_up():
     assert cost.weights_bytes + cost.tables_bytes == sum(
         part.flash_bytes for part in cost.components.values()
     )
-    assert cost.components["encoder"].ram_bytes == live_bytes(program.buffers, 1)
+    assert cost.components["encoder"].ram_bytes == plan(program.buffers).live_bytes[1]
     assert cost.static_ram_bytes == max(part.ram_bytes for part in cost.components.values())
     assert cost.latency_s.low == pytest.approx(cost.instructions * 1.5 / 180e6, rel=1e-3)
 

@@ -5,8 +5,11 @@ is and once at probe widths that differ from group to group. Every dimension of 
 sizes that the component graph knows, and the pair of values says which.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -14,10 +17,43 @@ from secateur.errors import SecateurError
 from secateur.graph import axes
 from secateur.graph.axes import Axis
 from secateur.graph.groups import ComponentGraph
-from secateur.network import Network, Tensor
+from secateur.network import Network, Operator, Tensor
 from secateur.records import Widths
 
-Size = Callable[[Widths], int]
+Size = tuple[tuple[int, tuple[tuple[str, int], ...]], ...]
+"""A sum of products: (factor, the groups whose widths it is multiplied by, each with its full width)."""
+
+
+def size_at(size: Size, widths: Widths) -> int:
+    """The number that a size is at the given widths; groups not named are whole."""
+    total = 0
+    for factor, groups in size:
+        for name, full in groups:
+            factor *= widths.get(name, full)
+        total += factor
+    return total
+
+
+def size_of(graph: ComponentGraph, traced: Sequence[Axis]) -> Size:
+    """The product of traced axes, multiplied out; their normal forms no longer change once a policy is traced."""
+    terms: Counter[tuple[tuple[str, int], ...]] = Counter({(): 1})
+    for axis in traced:
+        before, terms = terms, Counter()
+        for segment in axes.normal(axis):
+            named = [(graph.dims[dim], dim.size) for dim in segment if dim in graph.dims]
+            rest = prod(dim.size for dim in segment if dim not in graph.dims)
+            for groups, factor in before.items():
+                terms[tuple(sorted([*groups, *named]))] += factor * rest
+    return tuple((factor, groups) for groups, factor in terms.items())
+
+
+def parameter_sizes(graph: ComponentGraph) -> dict[str, Size]:
+    """Component → its number of parameters, as torch counts them."""
+    terms: dict[str, Counter[tuple[tuple[str, int], ...]]] = {name: Counter() for name in graph.components}
+    for path in graph.parameters:
+        for factor, groups in size_of(graph, graph.trace.weights[path]):
+            terms[graph.component_of[path]][groups] += factor
+    return {name: tuple((factor, groups) for groups, factor in of.items()) for name, of in terms.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,26 +62,70 @@ class Template:
 
     Attributes:
         network: at full width, without the data of weights.
-        sizes: (tensor index, axis) → the traced axis whose size it is; axes not listed are constant.
+        sizes: (tensor index, axis) → the size of a traced axis; axes not listed are constant.
         components: operator index → the component it belongs to.
     """
 
     graph: ComponentGraph
     network: Network
-    sizes: Mapping[tuple[int, int], Axis]
+    sizes: Mapping[tuple[int, int], Size]
     components: tuple[str, ...]
 
     def at(self, widths: Widths) -> Network:
         """The network at the given widths: shapes and types, no data."""
         tensors = list(self.network.tensors)
-        for index in {index for index, _ in self.sizes}:
-            tensor = tensors[index]
-            shape = tuple(
-                self.graph.size(self.sizes[index, a], widths) if (index, a) in self.sizes else n
-                for a, n in enumerate(tensor.shape)
+        for index, shape in self._shapes.items():
+            at = tuple([n if isinstance(n, int) else size_at(n, widths) for n in shape])
+            full = tensors[index]
+            tensors[index] = Tensor(full.name, at, full.dtype, full.quantization, full.constant, full.data)
+        return Network(tuple(tensors), self.network.operators, self.network.inputs, self.network.outputs)
+
+    @cached_property
+    def _shapes(self) -> dict[int, tuple[int | Size, ...]]:
+        """Tensor whose shape depends on widths → its axes."""
+        return {
+            index: tuple(
+                self.sizes.get((index, axis), n) for axis, n in enumerate(self.network.tensors[index].shape)
             )
-            tensors[index] = replace(tensor, shape=shape)
-        return replace(self.network, tensors=tuple(tensors))
+            for index in sorted({index for index, _ in self.sizes})
+        }
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """The groups whose widths any shape depends on."""
+        return tuple(
+            sorted({name for size in self.sizes.values() for _, groups in size for name, _ in groups})
+        )
+
+    def part(self, operators: Sequence[int], kept: Collection[int]) -> "Template":
+        """Some of the operators alone.
+
+        Args:
+            operators: indices, ascending.
+            kept: tensors that others need: they are its outputs. All it reads and does not write is its input.
+        """
+        chosen = [self.network.operators[index] for index in operators]
+        written = {tensor for operator in chosen for tensor in operator.outputs}
+        touched = [tensor for operator in chosen for tensor in (*operator.inputs, *operator.outputs)]
+        indices = [tensor for tensor in dict.fromkeys(touched) if tensor != -1]
+        place = {-1: -1, **{tensor: position for position, tensor in enumerate(indices)}}
+        tensors = self.network.tensors
+        network = Network(
+            tuple(tensors[tensor] for tensor in indices),
+            tuple(
+                Operator(
+                    operator.kind,
+                    tuple(place[tensor] for tensor in operator.inputs),
+                    tuple(place[tensor] for tensor in operator.outputs),
+                    operator.options,
+                )
+                for operator in chosen
+            ),
+            {str(t): place[t] for t in indices if t not in written and not tensors[t].constant},
+            {str(t): place[t] for t in indices if t in kept},
+        )
+        sizes = {(place[t], axis): size for (t, axis), size in self.sizes.items() if t in place}
+        return Template(self.graph, network, sizes, tuple(self.components[index] for index in operators))
 
 
 def probe_widths(graph: ComponentGraph) -> dict[str, int]:
@@ -86,7 +166,7 @@ def fit_template(
             "Report this policy: it cannot be priced.",
         )
     known = _known_sizes(graph, probe_at)
-    sizes: dict[tuple[int, int], Axis] = {}
+    sizes: dict[tuple[int, int], Size] = {}
     for index, (one, two) in enumerate(zip(full.tensors, probe.tensors)):
         for position, pair in enumerate(zip(one.shape, two.shape)):
             if pair[0] == pair[1]:
@@ -104,11 +184,11 @@ def fit_template(
                     f"{one.name}: axis {position} of {pair[0]} could be any of several groups of that width",
                     "Give layers of the policy different widths.",
                 )
-            sizes[index, position] = axis
+            sizes[index, position] = size_of(graph, (axis,))
     bare = replace(
         full, tensors=tuple(_without_weights(one, two) for one, two in zip(full.tensors, probe.tensors))
     )
-    return Template(graph, bare, sizes, _components(graph, bare, sizes, deployed))
+    return Template(graph, bare, sizes, _components(graph, bare, deployed))
 
 
 def _without_weights(one: Tensor, two: Tensor) -> Tensor:
@@ -144,9 +224,7 @@ def _terms(graph: ComponentGraph, axis: Axis) -> list[tuple[str, ...]]:
     ]
 
 
-def _components(
-    graph: ComponentGraph, network: Network, sizes: Mapping[tuple[int, int], Axis], deployed: str
-) -> tuple[str, ...]:
+def _components(graph: ComponentGraph, network: Network, deployed: str) -> tuple[str, ...]:
     """Operators with weights follow the traced uses of weights, in order; the rest belong to what they read."""
     uses = [c for c in graph.contractions if c.entry == deployed]
     component_of_tensor: dict[int, str] = {}
@@ -160,10 +238,10 @@ def _components(
         ]
         name = ""
         if weights:
-            wanted = _volume(network.tensors[weights[0]])
+            wanted = prod(network.tensors[weights[0]].shape)
             for ahead in range(cursor, len(uses)):
                 shape = graph.shape(uses[ahead].weight, graph.full)
-                if _product(shape) == wanted:
+                if prod(shape) == wanted:
                     name, cursor = graph.component_of[uses[ahead].weight], ahead + 1
                     break
         if not name:
@@ -178,14 +256,3 @@ def _components(
         result.append(name)
         component_of_tensor.update(dict.fromkeys(op.outputs, name))
     return tuple(result)
-
-
-def _volume(tensor: Tensor) -> int:
-    return _product(tensor.shape)
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for n in shape:
-        total *= n
-    return total

@@ -74,8 +74,16 @@ def lower(network: Network) -> Program:
 
     Raises:
         SecateurError: an operator, or a form of it, that the back end does not have. Names operator and
-            tensor.
+            tensor. Or no operator computes anything.
     """
+    program = lower_part(network)
+    if not program.steps:
+        raise SecateurError("a network computes something", "no operator does", "Convert the model again.")
+    return program
+
+
+def lower_part(network: Network) -> Program:
+    """The program of a part of a network, which may be of no steps: a reshape is another name for a buffer."""
     lowering = Lowering(network)
     for index, operator in enumerate(network.operators):
         if index in lowering.done:
@@ -109,7 +117,4 @@ def lower(network: Network) -> Program:
                 f"output {name!r} is the constant {network.tensors[tensor].name!r}",
                 "Leave constant outputs out of the model.",
             )
-    program = lowering.program()
-    if not program.steps:
-        raise SecateurError("a network computes something", "no operator does", "Convert the model again.")
-    return program
+    return lowering.program()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -13,6 +14,7 @@ from secateur.operators.program import Buffer, Program, Step
 _MODULE = re.compile(r"[A-Z][A-Za-z0-9]*_(.+)")
 
 
+@lru_cache(maxsize=4096)
 def readable(name: str) -> str:
     """A converter's tensor name → the path of the module it came from.
 

@@ -1,8 +1,10 @@
 """Where each buffer lies in the static arena. The planner that predicts is the one that emits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
+from operator import add
 
 from secateur.operators.program import Buffer
 
@@ -11,7 +13,8 @@ ALIGNMENT = 4
 
 _SEARCH_NODES = 4000
 
-_Interval = tuple[int, int, int]
+Lifetimes = tuple[tuple[int, int], ...]
+"""First and last step of each buffer. Plans of one structure at many sizes share what follows from them alone."""
 
 
 @dataclass(frozen=True)
@@ -21,22 +24,22 @@ class Arena:
     Attributes:
         offsets: of each buffer, in the program's order, in bytes.
         size_bytes: of the arena.
-        lower_bound_bytes: the largest set of buffers that live at once; no plan can be smaller.
+        live_bytes: of each step, the padded bytes of the buffers that live while it runs.
     """
 
     offsets: tuple[int, ...]
     size_bytes: int
-    lower_bound_bytes: int
+    live_bytes: tuple[int, ...]
+
+    @property
+    def lower_bound_bytes(self) -> int:
+        """The largest set of buffers that live at once; no plan can be smaller."""
+        return max(self.live_bytes, default=0)
 
 
 def padded(size_bytes: int) -> int:
     """Rounded up to whole words."""
     return -(-size_bytes // ALIGNMENT) * ALIGNMENT
-
-
-def live_bytes(buffers: Sequence[Buffer], step: int) -> int:
-    """Padded bytes of the buffers that live while a step runs."""
-    return sum(padded(buffer.size_bytes) for buffer in buffers if buffer.first <= step <= buffer.last)
 
 
 def plan(buffers: Sequence[Buffer]) -> Arena:
@@ -45,61 +48,77 @@ def plan(buffers: Sequence[Buffer]) -> Arena:
     A few orders of placement are tried first, then a bounded search; both stop at the lower bound.
     Deterministic.
     """
-    return _plan(tuple((padded(buffer.size_bytes), buffer.first, buffer.last) for buffer in buffers))
+    lifetimes = tuple((buffer.first, buffer.last) for buffer in buffers)
+    return place(lifetimes, tuple(buffer.size_bytes for buffer in buffers))
 
 
 @lru_cache(maxsize=4096)
-def _plan(intervals: tuple[_Interval, ...]) -> Arena:
-    if not intervals:
-        return Arena((), 0, 0)
-    bound = max(
-        sum(size for size, first, last in intervals if first <= step <= last)
-        for step in {first for _, first, _ in intervals}
-    )
-    conflicts = [
-        [
-            other
-            for other, (_, first, last) in enumerate(intervals)
-            if other != index and first <= end and start <= last
-        ]
-        for index, (_, start, end) in enumerate(intervals)
-    ]
+def place(lifetimes: Lifetimes, sizes_bytes: tuple[int, ...]) -> Arena:
+    """``plan`` of buffers with these lifetimes and sizes."""
+    if not lifetimes:
+        return Arena((), 0, ())
+    sizes = list(map(padded, sizes_bytes))
+    live = _live_bytes(lifetimes, sizes)
+    bound = max(live, default=0)
+    conflicts = _conflicts(lifetimes)
     best: list[int] = []
     best_size = 1 << 62
-    for offsets in _greedy(intervals, conflicts, bound):
-        size = max(offset + interval[0] for offset, interval in zip(offsets, intervals))
-        if size < best_size:
-            best, best_size = offsets, size
+    for offsets in _greedy(lifetimes, sizes, conflicts, bound):
+        top = max(map(add, offsets, sizes))
+        if top < best_size:
+            best, best_size = offsets, top
         if best_size == bound:
             break
     if best_size > bound:
-        best, best_size = _search(intervals, conflicts, bound, best, best_size)
-    return Arena(tuple(best), best_size, bound)
+        best, best_size = _search(sizes, conflicts, bound, best, best_size)
+    return Arena(tuple(best), best_size, live)
+
+
+def _live_bytes(lifetimes: Lifetimes, sizes: Sequence[int]) -> tuple[int, ...]:
+    """Of each step, up to the last in which any buffer lives; sizes are padded."""
+    change = [0] * (max([last for _, last in lifetimes]) + 2)
+    for (first, last), size in zip(lifetimes, sizes):
+        if first <= last:
+            change[first] += size
+            change[last + 1] -= size
+    return tuple(accumulate(change[:-1]))
+
+
+@lru_cache(maxsize=64)
+def _conflicts(lifetimes: Lifetimes) -> list[list[int]]:
+    """Of each buffer, the others that live while it does."""
+    return [
+        [
+            other
+            for other, (first, last) in enumerate(lifetimes)
+            if other != index and first <= end and start <= last
+        ]
+        for index, (start, end) in enumerate(lifetimes)
+    ]
 
 
 def _greedy(
-    intervals: Sequence[_Interval], conflicts: Sequence[Sequence[int]], bound: int
+    lifetimes: Lifetimes, sizes: Sequence[int], conflicts: Sequence[Sequence[int]], bound: int
 ) -> Iterator[list[int]]:
     """Plans by first fit in several orders; the first ones fill the arena from both ends in turn."""
-    count = len(intervals)
-    by_time = sorted(range(count), key=lambda index: (intervals[index][1], intervals[index][2], index))
-    by_size = sorted(range(count), key=lambda index: (-intervals[index][0], index))
-    by_area = sorted(
-        range(count),
-        key=lambda index: (-intervals[index][0] * (1 + intervals[index][2] - intervals[index][1]), index),
+    count = len(sizes)
+    orders: tuple[Callable[[int], tuple[int, ...]], ...] = (
+        lambda index: (*lifetimes[index], index),
+        lambda index: (-sizes[index], index),
+        lambda index: (-sizes[index] * (1 + lifetimes[index][1] - lifetimes[index][0]), index),
     )
     for ends in (True, False):
-        for order in (by_time, by_size, by_area):
+        for order in orders:
             offsets = [-1] * count
-            for turn, index in enumerate(order):
-                spots = _spots(index, intervals, conflicts, offsets, bound)
+            for turn, index in enumerate(sorted(range(count), key=order)):
+                spots = _spots(index, sizes, conflicts, offsets, bound)
                 offsets[index] = spots[-1] if ends and turn % 2 else spots[0]
             yield offsets
 
 
 def _spots(
     index: int,
-    intervals: Sequence[_Interval],
+    sizes: Sequence[int],
     conflicts: Sequence[Sequence[int]],
     offsets: Sequence[int],
     ceiling: int,
@@ -108,33 +127,31 @@ def _spots(
 
     Those that end above ``ceiling`` are left out, except that there is always one.
     """
-    size = intervals[index][0]
-    taken = sorted(
-        (offsets[other], offsets[other] + intervals[other][0])
-        for other in conflicts[index]
-        if offsets[other] >= 0
-    )
-    spots, position = [], 0
+    size = sizes[index]
+    taken = [(offset, offset + sizes[other]) for other in conflicts[index] if (offset := offsets[other]) >= 0]
+    taken.sort()
+    spots, position, top = [], 0, 0
     for start, end in [*taken, (ceiling, ceiling)]:
         if start - position >= size:
             spots.append(position)
             if start - size != position:
                 spots.append(start - size)
-        position = max(position, end)
-    top = max((end for _, end in taken), default=0)
+        top = position
+        if end > position:
+            position = end
     return spots or [top]
 
 
 def _search(
-    intervals: Sequence[_Interval],
+    sizes: Sequence[int],
     conflicts: Sequence[Sequence[int]],
     bound: int,
     best: list[int],
     best_size: int,
 ) -> tuple[list[int], int]:
     """Depth first, largest buffer first, over the spots of each; ends at the bound, or after many nodes."""
-    order = sorted(range(len(intervals)), key=lambda index: (-intervals[index][0], index))
-    offsets = [-1] * len(intervals)
+    order = sorted(range(len(sizes)), key=lambda index: (-sizes[index], index))
+    offsets = [-1] * len(sizes)
     nodes = 0
 
     def descend(depth: int, top: int) -> bool:
@@ -144,8 +161,8 @@ def _search(
             best, best_size = offsets.copy(), top
             return best_size == bound
         index = order[depth]
-        size = intervals[index][0]
-        for spot in _spots(index, intervals, conflicts, offsets, best_size - ALIGNMENT):
+        size = sizes[index]
+        for spot in _spots(index, sizes, conflicts, offsets, best_size - ALIGNMENT):
             reached = max(top, spot + size)
             if reached < best_size and nodes < _SEARCH_NODES:
                 offsets[index] = spot

@@ -1,19 +1,111 @@
 """What a program costs on a target before it is built: bytes exactly, instructions by fitted coefficients."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from secateur.errors import SecateurError
 from secateur.operators.kernels import KERNELS
 from secateur.operators.program import Program, Step
 from secateur.records import ComponentCost, Cost
-from secateur.target.arena import live_bytes, plan
+from secateur.target.arena import Lifetimes, place
 from secateur.target.target import Target
 
 
-def step_instructions(step: Step, target: Target) -> float:
-    """Instructions of one step, the call included."""
+class StepCost(NamedTuple):
+    """What one step adds to the cost of its program."""
+
+    parameters: int
+    macs: int
+    weights_bytes: int
+    tables_bytes: int
+    instructions: float
+
+
+def step_cost(step: Step, target: Target) -> StepCost:
+    """The cost of one step, the call included.
+
+    Raises:
+        SecateurError: the target states no coefficients for its kernel.
+    """
+    if step.kernel not in target.kernels:
+        raise SecateurError(
+            "a target states the cost of every kernel",
+            f"{target.name} has none for {step.kernel}",
+            "Fit them with bench/fit_instructions.py.",
+        )
     coefficients = target.kernels[step.kernel].instructions
-    return sum(coefficients[term] * count for term, count in zip(KERNELS[step.kernel].terms, step.work))
+    instructions = sum(
+        coefficients[term] * count for term, count in zip(KERNELS[step.kernel].terms, step.work)
+    )
+    return StepCost(step.parameters, step.macs, step.weights_bytes, step.tables_bytes, instructions)
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    """What the costs of steps are summed into; it is the same at all widths that give steps of the same kernels.
+
+    Attributes:
+        target: the board.
+        code_bytes, stack_bytes: by the kernels, which are there once however often they are called.
+        lifetimes: of the buffers.
+        components: name → indices of its steps.
+    """
+
+    target: Target
+    code_bytes: int
+    stack_bytes: int
+    lifetimes: Lifetimes
+    components: Mapping[str, tuple[int, ...]]
+
+    def cost(self, steps: Sequence[StepCost], sizes_bytes: Sequence[int]) -> Cost:
+        """The cost of all steps, with buffers of the given sizes."""
+        parameters, macs, weights, tables, instructions = zip(*steps)
+        total = self.target.program.instructions + sum(instructions)
+        arena = place(self.lifetimes, tuple(sizes_bytes))
+        parts = {}
+        for name, indices in self.components.items():
+            count = sum([instructions[index] for index in indices])
+            parts[name] = ComponentCost(
+                parameters=sum([parameters[index] for index in indices]),
+                macs=sum([macs[index] for index in indices]),
+                flash_bytes=sum([weights[index] + tables[index] for index in indices]),
+                ram_bytes=max([arena.live_bytes[index] for index in indices]),
+                instructions=round(count),
+                latency_s=self.target.latency_s(count),
+            )
+        return Cost(
+            parameters=sum(parameters),
+            macs=sum(macs),
+            weights_bytes=sum(weights),
+            tables_bytes=sum(tables),
+            code_bytes=self.code_bytes,
+            static_ram_bytes=arena.size_bytes,
+            stack_bytes=self.stack_bytes,
+            instructions=round(total),
+            latency_s=self.target.latency_s(total),
+            components=parts,
+        )
+
+
+def ledger(program: Program, target: Target, components: Mapping[str, str]) -> Ledger:
+    """What the costs of the program's steps are summed into; see ``price``."""
+    members: dict[str, list[int]] = {}
+    for index, step in enumerate(program.steps):
+        if step.label in components:
+            members.setdefault(components[step.label], []).append(index)
+    kernels = {step.kernel for step in program.steps}
+    costs = target.program
+    return Ledger(
+        target=target,
+        code_bytes=costs.code_bytes
+        + costs.code_bytes_per_step * len(program.steps)
+        + sum(target.kernels[kernel].code_bytes for kernel in kernels),
+        stack_bytes=costs.stack_bytes
+        + max((target.kernels[kernel].stack_bytes for kernel in kernels), default=0),
+        lifetimes=tuple((buffer.first, buffer.last) for buffer in program.buffers),
+        components={name: tuple(indices) for name, indices in members.items()},
+    )
 
 
 def price(program: Program, target: Target, components: Mapping[str, str] | None = None) -> Cost:
@@ -32,52 +124,6 @@ def price(program: Program, target: Target, components: Mapping[str, str] | None
     Raises:
         SecateurError: the target states no coefficients for a kernel of the program.
     """
-    steps = program.steps
-    kernels = {step.kernel for step in steps}
-    missing = kernels - target.kernels.keys()
-    if missing:
-        raise SecateurError(
-            "a target states the cost of every kernel",
-            f"{target.name} has none for {', '.join(sorted(missing))}",
-            "Fit them with bench/fit_instructions.py.",
-        )
-    program_costs = target.program
-    instructions = [step_instructions(step, target) for step in steps]
-    total = program_costs.instructions + sum(instructions)
-    return Cost(
-        parameters=sum(step.parameters for step in steps),
-        macs=sum(step.macs for step in steps),
-        weights_bytes=sum(step.weights_bytes for step in steps),
-        tables_bytes=sum(step.tables_bytes for step in steps),
-        code_bytes=program_costs.code_bytes
-        + program_costs.code_bytes_per_step * len(steps)
-        + sum(target.kernels[kernel].code_bytes for kernel in kernels),
-        static_ram_bytes=plan(program.buffers).size_bytes,
-        stack_bytes=program_costs.stack_bytes
-        + max((target.kernels[kernel].stack_bytes for kernel in kernels), default=0),
-        instructions=round(total),
-        latency_s=target.latency_s(total),
-        components=_components(program, target, instructions, components or {}),
-    )
-
-
-def _components(
-    program: Program, target: Target, instructions: list[float], components: Mapping[str, str]
-) -> dict[str, ComponentCost]:
-    members: dict[str, list[int]] = {}
-    for index, step in enumerate(program.steps):
-        if step.label in components:
-            members.setdefault(components[step.label], []).append(index)
-    costs = {}
-    for name, indices in members.items():
-        own = [program.steps[index] for index in indices]
-        count = sum(instructions[index] for index in indices)
-        costs[name] = ComponentCost(
-            parameters=sum(step.parameters for step in own),
-            macs=sum(step.macs for step in own),
-            flash_bytes=sum(step.weights_bytes + step.tables_bytes for step in own),
-            ram_bytes=max(live_bytes(program.buffers, index) for index in indices),
-            instructions=round(count),
-            latency_s=target.latency_s(count),
-        )
-    return costs
+    steps = [step_cost(step, target) for step in program.steps]
+    sizes = [buffer.size_bytes for buffer in program.buffers]
+    return ledger(program, target, components or {}).cost(steps, sizes)

@@ -3,21 +3,20 @@
 A knob is one decision: how far down a component, a coupling group, or a single group goes. Its settings run from whole
 to least, each with the widths it means and what it is expected to lose. Losses add up over knobs, costs do not
 (a weight matrix belongs to two groups), so this is no knapsack with a closed form. The search goes down from the
-whole by what is lost per budget freed, gives back what still fits, and then exchanges: one knob down, another up,
+whole by what is lost per budget freed, gives back what still fits, and then exchanges: one knob down, others up,
 as long as the loss falls. It starts from several places and keeps the best. `bench/allocation.py` holds it
 against exhaustive search.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from secateur.errors import BudgetInfeasible
 from secateur.prune.limits import Price, Resource, check_feasible, resources
 from secateur.records import Budget, Cost, Widths
 
 EXCHANGE_STEPS = 4
-"""Settings that a knob goes down at most in one exchange."""
+"""Settings that a knob goes at most in one exchange."""
 
 Choice = tuple[int, ...]
 """The setting of each knob."""
@@ -85,37 +84,44 @@ def solve(problem: Problem) -> Choice:
     check_feasible(problem.price, problem.budget, problem.widths(problem.least))
     found = []
     for start in (_downhill(problem), equal(problem)):
-        choice = _fill(problem, start)
+        choice = _refilled(problem, start, but=-1)
         while (better := _exchange(problem, choice)) is not None:
-            choice = _fill(problem, better)
+            choice = _refilled(problem, better, but=-1)
         found.append(choice)
     return min(found, key=problem.loss)
 
 
 def _downhill(problem: Problem) -> Choice:
     """From the whole, always the step that loses least for what it frees."""
-    choice: Choice = tuple(0 for _ in problem.knobs)
+    choice = _lowered(problem, tuple(0 for _ in problem.knobs))
+    if choice is None:
+        raise BudgetInfeasible(
+            "the budget can be met", "no group is left to cut", "Raise the tightest limit."
+        )
+    return choice
+
+
+def _lowered(problem: Problem, choice: Choice, but: int = -1) -> Choice | None:
+    """Knobs other than ``but`` taken down until it fits, always by the step that loses least for what it frees."""
     while not problem.fits(choice):
         step = (
-            _best_step(problem, choice, patient=False)
-            or _best_step(problem, choice, patient=True)
-            or _least_step(problem, choice)
+            _best_step(problem, choice, False, but)
+            or _best_step(problem, choice, True, but)
+            or _least_step(problem, choice, but)
         )
         if step is None:
-            raise BudgetInfeasible(
-                "the budget can be met", "no group is left to cut", "Raise the tightest limit."
-            )
+            return None
         choice = _with(choice, *step)
     return choice
 
 
-def _best_step(problem: Problem, choice: Choice, patient: bool) -> tuple[int, int] | None:
+def _best_step(problem: Problem, choice: Choice, patient: bool, but: int) -> tuple[int, int] | None:
     """The knob and setting that lose least for what they free; a patient step goes down until something is freed."""
     cost = problem.cost(choice)
     exceeded = [limit for limit in problem.limits if limit.excess(cost) > 0]
     best: tuple[float, int, int] | None = None
     for index, knob in enumerate(problem.knobs):
-        for setting in range(choice[index] + 1, len(knob.widths)):
+        for setting in range(choice[index] + 1, len(knob.widths)) if index != but else ():
             freed = _freed(exceeded, cost, problem.cost(_with(choice, index, setting)))
             if freed > 0:
                 rate = (knob.losses[setting] - knob.losses[choice[index]]) / freed
@@ -130,12 +136,12 @@ def _freed(limits: Sequence[Resource], before: Cost, after: Cost) -> float:
     return sum(max(0.0, limit.read(before) - limit.read(after)) / limit.limit for limit in limits)
 
 
-def _least_step(problem: Problem, choice: Choice) -> tuple[int, int] | None:
+def _least_step(problem: Problem, choice: Choice, but: int) -> tuple[int, int] | None:
     """The single step that loses least: two groups may hold a peak so that neither alone frees anything."""
     steps = [
         (knob.losses[setting + 1] - knob.losses[setting], index, setting + 1)
         for index, (knob, setting) in enumerate(zip(problem.knobs, choice))
-        if setting + 1 < len(knob.widths)
+        if index != but and setting + 1 < len(knob.widths)
     ]
     return min(steps)[1:] if steps else None
 
@@ -150,20 +156,7 @@ def equal(problem: Problem) -> Choice:
     return least
 
 
-def _fill(problem: Problem, choice: Choice) -> Choice:
-    """Gives back what still fits, the best first: the last step down may have freed more than was asked."""
-    while True:
-        best: tuple[float, Choice] | None = None
-        for index, higher in _raised(problem, choice):
-            gain = problem.knobs[index].losses[choice[index]] - problem.knobs[index].losses[higher]
-            if best is None or gain > best[0]:
-                best = (gain, _with(choice, index, higher))
-        if best is None:
-            return choice
-        choice = best[1]
-
-
-def _raised(problem: Problem, choice: Choice, but: int = -1) -> Iterator[tuple[int, int]]:
+def _raised(problem: Problem, choice: Choice, but: int) -> Iterator[tuple[int, int]]:
     """Every knob that can go up by one setting, with that setting."""
     for index, setting in enumerate(choice):
         if index != but and setting > 0 and problem.fits(_with(choice, index, setting - 1)):
@@ -171,23 +164,33 @@ def _raised(problem: Problem, choice: Choice, but: int = -1) -> Iterator[tuple[i
 
 
 def _exchange(problem: Problem, choice: Choice) -> Choice | None:
-    """One knob down so that others can go up, where the sum of the losses falls by it; None where none does."""
+    """One knob down so that others can go up, or up with others down for it; None where the sum does not fall."""
     now = problem.loss(choice)
     for index, knob in enumerate(problem.knobs):
-        for setting in islice(range(choice[index] + 1, len(knob.widths)), EXCHANGE_STEPS):
-            other = _with(choice, index, setting)
-            while True:
-                gains = [
-                    (problem.knobs[up].losses[other[up]] - problem.knobs[up].losses[higher], up, higher)
-                    for up, higher in _raised(problem, other, but=index)
-                ]
-                if not gains:
-                    break
-                _, up, higher = max(gains)
-                other = _with(other, up, higher)
+        lower = range(choice[index] + 1, min(len(knob.widths), choice[index] + 1 + EXCHANGE_STEPS))
+        higher = range(choice[index] - 1, max(-1, choice[index] - 1 - EXCHANGE_STEPS), -1)
+        for setting in (*lower, *higher):
+            moved = _with(choice, index, setting)
+            other = _lowered(problem, moved, index) if setting < choice[index] else moved
+            if other is None:
+                continue
+            other = _refilled(problem, other, index)
             if problem.loss(other) < now - 1e-12 and problem.fits(other):
                 return other
     return None
+
+
+def _refilled(problem: Problem, choice: Choice, but: int) -> Choice:
+    """Other knobs taken up as far as fits, always by what gains most."""
+    while True:
+        gains = [
+            (problem.knobs[up].losses[choice[up]] - problem.knobs[up].losses[higher], up, higher)
+            for up, higher in _raised(problem, choice, but)
+        ]
+        if not gains:
+            return choice
+        _, up, higher = max(gains)
+        choice = _with(choice, up, higher)
 
 
 def _with(choice: Choice, index: int, setting: int) -> Choice:

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from secateur.prune.allocate import on_board
-from secateur.prune.curves import Part, parts_of, widths_at
+from secateur.prune.curves import Part, component_parts, widths_at
 from secateur.prune.search import search
 from secateur.prune.solve import Choice, Knob, Problem, equal, solve
 from secateur.prune.trials import Trial
@@ -157,7 +157,7 @@ def real(share: float, seed: int) -> list[dict[str, Any]]:
         reference = prepare("tdmpc_cartpole", seed, "act", ROOT.parent / "build" / "allocation")
         scores, price = reference.scores("taylor"), reference.price("deployed")
         budget = reference.budget(share, "deployed")
-        parts = parts_of(reference.graph, scores, on_board(reference.graph, price))
+        parts = component_parts(reference.graph, scores, on_board(reference.graph, price))
         knobs = [Knob(p.name, p.widths, tuple(map(float, range(len(p.widths))))) for p in parts]
         problem = Problem(knobs, reference.graph.full, price, budget)
         started = time.perf_counter()

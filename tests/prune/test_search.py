@@ -8,7 +8,7 @@ from torch import nn
 from secateur.graph.groups import build_graph
 from secateur.policy.policy import Component, Entry, Policy, Task
 from secateur.prune.allocate import by_importance
-from secateur.prune.curves import parts_of
+from secateur.prune.curves import component_parts, group_parts, nearest
 from secateur.prune.lessons import teacher_of
 from secateur.prune.limits import resources
 from secateur.prune.search import search
@@ -80,9 +80,12 @@ def test_the_component_that_matters_keeps_more(setting):
     assert all(limit.excess(price(found.widths)) == 0 for limit in resources(budget))
     counts = graph.parameter_counts(found.widths)
     assert counts["busy"] > counts["idle"]
-    blind = trials(by_importance(graph, scores, price, budget))
-    assert found.trial.loss <= blind.loss
+    assert found.trial.rounds == trials.plan.final_rounds
+    finals = [t for t in trials.all if t.rounds > 1]
+    assert found.trial.loss == min(t.loss for t in finals)
     assert found.trials == len(trials.all) > 5
+    blind = trials.final(by_importance(graph, scores, price, budget))
+    assert found.trial.error < blind.error
     assert {curve.part.name for curve in found.curves} >= {"busy", "idle"}
 
 
@@ -109,7 +112,9 @@ def test_a_budget_under_which_nothing_is_lost_is_not_searched(setting):
 
 def test_settings_of_a_part_fall_and_end_at_the_floors(setting):
     _, _, graph, _, scores = setting
-    for part in parts_of(graph, scores, list(graph.groups)):
+    by_group = group_parts(graph, scores, list(graph.groups))
+    assert nearest(by_group, graph.full) == (0,) * len(by_group)
+    for part in (*component_parts(graph, scores, list(graph.groups)), *by_group):
         sizes = [sum(widths.values()) for widths in part.widths]
         assert sizes == sorted(sizes, reverse=True)
         assert len(set(sizes)) == len(sizes) == len(part.shares)

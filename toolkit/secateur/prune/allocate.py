@@ -171,11 +171,9 @@ def _within(ranks: Mapping[str, torch.Tensor], count: int) -> dict[str, int]:
 
 
 def ranked_widths(graph: ComponentGraph, scores: Scores, groups: list[str], share: float) -> dict[str, int]:
-    """Widths of some groups when the best ``share`` of their channels is kept, by one ranking, above the floors."""
-    least = component_floors(graph)
+    """Widths of some groups when the best ``share`` of their channels is kept, by one ranking."""
     ranks = _ranks(weighted({name: scores[name] for name in groups}, {}))
-    kept = _within(ranks, round(share * sum(len(rank) for rank in ranks.values())))
-    return {name: max(least[name], width) for name, width in kept.items()}
+    return _within(ranks, round(share * sum(len(rank) for rank in ranks.values())))
 
 
 def _round(width: float, full: int) -> int:

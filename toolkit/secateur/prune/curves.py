@@ -10,13 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from secateur.graph.groups import ComponentGraph, Group
-from secateur.prune.allocate import COUPLING_FLOOR, INNER_FLOOR, Scores, component_floors, ranked_widths
+from secateur.prune.allocate import QUAD, Scores, component_floors, ranked_widths
 from secateur.prune.solve import Choice, Knob
 from secateur.prune.trials import Trial
 from secateur.records import Widths
 
 FINENESS = 4
 """Settings per halving of a component."""
+
+LOWEST = 1 / 64
+"""Share below which a part has one setting left, its floors."""
 
 
 @dataclass(frozen=True)
@@ -70,43 +73,52 @@ class Curve:
         return tuple(np.exp(np.minimum(values, 5.0)).tolist())
 
 
-def parts_of(graph: ComponentGraph, scores: Scores, groups: Sequence[Group]) -> tuple[Part, ...]:
-    """The parts that ``groups`` belong to: components in the policy's order, then coupling groups."""
+def component_parts(graph: ComponentGraph, scores: Scores, groups: Sequence[Group]) -> tuple[Part, ...]:
+    """One part for each component's own groups among ``groups``, in the policy's order, and one a coupling group."""
     inside: dict[str, list[str]] = {name: [] for name in graph.components}
     for group in groups:
         if not group.coupling:
             inside[group.components[0]].append(group.name)
-    found = [
-        _part(graph, scores, component, False, names, INNER_FLOOR)
-        for component, names in inside.items()
-        if names
-    ]
-    found += [
-        _part(graph, scores, group.name, True, [group.name], COUPLING_FLOOR)
-        for group in groups
-        if group.coupling
-    ]
-    return tuple(found)
+    found = [_part(graph, scores, component, names) for component, names in inside.items() if names]
+    return (*found, *group_parts(graph, scores, [group for group in groups if group.coupling]))
 
 
-def _part(
-    graph: ComponentGraph, scores: Scores, name: str, coupling: bool, groups: list[str], least: float
-) -> Part:
-    shares, widths = [1.0], [{group: graph.full[group] for group in groups}]
-    step = 0
-    while shares[-1] > least:
+def group_parts(graph: ComponentGraph, scores: Scores, groups: Sequence[Group]) -> tuple[Part, ...]:
+    """One part for each group."""
+    return tuple(_part(graph, scores, group.name, [group.name]) for group in groups)
+
+
+def nearest(parts: Sequence[Part], widths: Widths) -> Choice:
+    """The setting of each part whose widths are nearest to these in number."""
+    choice = []
+    for part in parts:
+        wanted = sum(widths[name] for name in part.widths[0])
+        gaps = [abs(sum(setting.values()) - wanted) for setting in part.widths]
+        choice.append(gaps.index(min(gaps)))
+    return tuple(choice)
+
+
+def _part(graph: ComponentGraph, scores: Scores, name: str, groups: list[str]) -> Part:
+    """Settings in equal ratios from whole to the floors.
+
+    A coupling group may go to half of its floor: what that costs is measured here before it is chosen.
+    """
+    coupling = graph.by_name[groups[0]].coupling
+    floors = component_floors(graph)
+    if coupling:
+        floors = {group: max(min(QUAD, width), width // 2 // QUAD * QUAD) for group, width in floors.items()}
+    lowest = {group: floors[group] for group in groups}
+    shares, widths, step = [1.0], [{group: graph.full[group] for group in groups}], 0
+    while widths[-1] != lowest:
         step += 1
-        share = max(least, 2.0 ** (-step / FINENESS))
-        lower = ranked_widths(graph, scores, groups, share)
+        share = 2.0 ** (-step / FINENESS)
+        ranked = ranked_widths(graph, scores, groups, share)
+        lower = {group: max(lowest[group], ranked[group]) for group in groups}
+        if share <= LOWEST:
+            lower = lowest
         if lower != widths[-1]:
             shares.append(share)
             widths.append(lower)
-        elif share == least:
-            break
-    floors = component_floors(graph)
-    if (lowest := {group: floors[group] for group in groups}) != widths[-1]:
-        shares.append(sum(lowest.values()) / sum(widths[0].values()))
-        widths.append(lowest)
     return Part(name, coupling, tuple(shares), tuple(widths))
 
 

@@ -3,8 +3,8 @@
 Two levels. Between components and couplings: response curves, measured around the equal share that the budget leaves,
 and a solver that spends the budget where it buys most. Within a component: one ranking by importance. Curves add up
 what is lost part by part, which is not the whole truth, so the candidates that come out are tried, what their trials
-say of the curves is fitted, and the solver is asked again. The best of all that was tried is taken, so what comes out
-is never worse, in its trial, than the equal share or the allocation by importance.
+say of the curves is fitted, and the solver is asked again. Around the best of them the same is done once more, with
+every group a part of its own. The best of all go through a longer trial, which decides.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,16 @@ from scipy.optimize import nnls
 
 from secateur.graph.groups import ComponentGraph
 from secateur.prune.allocate import Scores, by_importance, on_board
-from secateur.prune.curves import Curve, Part, knobs_of, measure, parts_of, widths_at
+from secateur.prune.curves import (
+    Curve,
+    Part,
+    component_parts,
+    group_parts,
+    knobs_of,
+    measure,
+    nearest,
+    widths_at,
+)
 from secateur.prune.limits import Price
 from secateur.prune.solve import Choice, Knob, Problem, equal, solve
 from secateur.prune.trials import Trial, Trials
@@ -26,7 +35,9 @@ REACH = (-4, 0, 4)
 """Settings around the base where curves are measured: a half, the same, and twice its channels."""
 
 NEAR = (-2, 0, 2)
-"""The same, around the best candidate, the second time."""
+"""The same around the best candidate, group by group."""
+
+FINALISTS = 3
 
 NOTHING = 0.01
 """A loss at which there is nothing left to choose."""
@@ -43,9 +54,9 @@ class Search:
     """Widths with the evidence for them.
 
     Attributes:
-        widths: the best that were tried, by ``Trial.loss``.
+        widths: the best finalist, by ``Trial.loss``.
         trial: what came of them.
-        curves: as measured the first time, around the equal share.
+        curves: of components and couplings, around the equal share; none where nothing is lost there.
         corrections: by part, how much more (or less) it loses in company than its curve says.
         rank_correlation: Spearman's ρ between error and return lost, over all trials.
         trials: how many there were.
@@ -94,13 +105,13 @@ def search(
         price: widths → predicted cost.
         budget: that is to be met.
         trials: that widths are tried with.
-        refine: measure the curves a second time, closer around the best candidate.
+        refine: measure curves a second time, group by group around the best candidate.
 
     Raises:
         BudgetInfeasible: not even the least settings fit.
     """
-    parts = parts_of(graph, scores, on_board(graph, price))
-    quick = by_importance(graph, scores, price, budget)
+    groups = on_board(graph, price)
+    parts = component_parts(graph, scores, groups)
     plain = Problem(
         [Knob(p.name, p.widths, tuple(map(float, range(len(p.widths))))) for p in parts],
         graph.full,
@@ -108,23 +119,36 @@ def search(
         budget,
     )
     base = equal(plain)
-    tried = [trials(quick), trials(plain.widths(base))]
-    curves: tuple[Curve, ...] = ()
-    factors: tuple[float, ...] = tuple(1.0 for _ in parts)
+    tried = [trials(by_importance(graph, scores, price, budget)), trials(plain.widths(base))]
+    first: _Asking | None = None
+    factors: tuple[float, ...] = ()
     if min(trial.loss for trial in tried) > NOTHING:
-        around = base
-        for reach in (REACH, NEAR) if refine else (REACH,):
-            measured = measure(parts, around, graph.full, reach, _errors_of(trials), _parameters(graph))
-            curves = curves or measured
-            ask = _Asking(parts, measured, graph.full, price, budget, trials)
-            choices = [ask.solve(factors)]
-            choices += [ask.solve(_tilted(factors, index)) for index in ask.steepest(TILTED)]
-            factors = ask.corrections(choices)
-            choices.append(ask.solve(factors))
-            tried += [ask.trial(choice) for choice in choices]
-            around = min(choices, key=lambda choice: ask.trial(choice).loss)
+        parameters = _parameters(graph)
+        for turn, reach in enumerate((REACH, NEAR) if refine else (REACH,)):
+            if turn:
+                parts = group_parts(graph, scores, groups)
+                base = nearest(parts, min(tried, key=lambda trial: trial.loss).widths)
+            curves = measure(parts, base, graph.full, reach, _errors_of(trials), parameters)
+            ask = _Asking(parts, curves, graph.full, price, budget, trials)
+            tried_now, corrected = ask.candidates()
+            tried += tried_now
+            if first is None:
+                first, factors = ask, corrected
+        ranked = sorted({_key(t): t for t in tried}.values(), key=lambda trial: trial.loss)
+        tried = [trials.final(trial.widths) for trial in ranked[:FINALISTS]]
     best = min(tried, key=lambda trial: trial.loss)
-    return Search(dict(best.widths), best, curves, factors, trials.rank_correlation(), len(trials.all))
+    return Search(
+        dict(best.widths),
+        best,
+        tuple(first.curves) if first else (),
+        factors,
+        trials.rank_correlation(),
+        len(trials.all),
+    )
+
+
+def _key(trial: Trial) -> tuple[int, ...]:
+    return tuple(trial.widths.values())
 
 
 class _Asking:
@@ -142,6 +166,15 @@ class _Asking:
         self.parts, self.curves, self.beside = parts, curves, beside
         self.price, self.budget, self.trials = price, budget, trials
         self.losses = [curve.losses() for curve in curves]
+
+    def candidates(self) -> tuple[list[Trial], tuple[float, ...]]:
+        """Trials of what the solver makes of the curves: as they are, tilted, and corrected; and the corrections."""
+        factors: tuple[float, ...] = tuple(1.0 for _ in self.parts)
+        choices = [self.solve(factors)]
+        choices += [self.solve(_tilted(factors, index)) for index in self.steepest(TILTED)]
+        corrected = self.corrections(choices)
+        choices.append(self.solve(corrected))
+        return [self.trial(choice) for choice in dict.fromkeys(choices)], corrected
 
     def solve(self, factors: Sequence[float]) -> Choice:
         """The best settings, with the parts' losses weighed by ``factors``."""

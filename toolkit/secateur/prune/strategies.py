@@ -19,11 +19,11 @@ from secateur.records import Budget
 
 @dataclass(frozen=True)
 class Strategy:
-    """(graph, scores, price, budget) → widths, and the least that it would choose.
+    """(graph, scores, price, budget) → widths, and the least that a budget must leave room for.
 
     Attributes:
         choose: the widths.
-        least: what it never goes below.
+        least: widths at which a budget must be met, or it is refused.
         measures: tries candidates out before it chooses (``prune.search``), starting from what ``choose`` gives.
         comprehensive: sees the policy as torch-pruning does, as one graph, and cuts only what that finds.
     """

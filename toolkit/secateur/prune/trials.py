@@ -29,11 +29,13 @@ class TrialPlan:
     Attributes:
         steps: gradient steps of recovery.
         episodes: that the return is judged on.
+        final_rounds: of the same number of steps, each after a rollout, that a finalist gets.
         states: that recovery draws from, and as many again that the error is measured on.
     """
 
     steps: int = 300
     episodes: int = 16
+    final_rounds: int = 4
     states: int = 2048
 
 
@@ -45,11 +47,13 @@ class Trial:
         widths: group → width.
         error: distance to the original on states held out, in units of the outputs' variance.
         kept: share of the original's return; None where no episode was run.
+        rounds: of recovery; one, or more for a finalist.
     """
 
     widths: Widths
     error: float
     kept: float | None
+    rounds: int = 1
 
     @property
     def loss(self) -> float:
@@ -95,10 +99,17 @@ class Trials:
 
     def __call__(self, widths: Widths, closed_loop: bool = True) -> Trial:
         """Tries the widths out, or remembers what came of them; without the closed loop only the error is measured."""
+        return self._trial(widths, closed_loop, 1)
+
+    def final(self, widths: Widths) -> Trial:
+        """A longer trial, with states that the student itself meets."""
+        return self._trial(widths, True, self.plan.final_rounds)
+
+    def _trial(self, widths: Widths, closed_loop: bool, rounds: int) -> Trial:
         complete = {**self.teacher.graph.full, **widths}
-        known = self._done.get(self._key(complete))
+        known = self._done.get(self._key(complete, rounds))
         if known is None or (closed_loop and known.kept is None):
-            known = self._try(complete, closed_loop)
+            known = self._try(complete, closed_loop, rounds)
             self._remember(known)
             self.progress(known)
         return known
@@ -114,27 +125,28 @@ class Trials:
         return {"original_return": self.original_return, "trials": [asdict(trial) for trial in self.all]}
 
     def rank_correlation(self) -> float | None:
-        """Spearman's ρ between the error and the return lost, over all judged trials; None where either is constant."""
-        judged = [t for t in self.all if t.kept is not None]
+        """Spearman's ρ between error and return lost, over judged short trials; None where either is constant."""
+        judged = [t for t in self.all if t.kept is not None and t.rounds == 1]
         errors, lost = [t.error for t in judged], [-t.kept for t in judged if t.kept is not None]
         if len(set(errors)) < 3 or len(set(lost)) < 3:
             return None
         return float(stats.spearmanr(errors, lost).statistic)
 
-    def _key(self, widths: Widths) -> tuple[int, ...]:
-        return tuple(widths[name] for name in self.teacher.graph.full)
+    def _key(self, widths: Widths, rounds: int) -> tuple[int, ...]:
+        return (rounds, *(widths[name] for name in self.teacher.graph.full))
 
     def _remember(self, trial: Trial) -> None:
-        self._done[self._key(trial.widths)] = trial
+        self._done[self._key(trial.widths, trial.rounds)] = trial
 
-    def _try(self, widths: Widths, closed_loop: bool) -> Trial:
+    def _try(self, widths: Widths, closed_loop: bool, rounds: int) -> Trial:
         train, held_out = self._prepared()
         keep = keep_best(self.scores, {name: n for name, n in widths.items() if name in self.scores})
         pruned = cut(self.teacher.original, self.teacher.graph, keep)
-        plan = RecoveryPlan(rounds=1, steps=self.plan.steps, episodes=0, judged_episodes=0)
+        met = self.plan.episodes // 2 if rounds > 1 else 0
+        plan = RecoveryPlan(rounds=rounds, steps=self.plan.steps, episodes=met, judged_episodes=0)
         student, _ = recover(self.teacher, train, pruned, keep, self.task, self.seed, plan)
         error = self.teacher.error(student, keep, held_out)
-        return Trial(dict(widths), error, self._kept(student) if closed_loop else None)
+        return Trial(dict(widths), error, self._kept(student) if closed_loop else None, rounds)
 
     def _prepared(self) -> tuple[Lesson, Lesson]:
         if self._lessons is None:

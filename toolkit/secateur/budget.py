@@ -11,6 +11,7 @@ _FIELDS = {
     "flash": ("flash_bytes", parse_bytes),
     "ram": ("ram_bytes", parse_bytes),
     "latency": ("latency_s", parse_seconds),
+    "utilisation": ("utilisation", parse_fraction),
 }
 
 
@@ -21,6 +22,7 @@ def parse_budget(
     rate: str | None,
     components: Sequence[str],
     max_return_drop: str,
+    utilisation: str | None = None,
 ) -> Budget:
     """Texts → Budget; a rate is a limit of 1/rate on latency, and the tighter of the two holds.
 
@@ -33,6 +35,7 @@ def parse_budget(
         flash_bytes=parse_bytes(flash) if flash else None,
         ram_bytes=parse_bytes(ram) if ram else None,
         latency_s=min(times, default=None),
+        utilisation=parse_fraction(utilisation) if utilisation else None,
     )
     limits: dict[str, dict[str, Any]] = {}
     for text in components:
@@ -40,7 +43,7 @@ def parse_budget(
         name, dot, field = left.rpartition(".")
         if not (equals and dot and name) or field not in _FIELDS:
             raise UsageError(
-                "a component's limit is NAME.flash, NAME.ram or NAME.latency with a value",
+                "a component's limit is NAME.flash, NAME.ram, NAME.latency or NAME.utilisation with a value",
                 f"got {text!r}",
                 "Write for example --component perception.latency=20ms.",
             )

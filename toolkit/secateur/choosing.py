@@ -18,11 +18,11 @@ from secateur.policy.policy import Policy
 from secateur.prune.allocate import Scores
 from secateur.prune.importance import IMPORTANCE, Evidence
 from secateur.prune.lessons import teacher_of
+from secateur.prune.limits import Price
 from secateur.prune.search import search
 from secateur.prune.strategies import STRATEGIES
 from secateur.prune.trials import Trial, TrialPlan, Trials
 from secateur.runfolder import cache_folder, to_json, write_atomically
-from secateur.target.by_width import PriceByWidth
 
 SCORED_STATES = 2048
 TRIAL = TrialPlan()
@@ -35,7 +35,7 @@ def visited_states(original: Path) -> dict[str, torch.Tensor]:
         return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
 
 
-def choose_widths(job: Job, price: PriceByWidth, original: Path, to: Path, share: Share) -> None:
+def choose_widths(job: Job, price: Price, original: Path, to: Path, share: Share) -> None:
     """Writes ``widths.json``, ``scores.safetensors`` and, where candidates were tried, ``search.json``."""
     visited = visited_states(original)
     scores = scores_of(job, visited)(job.policy, job.graph)

@@ -54,8 +54,11 @@ def prune(
     rate: Annotated[
         str | None, typer.Option(help="Calls a second the board must manage, for example 500Hz.")
     ] = None,
+    utilisation: Annotated[
+        str | None, typer.Option(help="Share of time that the core may be busy, for example 70%.")
+    ] = None,
     component: Annotated[
-        list[str] | None, typer.Option(help="NAME.flash|ram|latency=VALUE; may be repeated.")
+        list[str] | None, typer.Option(help="NAME.flash|ram|latency|utilisation=VALUE; may be repeated.")
     ] = None,
     max_return_drop: Annotated[str, typer.Option(help="Largest acceptable loss of return.")] = "5%",
     strategy: Annotated[
@@ -93,7 +96,7 @@ def prune(
     request = PruneRequest(
         policy=policy,
         target=target,
-        budget=parse_budget(flash, ram, latency, rate, component or [], max_return_drop),
+        budget=parse_budget(flash, ram, latency, rate, component or [], max_return_drop, utilisation),
         strategy=strategy,
         importance=importance,
         seed=seed,

@@ -20,12 +20,12 @@ from secateur.errors import require_known
 from secateur.job import Job, prepare, versions
 from secateur.pipeline import Progress, PruneRequest
 from secateur.policy.policy import Policy
+from secateur.prune.limits import Price
 from secateur.prune.strategies import STRATEGIES
 from secateur.report.front import render_front
 from secateur.runfolder import RunFolder, read_finished, to_json, write_atomically
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import Trajectory, rollouts
-from secateur.target.by_width import PriceByWidth
 from secateur.verify.frontier import FrontierPoint, frontier
 from secateur.verify.stability import StabilityMargin, assess, fit_criterion
 from secateur.verify.state_space import latent_of, observed
@@ -160,7 +160,7 @@ def _front(
         folder.tidy()
         return read_finished(output)
     progress.stage("converting the original to price it")
-    price = PriceByWidth(stages.convert_template(job.policy, job.graph), job.target)
+    price = stages.price_of(job)
     stages.require_feasible(job, price)
     with folder:
         sizes = _Sizes(job, price, resource, folder, progress)
@@ -189,9 +189,7 @@ def _front(
 class _Sizes:
     """Policies pruned to one limit after the other, in stages of one folder."""
 
-    def __init__(
-        self, job: Job, price: PriceByWidth, resource: str, folder: RunFolder, progress: Progress
-    ) -> None:
+    def __init__(self, job: Job, price: Price, resource: str, folder: RunFolder, progress: Progress) -> None:
         self.job, self.price, self.folder, self.progress = job, price, folder, progress
         self.key = RESOURCES[resource]
         self.artifacts: dict[str, Path] = {}

@@ -58,15 +58,13 @@ class Job:
         return [int(s) for s in np.random.SeedSequence([self.request.seed, tag]).generate_state(count)]
 
 
-def _require_single_rate(policy: Policy) -> None:
-    entry = policy.entry()
+def _require_control_rate(policy: Policy) -> None:
     slow = [c.name for c in policy.components if c.rate_hz is not None]
-    if slow or entry.calls_per_step != 1 or entry.batch != 1:
+    if slow:
         raise SecateurError(
-            "prune counts one call of one row per control step",
-            f"{policy.name}: entry {entry.name!r} has calls_per_step {entry.calls_per_step}, batch {entry.batch}; "
-            f"components with a rate of their own: {', '.join(slow) or 'none'}",
-            "Leave them at their defaults, or prune the entries one by one.",
+            "prune proves a policy whose components all run at the control rate",
+            f"{policy.name}: {', '.join(slow)} declare a rate of their own, which firmware in one piece does not keep",
+            "Leave rate_hz out to prune; secateur inspect counts it.",
         )
 
 
@@ -108,7 +106,7 @@ def prepare(request: PruneRequest) -> Job:
         "target_sha256": sha256(repr(target).encode()).hexdigest(),
         "versions": versions(),
     }
-    _require_single_rate(policy)
+    _require_control_rate(policy)
     check_task(policy, loaded.task)
     graph = build_graph(policy)
     comprehensive = STRATEGIES[request.strategy].comprehensive

@@ -65,7 +65,6 @@ def prune(
     from secateur.choosing import choose_widths
     from secateur.job import prepare
     from secateur.runfolder import RunFolder, read_finished
-    from secateur.target.by_width import PriceByWidth
 
     started = time.perf_counter()
     job = prepare(request)
@@ -74,7 +73,7 @@ def prune(
         folder.tidy()
         return read_finished(output)
     progress.stage("converting the original to price it")
-    price = PriceByWidth(stages.convert_template(job.policy, job.graph), job.target)
+    price = stages.price_of(job)
     stages.require_feasible(job, price)
 
     with folder:

@@ -29,6 +29,7 @@ class Limits:
     flash_bytes: int | None = None
     ram_bytes: int | None = None
     latency_s: float | None = None
+    utilisation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class ComponentCost:
         ram_bytes: the largest live set of activations while one of its operators runs, exact.
         instructions: on the target's core, the middle of the prediction.
         latency_s: from the worst and the best cycles per instruction.
+        utilisation: worst latency × the rate that it runs at; 0 until a rate is known (``target.step``).
     """
 
     parameters: int
@@ -59,6 +61,7 @@ class ComponentCost:
     ram_bytes: int
     instructions: int
     latency_s: Range
+    utilisation: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Cost:
         instructions: per call, the middle of the prediction.
         latency_s: instructions × the target's cycles per instruction / clock.
         components: name → its share.
+        utilisation: share of time that the core is busy, at most; 0 until rates are known (``target.step``).
     """
 
     parameters: int
@@ -88,6 +92,7 @@ class Cost:
     instructions: int
     latency_s: Range
     components: Mapping[str, ComponentCost] = field(default_factory=dict)
+    utilisation: float = 0.0
 
     @property
     def flash_bytes(self) -> int:

@@ -5,7 +5,7 @@ import platform
 import shutil
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from secateur.network import Network
 from secateur.policy.policy import Policy
 from secateur.policy.weights import load_weights
 from secateur.prune.lessons import teacher_of
-from secateur.prune.limits import check_feasible
+from secateur.prune.limits import Price, check_feasible
 from secateur.prune.recover import RecoveryPlan
 from secateur.prune.schedule import SCHEDULES
 from secateur.prune.states import evenly, visited_inputs
@@ -42,6 +42,7 @@ from secateur.runfolder import RunFolder, to_json, write_atomically
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
 from secateur.target.by_width import PriceByWidth
+from secateur.target.step import calls_per_step, per_step, scaled
 from secateur.verify.firmware import FirmwareController
 from secateur.verify.golden import Golden, load_golden, save_golden
 from secateur.verify.paired import evaluate_pair
@@ -81,7 +82,13 @@ def convert_template(policy: Policy, graph: ComponentGraph) -> Template:
     return fit_template(graph, full, other, probe, policy.deployed)
 
 
-def require_feasible(job: Job, price: PriceByWidth) -> None:
+def price_of(job: Job) -> Price:
+    """Widths → predicted cost of a control step on the job's target."""
+    by_width = PriceByWidth(convert_template(job.policy, job.graph), job.target)
+    return per_step(by_width, job.policy, job.task.control_hz)
+
+
+def require_feasible(job: Job, price: Price) -> None:
     """Raises BudgetInfeasible where even the least widths are too dear."""
     least = STRATEGIES[job.request.strategy].least(job.graph)
     check_feasible(price, job.budget, {**job.graph.full, **{name: least[name] for name in job.cuttable}})
@@ -169,11 +176,19 @@ def run_device(job: Job, exported: Path, to: Path) -> None:
     golden = load_golden(exported / "golden.npz")
     with closing(open_device("emulator", model, job.target, to / "build")) as device:
         answers = device.run(golden.quantized_inputs)
-        measurement = device.measure()
+        measurement = _of_a_step(device.measure(), calls_per_step(job.policy))
         floats = run_float((exported / "model.float32.tflite").read_bytes(), golden.inputs)
         parity = compare(golden, floats, answers, device.network)
     write_atomically(to / "measurement.json", to_json(asdict(measurement)))
     write_atomically(to / "parity.json", to_json(asdict(parity)))
+
+
+def _of_a_step(measurement: Measurement, times: int) -> Measurement:
+    """The latency of a whole control step; instructions stay those of one call."""
+    if times == 1 or measurement.latency_s is None:
+        return measurement
+    source = f"{measurement.latency_source} × {times} calls in a step"
+    return replace(measurement, latency_s=scaled(measurement.latency_s, times), latency_source=source)
 
 
 def _measurement(measured: Path) -> Measurement:
@@ -207,7 +222,7 @@ def _closed_loop(looped: Path) -> ClosedLoop:
 
 
 def publish(
-    job: Job, price: PriceByWidth, folder: RunFolder, made: Made, command: str, wall_s: float
+    job: Job, price: Price, folder: RunFolder, made: Made, command: str, wall_s: float
 ) -> Mapping[str, Any]:
     """Judges, writes the report, moves the artifacts up and finishes the run. Gives the summary."""
     widths = _widths(made.widths)

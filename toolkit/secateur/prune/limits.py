@@ -39,6 +39,7 @@ def resources(budget: Budget) -> tuple[Resource, ...]:
             ("flash_bytes", limits.flash_bytes, lambda v: format_bytes(int(v))),
             ("ram_bytes", limits.ram_bytes, lambda v: format_bytes(int(v))),
             ("latency_s", limits.latency_s, format_seconds),
+            ("utilisation", limits.utilisation, _percent),
         ):
             if limit is not None:
                 found.append(Resource(kind, component, limit, _reader(kind, component), write))
@@ -71,7 +72,7 @@ def check_feasible(price: Price, budget: Budget, least: Widths) -> None:
     component = worst.component or max(parts, key=lambda name: parts[name], default=worst.component)
     needed = worst.read(cost)
     what = worst.kind.split("_")[0]
-    exact = f"{int(needed)} B" if worst.kind.endswith("bytes") else _enough_seconds(needed)
+    exact = _EXACT[worst.kind](needed)
     code = (
         f" ({cost.code_bytes} B of it shared code)"
         if worst.kind == "flash_bytes" and not worst.component
@@ -92,10 +93,24 @@ def _enough_seconds(seconds: float) -> str:
     return f"{nanoseconds} ns"
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+_EXACT: dict[str, Callable[[float], str]] = {
+    "flash_bytes": lambda value: f"{int(value)} B",
+    "ram_bytes": lambda value: f"{int(value)} B",
+    "latency_s": _enough_seconds,
+    "utilisation": lambda value: f"{ceil(1e4 * value) / 100:g} %",
+}
+"""How the least that could be met is written: so that it can be typed in, and is enough."""
+
+
 def total_limits(limits: Limits, flash_bytes: int, ram_bytes: int) -> Limits:
     """The user's limits, and the board's own where there is none."""
     return Limits(
         limits.flash_bytes if limits.flash_bytes is not None else flash_bytes,
         limits.ram_bytes if limits.ram_bytes is not None else ram_bytes,
         limits.latency_s,
+        limits.utilisation,
     )

@@ -141,6 +141,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
         "ram_bytes": cost.ram_bytes,
         "instructions": cost.instructions,
         **_latency(cost.latency_s),
+        "utilisation": cost.utilisation,
         "weights_bytes": cost.weights_bytes,
         "tables_bytes": cost.tables_bytes,
         "code_bytes": cost.code_bytes,
@@ -158,6 +159,7 @@ def _component(part: ComponentCost) -> dict[str, Any]:
         "ram_bytes": part.ram_bytes,
         "instructions": part.instructions,
         **_latency(part.latency_s),
+        "utilisation": part.utilisation,
     }
 
 

@@ -71,6 +71,11 @@ def _total(cost: Cost, measurement: Measurement | None, limits: Limits) -> Itera
             f"Worst-case latency is {format_seconds(latency)} ({how}), "
             f"over the limit of {format_seconds(limits.latency_s)}."
         )
+    if limits.utilisation is not None and cost.utilisation > limits.utilisation:
+        yield (
+            f"The core is busy for {cost.utilisation:.1%} of the time (predicted), "
+            f"over the limit of {limits.utilisation:.1%}."
+        )
 
 
 def _components(cost: Cost, budget: Budget) -> Iterator[str]:

@@ -55,11 +55,14 @@ class Reference:
             if importance == "torch-pruning":
                 self._scores[importance] = magnitude_scores(self.policy, self.graph)
             else:
-                generator = torch.Generator().manual_seed(self.seed)
-                some = {name: rows[:SCORED_STATES] for name, rows in self.visited.items()}
-                evidence = Evidence(some, generator, self.task)
-                self._scores[importance] = IMPORTANCE[importance](self.policy, self.graph, evidence)
+                self._scores[importance] = self.scored(importance, self.policy, self.graph)
         return self._scores[importance]
+
+    def scored(self, importance: str, policy: Policy, graph: ComponentGraph) -> Scores:
+        """Scores of a policy that is cut already, by the same evidence."""
+        generator = torch.Generator().manual_seed(self.seed)
+        some = {name: rows[:SCORED_STATES] for name, rows in self.visited.items()}
+        return IMPORTANCE[importance](policy, graph, Evidence(some, generator, self.task))
 
     def counted(self, match: str) -> tuple[str, ...]:
         """Components whose parameters a budget counts: all (``total``) or those of the deployed entry."""

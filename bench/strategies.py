@@ -34,6 +34,7 @@ from secateur.export.tflite import to_tflite
 from secateur.policy.policy import Policy
 from secateur.prune.allocate import Scores, global_ranking, keep_best, per_component, uniform
 from secateur.prune.recover import RecoveryPlan, recover
+from secateur.prune.schedule import SCHEDULES, Rescore
 from secateur.prune.search import search
 from secateur.prune.surgery import cut
 from secateur.runfolder import to_json, write_atomically
@@ -115,34 +116,59 @@ def run_cell(reference: Reference, share: float, match: str, strategy: str, args
         "parameters_deployed": reference.parameters(widths, "deployed"),
         "choose_s": round(time.perf_counter() - started, 1),
     }
+    return cell | measured(reference, widths, scores, args, fresh=strategy == "small-net")
+
+
+def measured(
+    reference: Reference,
+    widths: dict[str, int],
+    scores: Scores,
+    args: argparse.Namespace,
+    fresh: bool = False,
+    schedule: str = "one-shot",
+    fake_quantise: bool = False,
+    rescore: Rescore | None = None,
+) -> dict[str, Any]:
+    """Returns after cutting alone, after recovery, and of the int8 artifact, with the original's on the same episodes.
+
+    Args:
+        reference: what is cut.
+        widths: to these.
+        scores: by these.
+        args: recovery steps, episodes, judged episodes, int8.
+        fresh: weights are drawn anew before recovery.
+        schedule: key of ``SCHEDULES``.
+        fake_quantise: recovery has int8 in the loop.
+        rescore: scores of a policy that is cut already, for schedules that ask.
+    """
     keep = keep_best(scores, {name: widths[name] for name in scores})
     pruned = cut(reference.policy, reference.graph, keep)
     seeds = list(range(FIRST_SEED, FIRST_SEED + args.episodes))
-    cell["baseline"] = reference.baseline(seeds)
-    if strategy == "small-net":
-        pruned = untrained(pruned, reference.seed)
-        cell["cut"] = None
-    else:
-        cell["cut"] = returns(pruned, reference, seeds)
+    found: dict[str, Any] = {"baseline": reference.baseline(seeds)}
+    found["cut"] = None if fresh else returns(pruned, reference, seeds)
     wanted = ENOUGH * float(np.mean(reference.baseline([s + 1000 for s in seeds[: args.judged]])))
     plan = RecoveryPlan(
         rounds=ROUNDS,
         steps=args.recovery_steps // ROUNDS,
         judged_episodes=args.judged,
         enough=wanted,
+        fake_quantise=fake_quantise,
     )
     started = time.perf_counter()
-    student, curve = recover(
-        reference.teacher, reference.lesson, pruned, keep, reference.task, reference.seed, plan
-    )
-    cell |= {
+    teacher, lesson, task, seed = reference.teacher, reference.lesson, reference.task, reference.seed
+    if fresh:
+        student, curve = recover(teacher, lesson, untrained(pruned, seed), keep, task, seed, plan)
+    else:
+        again = rescore or (lambda *_: scores)
+        student, curve = SCHEDULES[schedule](teacher, lesson, scores, again, widths, task, seed, plan)
+    found |= {
         "recover_s": round(time.perf_counter() - started, 1),
         "recovery": [[point.steps, point.return_mean] for point in curve],
         "recovered": returns(student, reference, seeds),
     }
     if reference.mode == "act" and args.int8:
-        cell["int8"] = int8_returns(student, reference, seeds)
-    return cell
+        found["int8"] = int8_returns(student, reference, seeds)
+    return found
 
 
 def returns(policy: Policy, reference: Reference, seeds: list[int]) -> list[float]:

@@ -69,7 +69,7 @@ def rows_of(cells: Cells) -> list[tuple[str, ...]]:
             total = np.mean([c["parameters_total"] for c in group])
             deployed = np.mean([c["parameters_deployed"] for c in group])
             each = ", ".join(f"{np.mean(c['recovered']) / np.mean(c['baseline']):.2f}" for c in group)
-            shown = [_interval(group, what) for what in ("cut", "recovered", "int8")]
+            shown = [interval(group, what) for what in ("cut", "recovered", "int8")]
             rows.append((*where, f"{total:,.0f} ({deployed:,.0f})", *shown, each))
     return rows
 
@@ -86,7 +86,7 @@ def shares(cell: dict[str, Any], what: str) -> np.ndarray:
     return np.array(cell[what]) / np.mean(cell["baseline"])
 
 
-def _interval(group: Cells, what: str) -> str:
+def interval(group: Cells, what: str) -> str:
     """Interquartile mean over episodes of all references, with its 95 % interval; references are strata."""
     runs = [shares(cell, what) for cell in group if cell.get(what)]
     if not runs:

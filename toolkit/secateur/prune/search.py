@@ -7,7 +7,7 @@ say of the curves is fitted, and the solver is asked again. Around the best of t
 every group a part of its own. The best of all go through a longer trial, which decides.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,13 @@ class Search:
 
 
 def search(
-    graph: ComponentGraph, scores: Scores, price: Price, budget: Budget, trials: Trials, refine: bool = True
+    graph: ComponentGraph,
+    scores: Scores,
+    price: Price,
+    budget: Budget,
+    trials: Trials,
+    refine: bool = True,
+    frozen: Collection[str] = (),
 ) -> Search:
     """The widths within the budget that lose least, by trial.
 
@@ -106,11 +112,12 @@ def search(
         budget: that is to be met.
         trials: that widths are tried with.
         refine: measure curves a second time, group by group around the best candidate.
+        frozen: groups that stay whole.
 
     Raises:
         BudgetInfeasible: not even the least settings fit.
     """
-    groups = on_board(graph, price)
+    groups = [group for group in on_board(graph, price) if group.name not in frozen]
     parts = component_parts(graph, scores, groups)
     plain = Problem(
         [Knob(p.name, p.widths, tuple(map(float, range(len(p.widths))))) for p in parts],
@@ -119,7 +126,9 @@ def search(
         budget,
     )
     base = equal(plain)
-    tried = [trials(by_importance(graph, scores, price, budget)), trials(plain.widths(base))]
+    tried = [trials(plain.widths(base))]
+    if not frozen:
+        tried.append(trials(by_importance(graph, scores, price, budget)))
     first: _Asking | None = None
     factors: tuple[float, ...] = ()
     if min(trial.loss for trial in tried) > NOTHING:

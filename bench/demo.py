@@ -1,4 +1,4 @@
-"""Writes the README's tables from runs: the demo's from build/demo, the strategies' from bench/results.
+"""Writes the README's tables from runs: the demo's from build/demo, the comparisons' from bench/results.
 
     make demo && python bench/demo.py
 
@@ -19,7 +19,8 @@ from secateur.runfolder import read_finished, to_json, write_atomically
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DEMO = ROOT / "bench" / "results" / "demo.json"
-STRATEGIES = ROOT / "bench" / "results" / "strategies.json"
+COMPARED = ("tdmpc_cheetah", "tdmpc_cartpole")
+"""Policies with a table of strategies, as ``bench/strategies.py --report`` leaves it."""
 
 
 def demo_text(summary: dict[str, Any]) -> str:
@@ -32,10 +33,10 @@ def demo_text(summary: dict[str, Any]) -> str:
 
 
 def strategies_text(document: dict[str, Any]) -> str:
-    """The conclusions of bench/strategies.py with the command that drew them."""
+    """The table of bench/strategies.py, what follows from it, and the commands that gave it."""
     sentences = "\n".join(f"- {sentence}" for sentence in document["conclusions"])
     commands = "\n".join(document["commands"])
-    return f"```sh\n{commands}\n```\n\n{document['table']}\n\n{sentences}"
+    return f"{document['table']}\n\n{sentences}\n\n```sh\n{commands}\n```"
 
 
 def replaced(text: str, marker: str, content: str) -> str:
@@ -48,8 +49,10 @@ def filled(text: str) -> str:
     """The README with the tables of the results that are kept."""
     if DEMO.exists():
         text = replaced(text, "demo", demo_text(json.loads(DEMO.read_bytes())))
-    if STRATEGIES.exists():
-        text = replaced(text, "strategies", strategies_text(json.loads(STRATEGIES.read_bytes())))
+    for policy in COMPARED:
+        results = ROOT / "bench" / "results" / f"{policy}.json"
+        if results.exists():
+            text = replaced(text, policy, strategies_text(json.loads(results.read_bytes())))
     return text
 
 

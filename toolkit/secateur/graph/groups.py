@@ -8,7 +8,8 @@ A worked example. ``encoder = Linear(5, 256) → ReLU → Linear(256, 50)`` and 
 The first can be cut with nobody else noticing. The second is the latent: cutting it touches every component.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from secateur.errors import SecateurError
@@ -90,6 +91,26 @@ class ComponentGraph:
     def full(self) -> dict[str, int]:
         """The widths of the policy as it is."""
         return {group.name: group.width for group in self.groups}
+
+    def leaving_whole(self, refused: Mapping[str, str]) -> "ComponentGraph":
+        """The graph without some of its groups.
+
+        Args:
+            refused: group → why it is left whole.
+        """
+        lost = [group for group in self.groups if group.name in refused]
+        whole = tuple(
+            Whole(member.parameter, member.axis, group.width, refused[group.name])
+            for group in lost
+            for member in group.members
+            if member.parameter in self.component_of
+        )
+        return replace(
+            self,
+            groups=tuple(group for group in self.groups if group.name not in refused),
+            whole=self.whole + whole,
+            dims={dim: name for dim, name in self.dims.items() if name not in refused},
+        )
 
     def size(self, axis: Axis, widths: Widths) -> int:
         """Channels along a traced axis at the given widths."""
@@ -199,7 +220,7 @@ def _members(path: str, position: int, axis: Axis) -> list[tuple[Dim, Member]]:
 def _name(members: list[Member], taken: set[str]) -> str:
     """The first weight that makes the channels; numbered where one weight makes several groups."""
     first = next((m for m in members if m.axis == 0), members[0])
-    base = first.parameter.removesuffix(".weight")
+    base = first.parameter.removesuffix(".weight").removesuffix(".bias")
     name, count = base, 1
     while name in taken:
         count += 1

@@ -14,18 +14,19 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from secateur.graph import axes, rules
+from secateur.graph import attention, attributes, axes, rules
+from secateur.graph.axes import Axis
 from secateur.graph.rules import Axes
 from secateur.policy.policy import Entry, Policy
 
-LIBRARY_STATES = (nn.RNNBase, nn.RNNCellBase)
-"""Modules that make their first state themselves, by an attribute that surgery keeps up to date."""
+COUNTING = (nn.modules.conv._ConvNd, nn.GroupNorm)
+"""Library modules with an attribute that counts groups of channels; surgery keeps it up to date."""
 
-WIDTHS_OF_THEIR_OWN = (nn.MultiheadAttention,)
-"""Library modules that hold their inputs and weights against widths from when they were made."""
-
-BOOKKEEPING = frozenset({"detach", "alias", "lift_fresh"})
+BOOKKEEPING = frozenset({"detach", "alias", "lift_fresh", "clone", "contiguous"})
 """Operators that torch puts in or leaves out as it likes."""
+
+RESHAPES = frozenset({"_unsafe_view", "reshape", "_reshape_alias"})
+"""Names of ``view``, by how the memory happens to lie."""
 
 CONTRACTIONS = frozenset({"mm", "bmm", "mv", "matmul", "addmm", "addmv", "baddbmm", "convolution"})
 
@@ -59,6 +60,7 @@ class Trace:
         sites: outputs of leaf modules, in order of execution.
         crossings: (producer, consumer, axes) wherever a component uses what another made.
         results: name and axes of the results of every operator, in order of execution.
+        counts: (module, attribute) → the axis that the attribute counts: groups of a convolution, heads.
     """
 
     weights: dict[str, Axes] = field(default_factory=dict)
@@ -68,6 +70,7 @@ class Trace:
     sites: list[Site] = field(default_factory=list)
     crossings: list[tuple[str, str, Axes]] = field(default_factory=list)
     results: list[tuple[str, tuple[Axes, ...]]] = field(default_factory=list)
+    counts: dict[tuple[str, str], Axis] = field(default_factory=dict)
 
 
 Makers = frozenset[tuple[str, Axes]]
@@ -85,9 +88,11 @@ class _Known:
 
 
 class _Tracer(TorchDispatchMode):
-    def __init__(self, trace: Trace, owners: dict[str, str]) -> None:
+    """Called with a tensor, it gives its axes, so that it is what rules look with."""
+
+    def __init__(self, trace: Trace, owners: dict[str, str], paths: dict[int, str]) -> None:
         super().__init__()
-        self.trace, self.owners = trace, owners
+        self.trace, self.owners, self.paths = trace, owners, paths
         self.known: dict[int, _Known] = {}
         self.modules: list[nn.Module] = []
         self.entry = ""
@@ -98,7 +103,17 @@ class _Tracer(TorchDispatchMode):
     ) -> None:
         self.known[id(tensor)] = _Known(tensor, made, makers, weight)
 
-    def look(self, tensor: torch.Tensor) -> Axes:
+    def count(self, attribute: str, n: int, why: str) -> Axis:
+        module = self.modules[-1] if self.modules else None
+        if not isinstance(module, COUNTING) or getattr(module, attribute, None) != n:
+            return axes.fixed(n, why)
+        return self.trace.counts.setdefault((self.paths[id(module)], attribute), axes.free(n))
+
+    def known_axes(self, tensor: torch.Tensor) -> Axes | None:
+        known = self.known.get(id(tensor))
+        return None if known is None else known.axes
+
+    def __call__(self, tensor: torch.Tensor) -> Axes:
         if id(tensor) not in self.known:
             self.learn(tensor, tuple(axes.fixed(n, "it meets a constant of the code") for n in tensor.shape))
         return self.known[id(tensor)].axes
@@ -122,14 +137,13 @@ class _Tracer(TorchDispatchMode):
         weights = [k.weight for k in used if k is not None and k.weight is not None]
         makers: Makers = frozenset().union(*(k.makers for k in used if k is not None and k.weight is None))
         rule = rules.RULES.get(name)
-        if rule is rules.factory and self.modules and isinstance(self.modules[-1], LIBRARY_STATES):
-            made: Any = tuple(axes.free(n) for n in out.shape)
-        elif rule is not None:
-            made = rule(self.look, args, kwargs, out)
+        made: Any
+        if rule is not None:
+            made = rule(self, args, kwargs, out)
         elif torch.Tag.pointwise in func.tags:
-            made = rules.pointwise(self.look, args, kwargs, out)
+            made = rules.pointwise(self, args, kwargs, out)
         else:
-            rules.unknown(name, self.look, args, out)
+            rules.unknown(name, self, args, out)
             made = [tuple(axes.fixed(n, f"operator {name} has no rule") for n in t.shape) for t in results]
         if isinstance(made, tuple):
             made = [made]
@@ -140,7 +154,7 @@ class _Tracer(TorchDispatchMode):
             if name in CONTRACTIONS and weights:
                 self._count(name, args, results[0], weights)
         if name not in BOOKKEEPING:
-            self.trace.results.append((name, tuple(made)))
+            self.trace.results.append((_comparable(name), tuple(made)))
         for tensor, its_axes in zip(results, made):
             made_here = (
                 frozenset((owner, its_axes) for owner in owners) if owners and view_of is None else makers
@@ -177,8 +191,8 @@ class _ShapeLog(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         tensors = _tensors(out)
-        if tensors and _operator(func) not in BOOKKEEPING:
-            self.results.append((_operator(func), tuple(tuple(t.shape) for t in tensors)))
+        if tensors and (name := _operator(func)) not in BOOKKEEPING:
+            self.results.append((_comparable(name), tuple(tuple(t.shape) for t in tensors)))
         return out
 
 
@@ -186,6 +200,10 @@ def _operator(func: Any) -> str:
     """ATen's name of an operator, the same in place and not."""
     name = func._schema.name.removeprefix("aten::")
     return name.removesuffix("_") if not name.endswith("__") else name
+
+
+def _comparable(name: str) -> str:
+    return "view" if name in RESHAPES else name
 
 
 def _tensors(out: Any) -> list[torch.Tensor]:
@@ -199,7 +217,7 @@ def shapes_of_results(policy: Policy) -> list[tuple[str, tuple[tuple[int, ...], 
     log = _ShapeLog()
     training = policy.module.training
     policy.module.eval()
-    with _deterministic_paths():
+    with _deterministic_paths(), attention.free_for_now(policy.module):
         for entry in policy.entries:
             inputs = {name: example.detach().clone() for name, example in entry.example_inputs.items()}
             with log:
@@ -227,16 +245,24 @@ def trace_policy(policy: Policy) -> Trace:
     their axes become one, which ties (say) the latent of encoder, dynamics, reward, value and policy.
     """
     trace = Trace()
-    tracer = _Tracer(trace, policy.component_of())
     module = policy.module
+    paths = {id(inner): path for path, inner in module.named_modules()}
+    tracer = _Tracer(trace, policy.component_of(), paths)
     was_training = module.training
     for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
         trace.weights[path] = tuple(axes.free(n) for n in tensor.shape)
         tracer.learn(tensor, trace.weights[path], weight=path)
-    _leave_whole(module, trace)
-    with _deterministic_paths(), ExitStack() as hooks:
+    _declare(module, trace)
+    with (
+        _deterministic_paths(),
+        attention.free_for_now(module),
+        attributes.remembered(module) as any_numbers,
+        ExitStack() as stack,
+    ):
         module.eval()
-        _follow_modules(tracer, module, hooks)
+        if any_numbers:
+            stack.enter_context(attributes.BindAttributes(tracer.known_axes, trace.counts))
+        _follow_modules(tracer, module, stack)
         for entry in policy.entries:
             _trace_entry(tracer, entry, module)
         module.train(was_training)
@@ -244,14 +270,24 @@ def trace_policy(policy: Policy) -> Trace:
     return trace
 
 
-def _leave_whole(module: nn.Module, trace: Trace) -> None:
-    """Fixes the weights of library modules that would refuse to run with others."""
+def _declare(module: nn.Module, trace: Trace) -> None:
+    """What is known of library modules before they run: heads of attention, and weights that must stay whole."""
     for path, inner in module.named_modules():
-        projected = isinstance(inner, nn.LSTM) and inner.proj_size > 0
-        if isinstance(inner, WIDTHS_OF_THEIR_OWN) or projected:
-            for name, _ in inner.named_parameters():
-                for axis in trace.weights.get(f"{path}.{name}" if path else name, ()):
-                    axes.fix(axis, f"{type(inner).__name__} holds its weights against widths of its own")
+        if not isinstance(inner, (nn.MultiheadAttention, nn.LSTM)):
+            continue
+        prefix = f"{path}." if path else ""
+        own = {name: trace.weights[prefix + name] for name, _ in inner.named_parameters()}
+        if isinstance(inner, nn.MultiheadAttention) and attention.can_be_narrowed(inner):
+            trace.counts[path, "num_heads"] = attention.declare_heads(inner, own)
+            continue
+        why = attention.WHY_WHOLE if isinstance(inner, nn.MultiheadAttention) else ""
+        if isinstance(inner, nn.LSTM) and inner.proj_size:
+            why = (
+                "its nn.LSTM projects its state, and would take a state as wide as the cell for no projection"
+            )
+        for its_axes in own.values() if why else ():
+            for axis in its_axes:
+                axes.fix(axis, why)
 
 
 def _follow_modules(tracer: _Tracer, module: nn.Module, hooks: ExitStack) -> None:
@@ -261,11 +297,9 @@ def _follow_modules(tracer: _Tracer, module: nn.Module, hooks: ExitStack) -> Non
     def leave(inner: nn.Module, inputs: Any, output: Any) -> None:
         tracer.modules.pop()
         if isinstance(output, torch.Tensor) and not any(True for _ in inner.children()):
-            tracer.trace.sites.append(Site(tracer.entry, paths[id(inner)], tracer.look(output)))
+            tracer.trace.sites.append(Site(tracer.entry, tracer.paths[id(inner)], tracer(output)))
 
-    paths: dict[int, str] = {}
-    for path, inner in module.named_modules():
-        paths[id(inner)] = path
+    for inner in module.modules():
         for handle in (
             inner.register_forward_pre_hook(enter),
             inner.register_forward_hook(leave, prepend=True),
@@ -287,7 +321,7 @@ def _trace_entry(tracer: _Tracer, entry: Entry, module: nn.Module) -> None:
     with tracer:
         outputs = entry.run(module, inputs)
     for name, tensor in outputs.items():
-        tracer.trace.outputs[entry.name, name] = tracer.look(tensor)
+        tracer.trace.outputs[entry.name, name] = tracer(tensor)
         tracer.makers_of[entry.name, name] = tracer.known[id(tensor)].makers
 
 

@@ -129,8 +129,10 @@ class Policy:
         object.__setattr__(self, "deployed", self.deployed or (self.entries[0].name if self.entries else ""))
         _check_names(self)
         self.component_of()
-        for path, parameter in self.module.state_dict().items():
-            if parameter.is_floating_point() and not bool(torch.isfinite(parameter).all()):
+        learnt = dict(self.module.named_parameters())
+        for path, tensor in self.module.state_dict().items():
+            numbers = ~torch.isnan(tensor) if path not in learnt else torch.isfinite(tensor)
+            if not bool(numbers.all()):  # a buffer may be a mask of minus infinity
                 raise SecateurError(
                     "every weight of a policy is a finite number",
                     f"{self.name}: {path} holds NaN or infinity",

@@ -11,6 +11,7 @@ from torch import nn
 
 from secateur.errors import SecateurError
 from secateur.graph import axes
+from secateur.graph.attention import free_widths
 from secateur.graph.axes import Axis
 from secateur.graph.groups import ComponentGraph
 from secateur.graph.trace import shapes_of_results
@@ -41,11 +42,16 @@ def cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
             if kept.shape != tensors[path].shape:
                 tensors[path].data = kept.clone()
                 tensors[path].grad = None
-    for inner in module.modules():
-        refresh_attributes(inner)
     kept_widths = {name: len(index) for name, index in keep.items()}
     widths = {**graph.full, **kept_widths}
-    return _runs(_resized(policy, graph, module, widths), graph, widths)
+    free_widths(module)
+    for (path, attribute), axis in graph.trace.counts.items():
+        setattr(module.get_submodule(path), attribute, graph.size(axis, widths))
+    for inner in module.modules():
+        refresh_attributes(inner)
+    pruned = _resized(policy, graph, module, widths)
+    _hold_to_shapes(policy, pruned, graph, widths)
+    return pruned
 
 
 def rebuild(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
@@ -106,14 +112,15 @@ def _fit(example: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     return example.clone()
 
 
-def _runs(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
+def _hold_to_shapes(policy: Policy, pruned: Policy, graph: ComponentGraph, widths: Widths) -> None:
     """Runs every entry and holds each operator's results against the shapes that the graph expects.
 
     Code with a width or a position written in it may run on after a cut, and compute something else: ``h[:, :8]``
-    takes other channels when some of the first eight are gone.
+    takes other channels when some of the first eight are gone. Where one channel is left torch may take other
+    operators (a sum for a product), so that is tried with two.
     """
     try:
-        seen = shapes_of_results(policy)
+        seen = shapes_of_results(pruned)
     except Exception as error:  # whatever a policy's code may raise
         raise SecateurError(
             "a policy's code takes its widths from its modules",
@@ -124,14 +131,20 @@ def _runs(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
         (name, tuple(tuple(graph.size(axis, widths) for axis in its_axes) for its_axes in results))
         for name, results in graph.trace.results
     ]
-    for one, two in zip_longest(seen, expected, fillvalue=("nothing", ())):
-        if one != two:
-            raise SecateurError(
-                "a policy's code takes widths and positions from its modules",
-                f"{policy.name}: after pruning, operator {one[0]} gives {list(one[1])}, where {list(two[1])} is left",
-                "Replace widths, slices and split positions written in forward() by module attributes or -1.",
-            )
-    return policy
+    if seen == expected:
+        return
+    single = {name: 2 for name, width in widths.items() if width == 1 < graph.full[name]}
+    if single:
+        rebuild(policy, graph, {**widths, **single})
+        return
+    one, two = next(
+        pair for pair in zip_longest(seen, expected, fillvalue=("nothing", ())) if pair[0] != pair[1]
+    )
+    raise SecateurError(
+        "a policy's code takes widths and positions from its modules",
+        f"{policy.name}: after pruning, operator {one[0]} gives {list(one[1])}, where {list(two[1])} is left",
+        "Replace widths, slices and split positions written in forward() by module attributes or -1.",
+    )
 
 
 def _linear(m: nn.Linear) -> None:
@@ -140,13 +153,8 @@ def _linear(m: nn.Linear) -> None:
 
 def _convolution(m: Any) -> None:
     first, second = m.weight.shape[:2]
-    if m.groups > 1 and m.groups == m.in_channels and second == 1 and not m.transposed:
-        m.groups = m.in_channels = first if m.out_channels == m.groups else m.groups
-        m.out_channels = first
-    elif m.transposed:
-        m.in_channels, m.out_channels = first, second * m.groups
-    else:
-        m.out_channels, m.in_channels = first, second * m.groups
+    produced, read = (second * m.groups, first) if m.transposed else (first, second * m.groups)
+    m.out_channels, m.in_channels = produced, read
 
 
 def _batch_norm(m: nn.modules.batchnorm._BatchNorm) -> None:
@@ -170,11 +178,20 @@ def _recurrent_cell(m: Any) -> None:
 
 
 def _recurrent(m: Any) -> None:
-    m.hidden_size, m.input_size = m.weight_hh_l0.shape[1], m.weight_ih_l0.shape[1]
+    projected = getattr(m, "weight_hr_l0", m.weight_hh_l0)
+    m.hidden_size, m.input_size = projected.shape[1], m.weight_ih_l0.shape[1]
 
 
 def _embedding(m: nn.Embedding) -> None:
     m.num_embeddings, m.embedding_dim = m.weight.shape
+
+
+def _attention(m: nn.MultiheadAttention) -> None:
+    m.embed_dim = len(m.out_proj.weight)
+
+
+def _encoder(m: nn.TransformerEncoder) -> None:
+    m.use_nested_tensor = False  # it is for fused kernels, which know one width only
 
 
 def _prelu(m: nn.PReLU) -> None:
@@ -191,6 +208,8 @@ ATTRIBUTES: dict[type[nn.Module], Callable[[Any], None]] = {
     nn.RNNCellBase: _recurrent_cell,
     nn.RNNBase: _recurrent,
     nn.Embedding: _embedding,
+    nn.MultiheadAttention: _attention,
+    nn.TransformerEncoder: _encoder,
     nn.PReLU: _prelu,
 }
 """Module class → how its size attributes follow from the shapes of its weights."""

@@ -148,8 +148,9 @@ def build_graph(policy: Policy) -> ComponentGraph:
     Raises:
         SecateurError: an entry cannot be called with its example inputs.
     """
+    owner = policy.component_of()
     try:
-        trace = trace_policy(policy)
+        trace = trace_policy(policy, owner)
     except SecateurError:
         raise
     except Exception as error:  # whatever a policy's code may raise
@@ -158,7 +159,6 @@ def build_graph(policy: Policy) -> ComponentGraph:
             f"{policy.name}: {type(error).__name__}: {error}",
             "Correct the entry's call or example_inputs.",
         ) from error
-    owner = policy.component_of()
     order = [c.name for c in policy.components]
     places: dict[Dim, list[Member]] = {}
     whole: list[Whole] = []

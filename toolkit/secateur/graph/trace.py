@@ -5,7 +5,7 @@ and buffers are tensors like any other: weights tied, shared, sliced or made out
 """
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -181,12 +181,16 @@ class _Tracer(TorchDispatchMode):
         self.trace.contractions.append(Contraction(self.entry, matrix, macs))
 
 
+Result = tuple[str, tuple[tuple[int, ...], ...]]
+"""Name of an operator, and the shapes of its results."""
+
+
 class _ShapeLog(TorchDispatchMode):
     """Writes down the shapes of every operator's results."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.results: list[tuple[str, tuple[tuple[int, ...], ...]]] = []
+        self.results: list[Result] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -212,17 +216,17 @@ def _tensors(out: Any) -> list[torch.Tensor]:
     return [t for t in out if isinstance(t, torch.Tensor)] if isinstance(out, (list, tuple)) else []
 
 
-def shapes_of_results(policy: Policy) -> list[tuple[str, tuple[tuple[int, ...], ...]]]:
+def shapes_of_results(module: nn.Module, entries: Iterable[Entry]) -> list[Result]:
     """Name and shapes of the results of every operator, over all entries, as ``Trace.results`` has their axes."""
     log = _ShapeLog()
-    training = policy.module.training
-    policy.module.eval()
-    with _deterministic_paths(), attention.free_for_now(policy.module):
-        for entry in policy.entries:
+    training = module.training
+    module.eval()
+    with _deterministic_paths(), attention.free_for_now(module):
+        for entry in entries:
             inputs = {name: example.detach().clone() for name, example in entry.example_inputs.items()}
             with log:
-                entry.run(policy.module, inputs)
-    policy.module.train(training)
+                entry.run(module, inputs)
+    module.train(training)
     return log.results
 
 
@@ -238,8 +242,10 @@ def _deterministic_paths() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def trace_policy(policy: Policy) -> Trace:
+def trace_policy(policy: Policy, owners: dict[str, str]) -> Trace:
     """Traces all entries of ``policy`` on their example inputs, in evaluation mode; the module is left unchanged.
+
+    ``owners`` gives the component of each parameter.
 
     Inputs from outside and outputs to outside are fixed. Where an entry's input is fed by other entries' outputs,
     their axes become one, which ties (say) the latent of encoder, dynamics, reward, value and policy.
@@ -247,7 +253,7 @@ def trace_policy(policy: Policy) -> Trace:
     trace = Trace()
     module = policy.module
     paths = {id(inner): path for path, inner in module.named_modules()}
-    tracer = _Tracer(trace, policy.component_of(), paths)
+    tracer = _Tracer(trace, owners, paths)
     was_training = module.training
     for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
         trace.weights[path] = tuple(axes.free(n) for n in tensor.shape)

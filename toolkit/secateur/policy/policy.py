@@ -14,6 +14,7 @@ module is called; they may share components, and one of them, the deployed one, 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import gymnasium
@@ -159,8 +160,13 @@ class Policy:
     def component_of(self) -> dict[str, str]:
         """Parameter path → name of the one component that holds it. A tied weight counts under its first path."""
         owner: dict[str, str] = {}
+        named: dict[str, list[str]] = {}
+        for component in self.components:
+            for prefix in component.modules:
+                named.setdefault(prefix, []).append(component.name)
         for path, _ in self.module.named_parameters():
-            holders = [c.name for c in self.components if any(_inside(path, prefix) for prefix in c.modules)]
+            steps = list(accumulate(path.split("."), "{}.{}".format))
+            holders = list(dict.fromkeys(name for prefix in steps for name in named.get(prefix, ())))
             if len(holders) != 1:
                 raise SecateurError(
                     "every parameter belongs to exactly one component",
@@ -169,10 +175,6 @@ class Policy:
                 )
             owner[path] = holders[0]
         return owner
-
-
-def _inside(path: str, prefix: str) -> bool:
-    return path == prefix or path.startswith(prefix + ".")
 
 
 def _check_names(policy: Policy) -> None:

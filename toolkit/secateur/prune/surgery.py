@@ -1,8 +1,10 @@
 """Widths → a new policy. The original is never touched."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 from itertools import zip_longest
 from typing import Any
 
@@ -14,8 +16,8 @@ from secateur.graph import axes
 from secateur.graph.attention import free_widths
 from secateur.graph.axes import Axis
 from secateur.graph.groups import ComponentGraph
-from secateur.graph.trace import shapes_of_results
-from secateur.policy.policy import Policy
+from secateur.graph.trace import Result, shapes_of_results
+from secateur.policy.policy import Entry, Policy
 from secateur.records import Widths
 
 Keep = Mapping[str, torch.Tensor]
@@ -31,27 +33,28 @@ def cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
     """
     _check(graph, keep)
     module = deepcopy(policy.module)
-    tensors = dict([*module.named_parameters(), *module.named_buffers()])
-    with torch.no_grad():
-        for path, its_axes in graph.trace.weights.items():
-            kept = tensors[path].detach()
-            for position, axis in enumerate(its_axes):
-                index = kept_indices(graph, axis, keep)
-                if len(index) != kept.shape[position]:
-                    kept = kept.index_select(position, index)
-            if kept.shape != tensors[path].shape:
-                tensors[path].data = kept.clone()
-                tensors[path].grad = None
-    kept_widths = {name: len(index) for name, index in keep.items()}
-    widths = {**graph.full, **kept_widths}
-    free_widths(module)
-    for (path, attribute), axis in graph.trace.counts.items():
-        setattr(module.get_submodule(path), attribute, graph.size(axis, widths))
-    for inner in module.modules():
-        refresh_attributes(inner)
-    pruned = _resized(policy, graph, module, widths)
-    _hold_to_shapes(policy, pruned, graph, widths)
+    widths = {**graph.full, **{name: len(index) for name, index in keep.items()}}
+    for parameter in module.parameters():
+        parameter.grad = None
+    _narrow(module, graph, widths, lambda path, tensor: _kept(graph, path, tensor, keep))
+    pruned = replace(policy, module=module, entries=_resized(policy.entries, graph, widths))
+    _hold_to_shapes(policy, graph, widths, lambda: shapes_of_results(module, pruned.entries))
     return pruned
+
+
+def try_widths(policy: Policy, graph: ComponentGraph, widths: Widths) -> None:
+    """Runs every entry at the given widths, on the first channels of each group, and puts the module back as it was.
+
+    Raises:
+        SecateurError: the policy's code has a width written into it.
+    """
+    complete = {**graph.full, **widths}
+
+    def shapes() -> list[Result]:
+        with _narrowed(policy.module, graph, complete):
+            return shapes_of_results(policy.module, _resized(policy.entries, graph, complete))
+
+    _hold_to_shapes(policy, graph, complete, shapes)
 
 
 def rebuild(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
@@ -91,18 +94,61 @@ def kept_indices(graph: ComponentGraph, axis: Axis, keep: Keep) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def _resized(policy: Policy, graph: ComponentGraph, module: nn.Module, widths: Widths) -> Policy:
-    """The policy around its new module, with example inputs of the new shapes."""
-    entries = []
-    for entry in policy.entries:
-        examples = {
-            name: _fit(
-                example, tuple(graph.size(axis, widths) for axis in graph.trace.inputs[entry.name, name])
-            )
-            for name, example in entry.example_inputs.items()
-        }
-        entries.append(replace(entry, example_inputs=examples))
-    return replace(policy, module=module, entries=tuple(entries))
+def _kept(graph: ComponentGraph, path: str, tensor: torch.Tensor, keep: Keep) -> torch.Tensor:
+    for position, axis in enumerate(graph.trace.weights[path]):
+        index = kept_indices(graph, axis, keep)
+        if len(index) != tensor.shape[position]:
+            tensor = tensor.index_select(position, index)
+    return tensor
+
+
+def _narrow(
+    module: nn.Module,
+    graph: ComponentGraph,
+    widths: Widths,
+    take: Callable[[str, torch.Tensor], torch.Tensor],
+) -> None:
+    """Gives a module's parameters and buffers what ``take`` leaves of them, and makes its attributes agree."""
+    for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        left = take(path, tensor.detach())
+        if left.shape != tensor.shape:
+            tensor.data = left
+    free_widths(module)
+    for (path, attribute), axis in graph.trace.counts.items():
+        setattr(module.get_submodule(path), attribute, graph.size(axis, widths))
+    for inner in module.modules():
+        refresh_attributes(inner)
+
+
+@contextmanager
+def _narrowed(module: nn.Module, graph: ComponentGraph, widths: Widths) -> Iterator[None]:
+    """The module itself at the given widths inside the block, and as it was afterwards."""
+    data = [(tensor, tensor.data) for tensor in (*module.parameters(), *module.buffers())]
+    states = [(inner, type(inner), dict(vars(inner))) for inner in module.modules()]
+    try:
+        _narrow(module, graph, widths, lambda path, t: t[tuple(slice(n) for n in graph.shape(path, widths))])
+        yield
+    finally:
+        for tensor, before in data:
+            tensor.data = before
+        for inner, kind, state in states:
+            inner.__class__ = kind
+            vars(inner).update(state)
+
+
+def _resized(entries: tuple[Entry, ...], graph: ComponentGraph, widths: Widths) -> tuple[Entry, ...]:
+    """The entries with example inputs of the new shapes."""
+    inputs = graph.trace.inputs
+    return tuple(
+        replace(
+            entry,
+            example_inputs={
+                name: _fit(example, tuple(graph.size(axis, widths) for axis in inputs[entry.name, name]))
+                for name, example in entry.example_inputs.items()
+            },
+        )
+        for entry in entries
+    )
 
 
 def _fit(example: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
@@ -112,15 +158,17 @@ def _fit(example: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     return example.clone()
 
 
-def _hold_to_shapes(policy: Policy, pruned: Policy, graph: ComponentGraph, widths: Widths) -> None:
-    """Runs every entry and holds each operator's results against the shapes that the graph expects.
+def _hold_to_shapes(
+    policy: Policy, graph: ComponentGraph, widths: Widths, shapes: Callable[[], list[Result]]
+) -> None:
+    """Holds the results of every operator against the shapes that the graph expects.
 
     Code with a width or a position written in it may run on after a cut, and compute something else: ``h[:, :8]``
     takes other channels when some of the first eight are gone. Where one channel is left torch may take other
     operators (a sum for a product), so that is tried with two.
     """
     try:
-        seen = shapes_of_results(pruned)
+        seen = shapes()
     except Exception as error:  # whatever a policy's code may raise
         raise SecateurError(
             "a policy's code takes its widths from its modules",
@@ -135,7 +183,7 @@ def _hold_to_shapes(policy: Policy, pruned: Policy, graph: ComponentGraph, width
         return
     single = {name: 2 for name, width in widths.items() if width == 1 < graph.full[name]}
     if single:
-        rebuild(policy, graph, {**widths, **single})
+        try_widths(policy, graph, {**widths, **single})
         return
     one, two = next(
         pair for pair in zip_longest(seen, expected, fillvalue=("nothing", ())) if pair[0] != pair[1]
@@ -215,8 +263,12 @@ ATTRIBUTES: dict[type[nn.Module], Callable[[Any], None]] = {
 """Module class → how its size attributes follow from the shapes of its weights."""
 
 
+@cache
+def _refreshers(kind: type[nn.Module]) -> tuple[Callable[[Any], None], ...]:
+    return tuple(refresh for base, refresh in ATTRIBUTES.items() if issubclass(kind, base))
+
+
 def refresh_attributes(module: nn.Module) -> None:
     """Makes ``in_features`` and the like agree with the weights."""
-    for kind, refresh in ATTRIBUTES.items():
-        if isinstance(module, kind):
-            refresh(module)
+    for refresh in _refreshers(type(module)):
+        refresh(module)

@@ -6,46 +6,48 @@ every group is cut a little, all together; where that fails, the trial is halved
 those are left whole.
 """
 
-from collections.abc import Sequence
-
-import torch
-
 from secateur.errors import SecateurError
-from secateur.graph.groups import ComponentGraph, Group, build_graph
+from secateur.graph.groups import ComponentGraph, build_graph
 from secateur.policy.policy import Policy
-from secateur.prune.surgery import cut
+from secateur.prune.surgery import try_widths
+from secateur.records import Widths
 
 
 def analyse(policy: Policy) -> ComponentGraph:
     """The component graph of ``policy``, of groups that surgery can cut in any combination.
 
     Raises:
-        SecateurError: an entry cannot be called with its example inputs.
+        SecateurError: an entry cannot be called with its example inputs, or does not do the same twice.
     """
     graph = build_graph(policy)
-    cut(policy, graph, {})  # an entry that is not the same twice is an error of its own, not one of a group
-    refused = _refused(policy, graph, graph.groups, {})
-    return graph.leaving_whole(refused) if refused else graph
+    fewer = {group.name: _fewer(group.width, index) for index, group in enumerate(graph.groups)}
+    accepted: dict[str, int] = {}
+    refused = _refused(policy, graph, fewer, accepted)
+    if not refused:
+        return graph
+    try_widths(policy, graph, {})
+    return graph.leaving_whole(refused)
 
 
 def _refused(
-    policy: Policy, graph: ComponentGraph, groups: Sequence[Group], cut_before: dict[str, torch.Tensor]
+    policy: Policy, graph: ComponentGraph, fewer: Widths, accepted: dict[str, int]
 ) -> dict[str, str]:
-    """Group → why it cannot be cut; those that can are added to ``cut_before``."""
-    keep = {group.name: _fewer(group.width, graph.groups.index(group)) for group in groups}
+    """Group → why it cannot have ``fewer`` channels; those that can are added to ``accepted``."""
     try:
-        if keep:
-            cut(policy, graph, {**cut_before, **keep})
+        try_widths(policy, graph, {**accepted, **fewer})
     except SecateurError as error:
-        if len(groups) == 1:
-            return {groups[0].name: f"the code has a width written into it ({error.seen.partition(': ')[2]})"}
-        half = len(groups) // 2
-        first = _refused(policy, graph, groups[:half], cut_before)
-        return first | _refused(policy, graph, groups[half:], cut_before)
-    cut_before.update(keep)
+        if len(fewer) == 1:
+            what = error.seen.partition(": ")[2]
+            return {name: f"the code has a width written into it ({what})" for name in fewer}
+        names = list(fewer)
+        refused: dict[str, str] = {}
+        for half in (names[: len(names) // 2], names[len(names) // 2 :]):
+            refused |= _refused(policy, graph, {name: fewer[name] for name in half}, accepted)
+        return refused
+    accepted.update(fewer)
     return {}
 
 
-def _fewer(width: int, position: int) -> torch.Tensor:
-    """All channels but the first one to three, by position, so that widths that were equal differ."""
-    return torch.arange(min(1 + position % 3, width - 1), width)
+def _fewer(width: int, position: int) -> int:
+    """One to three channels less, by position, so that widths that were equal differ."""
+    return max(1, width - 1 - position % 3)

@@ -268,16 +268,16 @@ class CrossAttention(nn.Module):
 class HandWrittenAttention(nn.Module):
     """Attention over heads, written out: packed or separate projections, fused or plain product."""
 
-    def __init__(self, packed: bool, fused: bool) -> None:
+    def __init__(self, packed: bool, fused: bool, stream: int = 12) -> None:
         super().__init__()
         self.packed, self.fused, self.heads, self.width = packed, fused, 4, 5
         inner, self.scale = self.heads * self.width, self.width**-0.5
-        self.norm = nn.LayerNorm(12)
+        self.norm = nn.LayerNorm(stream)
         if packed:
-            self.qkv = nn.Linear(12, 3 * inner)
+            self.qkv = nn.Linear(stream, 3 * inner)
         else:
-            self.q, self.k, self.v = (nn.Linear(12, inner) for _ in range(3))
-        self.out = nn.Linear(inner, 12)
+            self.q, self.k, self.v = (nn.Linear(stream, inner) for _ in range(3))
+        self.out = nn.Linear(inner, stream)
 
     def forward(self, x):
         batch, length, _ = x.shape

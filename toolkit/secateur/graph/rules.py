@@ -203,6 +203,11 @@ def uniform(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.
     return tuple(axes.free(n) for n in out.shape)
 
 
+def shaped_like(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """A tensor of numbers made in the code, as wide as another."""
+    return look(args[0])
+
+
 def numbered(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
     """A tensor of different numbers made in the code, which belong to their places."""
     return tuple(
@@ -284,6 +289,9 @@ RULES: dict[str, Rule] = {
     ),
     **dict.fromkeys(("arange", "linspace", "rand", "randn", "eye"), numbered),
     **dict.fromkeys(
-        ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like"), views.same
+        ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like"), shaped_like
     ),
 }
+
+FROM_NOTHING: tuple[Rule | None, ...] = (uniform, numbered, shaped_like)
+"""Rules of operators whose results hold nothing of what their arguments hold."""

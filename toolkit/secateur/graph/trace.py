@@ -5,8 +5,7 @@ and buffers are tensors like any other: weights tied, shared, sliced or made out
 """
 
 import operator
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,19 +13,20 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from secateur.graph import attention, attributes, axes, rules
+from secateur.graph import attention, attributes, axes, rules, views
 from secateur.graph.axes import Axis
+from secateur.graph.results import (
+    BOOKKEEPING,
+    comparable_name,
+    deterministic_paths,
+    operator_name,
+    tensors_in,
+)
 from secateur.graph.rules import Axes
 from secateur.policy.policy import Entry, Policy
 
 COUNTING = (nn.modules.conv._ConvNd, nn.GroupNorm)
 """Library modules with an attribute that counts groups of channels; surgery keeps it up to date."""
-
-BOOKKEEPING = frozenset({"detach", "alias", "lift_fresh", "clone", "contiguous"})
-"""Operators that torch puts in or leaves out as it likes."""
-
-RESHAPES = frozenset({"_unsafe_view", "reshape", "_reshape_alias"})
-"""Names of ``view``, by how the memory happens to lie."""
 
 CONTRACTIONS = frozenset({"mm", "bmm", "mv", "matmul", "addmm", "addmv", "baddbmm", "convolution"})
 
@@ -59,6 +59,8 @@ class Trace:
         contractions: in order of execution.
         sites: outputs of leaf modules, in order of execution.
         crossings: (producer, consumer, axes) wherever a component uses what another made.
+        inlets: (input, component, axes) wherever a component uses what comes from outside.
+        outlets: (component, output, axes) wherever something goes to the outside.
         results: name and axes of the results of every operator, in order of execution.
         counts: (module, attribute) → the axis that the attribute counts: groups of a convolution, heads.
     """
@@ -69,6 +71,8 @@ class Trace:
     contractions: list[Contraction] = field(default_factory=list)
     sites: list[Site] = field(default_factory=list)
     crossings: list[tuple[str, str, Axes]] = field(default_factory=list)
+    inlets: list[tuple[str, str, Axes]] = field(default_factory=list)
+    outlets: list[tuple[str, str, Axes]] = field(default_factory=list)
     results: list[tuple[str, tuple[Axes, ...]]] = field(default_factory=list)
     counts: dict[tuple[str, str], Axis] = field(default_factory=dict)
 
@@ -85,6 +89,13 @@ class _Known:
     axes: Axes
     makers: Makers
     weight: str | None = None
+
+
+def _pieces(known: _Known) -> Makers:
+    """What each maker has in a tensor: a piece of a concatenation, or all of it."""
+    if any(len(axes.normal(axis)) > 1 for axis in known.axes):
+        return known.makers
+    return frozenset((maker, known.axes) for maker, _ in known.makers)
 
 
 class _Tracer(TorchDispatchMode):
@@ -121,9 +132,9 @@ class _Tracer(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        results = _tensors(out)
+        results = tensors_in(out)
         if results:
-            self._note(_operator(func), func, args, kwargs, out, results)
+            self._note(operator_name(func), func, args, kwargs, out, results)
         return out
 
     def _note(
@@ -135,8 +146,12 @@ class _Tracer(TorchDispatchMode):
             if isinstance(t, torch.Tensor)
         ]
         weights = [k.weight for k in used if k is not None and k.weight is not None]
-        makers: Makers = frozenset().union(*(k.makers for k in used if k is not None and k.weight is None))
         rule = rules.RULES.get(name)
+        makers: Makers = frozenset()
+        if rule not in rules.FROM_NOTHING:
+            activations = [k for k in used if k is not None and k.weight is None]
+            parts = _pieces if rule is views.concatenate else operator.attrgetter("makers")
+            makers = makers.union(*map(parts, activations))
         made: Any
         if rule is not None:
             made = rule(self, args, kwargs, out)
@@ -154,7 +169,7 @@ class _Tracer(TorchDispatchMode):
             if name in CONTRACTIONS and weights:
                 self._count(name, args, results[0], weights)
         if name not in BOOKKEEPING:
-            self.trace.results.append((_comparable(name), tuple(made)))
+            self.trace.results.append((comparable_name(name), tuple(made)))
         for tensor, its_axes in zip(results, made):
             made_here = (
                 frozenset((owner, its_axes) for owner in owners) if owners and view_of is None else makers
@@ -166,9 +181,9 @@ class _Tracer(TorchDispatchMode):
             known = self.known.get(id(tensor)) if isinstance(tensor, torch.Tensor) else None
             if known is None or known.weight is not None:
                 continue
-            for maker, made in known.makers:
+            for maker, flowing in _pieces(known):
                 self.trace.crossings.extend(
-                    (maker, consumer, made) for consumer in consumers if consumer != maker
+                    (maker, consumer, flowing) for consumer in consumers if consumer != maker
                 )
 
     def _count(self, name: str, args: Any, out: torch.Tensor, weights: list[str]) -> None:
@@ -179,67 +194,6 @@ class _Tracer(TorchDispatchMode):
             left = args[1] if name.startswith(("addm", "badd")) else args[0]
             macs = out.numel() * left.shape[-1]
         self.trace.contractions.append(Contraction(self.entry, matrix, macs))
-
-
-Result = tuple[str, tuple[tuple[int, ...], ...]]
-"""Name of an operator, and the shapes of its results."""
-
-
-class _ShapeLog(TorchDispatchMode):
-    """Writes down the shapes of every operator's results."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.results: list[Result] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        tensors = _tensors(out)
-        if tensors and (name := _operator(func)) not in BOOKKEEPING:
-            self.results.append((_comparable(name), tuple(tuple(t.shape) for t in tensors)))
-        return out
-
-
-def _operator(func: Any) -> str:
-    """ATen's name of an operator, the same in place and not."""
-    name = func._schema.name.removeprefix("aten::")
-    return name.removesuffix("_") if not name.endswith("__") else name
-
-
-def _comparable(name: str) -> str:
-    return "view" if name in RESHAPES else name
-
-
-def _tensors(out: Any) -> list[torch.Tensor]:
-    if isinstance(out, torch.Tensor):
-        return [out]
-    return [t for t in out if isinstance(t, torch.Tensor)] if isinstance(out, (list, tuple)) else []
-
-
-def shapes_of_results(module: nn.Module, entries: Iterable[Entry]) -> list[Result]:
-    """Name and shapes of the results of every operator, over all entries, as ``Trace.results`` has their axes."""
-    log = _ShapeLog()
-    training = module.training
-    module.eval()
-    with _deterministic_paths(), attention.free_for_now(module):
-        for entry in entries:
-            inputs = {name: example.detach().clone() for name, example in entry.example_inputs.items()}
-            with log:
-                entry.run(module, inputs)
-    module.train(training)
-    return log.results
-
-
-@contextmanager
-def _deterministic_paths() -> Iterator[None]:
-    """Keeps torch off fused kernels, whose insides a trace cannot see."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with torch.backends.mkldnn.flags(enabled=False), torch.no_grad():
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def trace_policy(policy: Policy, owners: dict[str, str]) -> Trace:
@@ -260,7 +214,7 @@ def trace_policy(policy: Policy, owners: dict[str, str]) -> Trace:
         tracer.learn(tensor, trace.weights[path], weight=path)
     _declare(module, trace)
     with (
-        _deterministic_paths(),
+        deterministic_paths(),
         attention.free_for_now(module),
         attributes.remembered(module) as any_numbers,
         ExitStack() as stack,
@@ -350,6 +304,19 @@ def _tie(policy: Policy, trace: Trace, tracer: _Tracer) -> None:
         if key not in fed or key[0] == policy.deployed:
             for axis in its_axes:
                 axes.fix(axis, f"{key[0]} gives it to the outside")
+    found = dict.fromkeys(trace.crossings)  # without doubles, in the order of execution
+    trace.inlets = [
+        (maker.partition(".")[2], consumer, its_axes)
+        for maker, consumer, its_axes in found
+        if maker.startswith("<") and not behind[maker]
+    ]
+    trace.outlets = [
+        (maker, output, its_axes)
+        for (entry, output), makers in tracer.makers_of.items()
+        if (entry, output) not in fed or entry == policy.deployed
+        for maker, its_axes in makers
+        if not maker.startswith("<")
+    ]
     trace.crossings = sorted(
         {
             (real, consumer, its_axes)

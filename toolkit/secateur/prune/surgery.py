@@ -16,7 +16,7 @@ from secateur.graph import axes
 from secateur.graph.attention import free_widths
 from secateur.graph.axes import Axis
 from secateur.graph.groups import ComponentGraph
-from secateur.graph.trace import Result, shapes_of_results
+from secateur.graph.results import Result, shapes_of_results
 from secateur.policy.policy import Entry, Policy
 from secateur.records import Widths
 
@@ -270,5 +270,5 @@ def _refreshers(kind: type[nn.Module]) -> tuple[Callable[[Any], None], ...]:
 
 def refresh_attributes(module: nn.Module) -> None:
     """Makes ``in_features`` and the like agree with the weights."""
-    for refresh in _refreshers(type(module)):
+    for refresh in _refreshers(type(module)):  # type: ignore[arg-type]
         refresh(module)

@@ -1,0 +1,80 @@
+"""The results of every operator that runs below autograd, by name and shape: what a cut is held against."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from secateur.graph import attention
+from secateur.policy.policy import Entry
+
+BOOKKEEPING = frozenset({"detach", "alias", "lift_fresh", "clone", "contiguous"})
+"""Operators that torch puts in or leaves out as it likes."""
+
+RESHAPES = frozenset({"_unsafe_view", "reshape", "_reshape_alias"})
+"""Names of ``view``, by how the memory happens to lie."""
+
+Result = tuple[str, tuple[tuple[int, ...], ...]]
+"""Name of an operator, and the shapes of its results."""
+
+
+class _ShapeLog(TorchDispatchMode):
+    """Writes down the shapes of every operator's results."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: list[Result] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        tensors = tensors_in(out)
+        if tensors and (name := operator_name(func)) not in BOOKKEEPING:
+            self.results.append((comparable_name(name), tuple(tuple(t.shape) for t in tensors)))
+        return out
+
+
+def operator_name(func: Any) -> str:
+    """ATen's name of an operator, the same in place and not."""
+    name = func._schema.name.removeprefix("aten::")
+    return name.removesuffix("_") if not name.endswith("__") else name
+
+
+def comparable_name(name: str) -> str:
+    """One name for what torch calls by several."""
+    return "view" if name in RESHAPES else name
+
+
+def tensors_in(out: Any) -> list[torch.Tensor]:
+    """The tensors that an operator gave."""
+    if isinstance(out, torch.Tensor):
+        return [out]
+    return [t for t in out if isinstance(t, torch.Tensor)] if isinstance(out, (list, tuple)) else []
+
+
+@contextmanager
+def deterministic_paths() -> Iterator[None]:
+    """Keeps torch off fused kernels, whose insides a trace cannot see."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.backends.mkldnn.flags(enabled=False), torch.no_grad():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def shapes_of_results(module: nn.Module, entries: Iterable[Entry]) -> list[Result]:
+    """Name and shapes of the results of every operator, over all entries, as ``Trace.results`` has their axes."""
+    log = _ShapeLog()
+    training = module.training
+    module.eval()
+    with deterministic_paths(), attention.free_for_now(module):
+        for entry in entries:
+            inputs = {name: example.detach().clone() for name, example in entry.example_inputs.items()}
+            with log:
+                entry.run(module, inputs)
+    module.train(training)
+    return log.results

@@ -42,7 +42,7 @@ def test_it_gives_what_torch_gives(name, batched):
     made, called = CASES[name]
     library = nn.MultiheadAttention(12, 3, **{"batch_first": True, **made}).eval()
     free = deepcopy(library)
-    assert free_widths(free) == [free]
+    assert free_widths([free]) == [free]
     widths = (12, made.get("kdim", 12), made.get("vdim", 12))
     inputs = [torch.randn(2, 4, n) for n in widths]
     if not batched:

@@ -5,7 +5,7 @@ be that number. A pruned one keeps fewer channels of the stream it reads, fewer 
 independently, so it runs by the code below instead: the same parameters under the same names, the same result.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -99,18 +99,18 @@ def can_be_narrowed(inner: nn.Module) -> bool:
     return own and inner.bias_k is None and not inner.add_zero_attn
 
 
-def free_widths(module: nn.Module) -> list[nn.MultiheadAttention]:
-    """Makes every attention of ``module`` width-free, in place; gives those that were not before."""
-    changed = [m for m in module.modules() if type(m) is nn.MultiheadAttention and can_be_narrowed(m)]
+def free_widths(modules: Iterable[nn.Module]) -> list[nn.MultiheadAttention]:
+    """Makes every attention among ``modules`` width-free, in place; gives those that were not before."""
+    changed = [m for m in modules if type(m) is nn.MultiheadAttention and can_be_narrowed(m)]
     for inner in changed:
         inner.__class__ = WidthFreeAttention
     return changed
 
 
 @contextmanager
-def free_for_now(module: nn.Module) -> Iterator[None]:
+def free_for_now(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Width-free inside the block, as it was afterwards."""
-    changed = free_widths(module)
+    changed = free_widths(modules)
     try:
         yield
     finally:

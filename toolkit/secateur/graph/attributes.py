@@ -4,7 +4,7 @@ While a policy is traced, integer attributes of its own modules are integers tha
 one arrives at torch as a size, it is bound to the axis of that size, and surgery sets it to what is left of the axis.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,11 +41,11 @@ class Number(int):
 
 
 @contextmanager
-def remembered(module: nn.Module) -> Iterator[bool]:
+def remembered(modules: Iterable[tuple[str, nn.Module]]) -> Iterator[bool]:
     """Integer attributes of the policy's own modules remember their sources inside the block; whether there are any."""
     found = [
         (inner, name, value, path)
-        for path, inner in module.named_modules()
+        for path, inner in modules
         if not type(inner).__module__.startswith("torch.")
         for name, value in vars(inner).items()
         if type(value) is int and value > 1

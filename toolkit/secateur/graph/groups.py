@@ -8,7 +8,7 @@ A worked example. ``encoder = Linear(5, 256) → ReLU → Linear(256, 50)`` and 
 The first can be cut with nobody else noticing. The second is the latent: cutting it touches every component.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -122,6 +122,18 @@ class ComponentGraph:
                 count *= dim.size if name is None else widths.get(name, dim.size)
             total += count
         return total
+
+    def sizes_at(self, widths: Widths) -> Callable[[Axis], int]:
+        """``size`` at some widths, for many axes: each is worked out once. The axes must be those of the trace."""
+        known: dict[int, int] = {}
+
+        def size(axis: Axis) -> int:
+            found = known.get(id(axis))
+            if found is None:
+                found = known[id(axis)] = self.size(axis, widths)
+            return found
+
+        return size
 
     def groups_on(self, axis: Axis) -> list[str]:
         """Names of the groups that stand along a traced axis."""

@@ -1,6 +1,6 @@
 """The results of every operator that runs below autograd, by name and shape: what a cut is held against."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,26 +55,32 @@ def tensors_in(out: Any) -> list[torch.Tensor]:
 
 
 @contextmanager
-def deterministic_paths() -> Iterator[None]:
-    """Keeps torch off fused kernels, whose insides a trace cannot see."""
-    before = torch.backends.mha.get_fastpath_enabled()
+def evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Evaluation mode without gradients, off fused kernels, whose insides a trace cannot see; as before afterwards.
+
+    Args:
+        modules: the policy's module, and all modules inside it.
+    """
+    fused = torch.backends.mha.get_fastpath_enabled()
+    training = [inner for inner in modules if inner.training]
+    if training:
+        modules[0].eval()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.backends.mkldnn.flags(enabled=False), torch.no_grad():
+        with torch.backends.mkldnn.flags(enabled=False), torch.no_grad(), attention.free_for_now(modules):
             yield
     finally:
-        torch.backends.mha.set_fastpath_enabled(before)
+        torch.backends.mha.set_fastpath_enabled(fused)
+        for inner in training:
+            inner.training = True
 
 
 def shapes_of_results(module: nn.Module, entries: Iterable[Entry]) -> list[Result]:
     """Name and shapes of the results of every operator, over all entries, as ``Trace.results`` has their axes."""
     log = _ShapeLog()
-    training = module.training
-    module.eval()
-    with deterministic_paths(), attention.free_for_now(module):
+    with evaluating(list(module.modules())):
         for entry in entries:
             inputs = {name: example.detach().clone() for name, example in entry.example_inputs.items()}
             with log:
                 entry.run(module, inputs)
-    module.train(training)
     return log.results

@@ -5,7 +5,7 @@ Element-wise operators need no entry (torch tags them as pointwise). An operator
 arguments and results are left whole, and the reason names it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -20,12 +20,13 @@ Rule = Callable[[Look, Sequence[Any], dict[str, Any], Any], Any]
 
 def pointwise(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
     """Aligned axes of equal size are one axis; an axis of one broadcasts."""
-    tensors = [a for a in flat(args) if isinstance(a, torch.Tensor) and a.dim() > 0]
-    result: list[Axis | None] = [None] * out.dim()
-    for tensor in tensors:
-        for position, axis in enumerate(look(tensor)):
-            at = position + out.dim() - tensor.dim()
-            if tensor.shape[position] != out.shape[at]:
+    shape = out.shape
+    result: list[Axis | None] = [None] * len(shape)
+    for tensor in tensors(args):
+        at = len(shape) - tensor.dim() - 1
+        for axis, n in zip(look(tensor), tensor.shape):
+            at += 1
+            if n != shape[at]:
                 continue
             seen = result[at]
             if seen is None:
@@ -217,15 +218,20 @@ def numbered(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch
 
 def unknown(name: str, look: Look, args: Sequence[Any], out: Any) -> None:
     """Leaves everything that an operator without a rule touches as it is."""
-    for tensor in flat(args):
-        if isinstance(tensor, torch.Tensor):
-            for axis in look(tensor):
-                axes.fix(axis, f"operator {name} has no rule")
+    for tensor in tensors(args):
+        for axis in look(tensor):
+            axes.fix(axis, f"operator {name} has no rule")
 
 
-def flat(args: Any) -> list[Any]:
-    """The leaves of nested lists and tuples, in order."""
-    return [leaf for a in args for leaf in (flat(a) if isinstance(a, (list, tuple)) else [a])]
+def tensors(args: Iterable[Any]) -> list[torch.Tensor]:
+    """The tensors among arguments and in the lists among them, in order."""
+    found: list[torch.Tensor] = []
+    for a in args:
+        if isinstance(a, torch.Tensor):
+            found.append(a)
+        elif isinstance(a, (list, tuple)):
+            found += tensors(a)
+    return found
 
 
 RULES: dict[str, Rule] = {

@@ -4,13 +4,14 @@ The trace sits below autograd, on ATen operators, so any Python a module runs is
 and buffers are tensors like any other: weights tied, shared, sliced or made outside a module need no special case.
 """
 
-import operator
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from secateur.graph import attention, attributes, axes, rules, views
@@ -18,7 +19,7 @@ from secateur.graph.axes import Axis
 from secateur.graph.results import (
     BOOKKEEPING,
     comparable_name,
-    deterministic_paths,
+    evaluating,
     operator_name,
     tensors_in,
 )
@@ -81,8 +82,7 @@ Makers = frozenset[tuple[str, Axes]]
 """Component (or ``<entry.input``) → the axes of what it made; a concatenation has several makers."""
 
 
-@dataclass(frozen=True)
-class _Known:
+class _Known(NamedTuple):
     """A tensor (held, so that its id stays its own), its axes, its makers, and the parameter it is a view of."""
 
     tensor: torch.Tensor
@@ -140,18 +140,16 @@ class _Tracer(TorchDispatchMode):
     def _note(
         self, name: str, func: Any, args: Any, kwargs: Any, out: Any, results: list[torch.Tensor]
     ) -> None:
-        used = [
-            self.known.get(id(t))
-            for t in rules.flat([args, list(kwargs.values())])
-            if isinstance(t, torch.Tensor)
-        ]
+        used = [self.known.get(id(t)) for t in rules.tensors(args) + rules.tensors(kwargs.values())]
         weights = [k.weight for k in used if k is not None and k.weight is not None]
+        activations = [k for k in used if k is not None and k.weight is None]
         rule = rules.RULES.get(name)
         makers: Makers = frozenset()
-        if rule not in rules.FROM_NOTHING:
-            activations = [k for k in used if k is not None and k.weight is None]
-            parts = _pieces if rule is views.concatenate else operator.attrgetter("makers")
-            makers = makers.union(*map(parts, activations))
+        if rule not in rules.FROM_NOTHING and activations:
+            if rule is views.concatenate:
+                makers = makers.union(*map(_pieces, activations))
+            else:
+                makers = activations[0].makers.union(*(k.makers for k in activations[1:]))
         made: Any
         if rule is not None:
             made = rule(self, args, kwargs, out)
@@ -165,7 +163,7 @@ class _Tracer(TorchDispatchMode):
         view_of = weights[0] if weights and len(weights) == len(used) and name not in CONTRACTIONS else None
         owners = frozenset(self.owners[w] for w in weights if w in self.owners)
         if owners and view_of is None:
-            self._cross(args, owners)
+            self._cross(activations, owners)
             if name in CONTRACTIONS and weights:
                 self._count(name, args, results[0], weights)
         if name not in BOOKKEEPING:
@@ -176,10 +174,9 @@ class _Tracer(TorchDispatchMode):
             )
             self.learn(tensor, its_axes, made_here, view_of)
 
-    def _cross(self, args: Any, consumers: frozenset[str]) -> None:
-        for tensor in rules.flat(args):
-            known = self.known.get(id(tensor)) if isinstance(tensor, torch.Tensor) else None
-            if known is None or known.weight is not None:
+    def _cross(self, activations: list[_Known], consumers: frozenset[str]) -> None:
+        for known in activations:
+            if all(consumers == {maker} for maker, _ in known.makers):
                 continue
             for maker, flowing in _pieces(known):
                 self.trace.crossings.extend(
@@ -206,33 +203,27 @@ def trace_policy(policy: Policy, owners: dict[str, str]) -> Trace:
     """
     trace = Trace()
     module = policy.module
-    paths = {id(inner): path for path, inner in module.named_modules()}
-    tracer = _Tracer(trace, owners, paths)
-    was_training = module.training
+    modules = list(module.named_modules())
+    tracer = _Tracer(trace, owners, {id(inner): path for path, inner in modules})
     for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
         trace.weights[path] = tuple(axes.free(n) for n in tensor.shape)
         tracer.learn(tensor, trace.weights[path], weight=path)
-    _declare(module, trace)
+    _declare(modules, trace)
     with (
-        deterministic_paths(),
-        attention.free_for_now(module),
-        attributes.remembered(module) as any_numbers,
-        ExitStack() as stack,
+        evaluating([inner for _, inner in modules]),
+        attributes.remembered(modules) as any_numbers,
+        _following_modules(tracer),
+        attributes.BindAttributes(tracer.known_axes, trace.counts) if any_numbers else nullcontext(),
     ):
-        module.eval()
-        if any_numbers:
-            stack.enter_context(attributes.BindAttributes(tracer.known_axes, trace.counts))
-        _follow_modules(tracer, module, stack)
         for entry in policy.entries:
             _trace_entry(tracer, entry, module)
-        module.train(was_training)
     _tie(policy, trace, tracer)
     return trace
 
 
-def _declare(module: nn.Module, trace: Trace) -> None:
+def _declare(modules: list[tuple[str, nn.Module]], trace: Trace) -> None:
     """What is known of library modules before they run: heads of attention, and weights that must stay whole."""
-    for path, inner in module.named_modules():
+    for path, inner in modules:
         if not isinstance(inner, (nn.MultiheadAttention, nn.LSTM)):
             continue
         prefix = f"{path}." if path else ""
@@ -250,21 +241,25 @@ def _declare(module: nn.Module, trace: Trace) -> None:
                 axes.fix(axis, why)
 
 
-def _follow_modules(tracer: _Tracer, module: nn.Module, hooks: ExitStack) -> None:
+@contextmanager
+def _following_modules(tracer: _Tracer) -> Iterator[None]:
+    """Tells the tracer which module is at work, and notes what leaf modules give."""
+
     def enter(inner: nn.Module, inputs: Any) -> None:
         tracer.modules.append(inner)
 
     def leave(inner: nn.Module, inputs: Any, output: Any) -> None:
         tracer.modules.pop()
-        if isinstance(output, torch.Tensor) and not any(True for _ in inner.children()):
-            tracer.trace.sites.append(Site(tracer.entry, tracer.paths[id(inner)], tracer(output)))
+        path = tracer.paths.get(id(inner))
+        if path is not None and isinstance(output, torch.Tensor) and not inner._modules:
+            tracer.trace.sites.append(Site(tracer.entry, path, tracer(output)))
 
-    for inner in module.modules():
-        for handle in (
-            inner.register_forward_pre_hook(enter),
-            inner.register_forward_hook(leave, prepend=True),
-        ):
-            hooks.callback(operator.methodcaller("remove"), handle)
+    hooks = (register_module_forward_pre_hook(enter), register_module_forward_hook(leave))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _trace_entry(tracer: _Tracer, entry: Entry, module: nn.Module) -> None:

@@ -113,10 +113,11 @@ def _narrow(
         left = take(path, tensor.detach())
         if left.shape != tensor.shape:
             tensor.data = left
-    free_widths(module)
+    modules = list(module.modules())
+    free_widths(modules)
     for (path, attribute), axis in graph.trace.counts.items():
         setattr(module.get_submodule(path), attribute, graph.size(axis, widths))
-    for inner in module.modules():
+    for inner in modules:
         refresh_attributes(inner)
 
 
@@ -125,8 +126,9 @@ def _narrowed(module: nn.Module, graph: ComponentGraph, widths: Widths) -> Itera
     """The module itself at the given widths inside the block, and as it was afterwards."""
     data = [(tensor, tensor.data) for tensor in (*module.parameters(), *module.buffers())]
     states = [(inner, type(inner), dict(vars(inner))) for inner in module.modules()]
+    size, weights = graph.sizes_at(widths), graph.trace.weights
     try:
-        _narrow(module, graph, widths, lambda path, t: t[tuple(slice(n) for n in graph.shape(path, widths))])
+        _narrow(module, graph, widths, lambda path, t: _fit(t, tuple(map(size, weights[path]))))
         yield
     finally:
         for tensor, before in data:
@@ -151,11 +153,9 @@ def _resized(entries: tuple[Entry, ...], graph: ComponentGraph, widths: Widths) 
     )
 
 
-def _fit(example: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    for position, n in enumerate(shape):
-        if example.shape[position] != n:
-            example = example.narrow(position, 0, n)
-    return example.clone()
+def _fit(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """The first of everything along every axis."""
+    return tensor if tensor.shape == shape else tensor[tuple(map(slice, shape))].contiguous()
 
 
 def _hold_to_shapes(
@@ -175,8 +175,9 @@ def _hold_to_shapes(
             f"{policy.name}: after pruning, an entry fails: {type(error).__name__}: {error}",
             "Replace widths written in forward() by module attributes or -1.",
         ) from error
+    size = graph.sizes_at(widths)
     expected = [
-        (name, tuple(tuple(graph.size(axis, widths) for axis in its_axes) for its_axes in results))
+        (name, tuple(tuple(map(size, its_axes)) for its_axes in results))
         for name, results in graph.trace.results
     ]
     if seen == expected:

@@ -114,8 +114,15 @@ def product(axes: Iterable[Axis]) -> Axis:
     return done if done != ((),) else fixed(1, "")
 
 
+def is_whole(axis: Axis) -> bool:
+    """True for a single dim that is fixed, as axes of places and batches are."""
+    return len(axis) == 1 and len(axis[0]) == 1 and axis[0][0].fixed
+
+
 def fix(axis: Axis, why: str) -> None:
     """Leaves every channel of the axis where it is, for the reason given."""
+    if is_whole(axis):
+        return
     for segment in normal(axis):
         for dim in segment:
             if not dim.fixed:
@@ -132,7 +139,7 @@ def unify(left: Axis, right: Axis) -> None:
     if left is right:
         return
     left, right = normal(left), normal(right)
-    if left == right:
+    if left == right or (is_whole(left) and is_whole(right)):
         return
     one, two = list(reversed(left)), list(reversed(right))
     while one and two:

@@ -176,9 +176,9 @@ def build_graph(policy: Policy) -> ComponentGraph:
     whole: list[Whole] = []
     for path, its_axes in trace.weights.items():
         for position, axis in enumerate(its_axes):
-            for dim, member in _members(path, position, axis):
+            for dim, offset, stride, repeats in _places(axis):
                 if not dim.fixed:
-                    places.setdefault(dim, []).append(member)
+                    places.setdefault(dim, []).append(Member(path, position, offset, stride, repeats))
                 elif dim.size > 1 and path in owner:
                     whole.append(Whole(path, position, dim.size, dim.why))
     flows: dict[Dim, set[tuple[str, str]]] = {}
@@ -214,16 +214,16 @@ def build_graph(policy: Policy) -> ComponentGraph:
     )
 
 
-def _members(path: str, position: int, axis: Axis) -> list[tuple[Dim, Member]]:
+def _places(axis: Axis) -> list[tuple[Dim, int, int, int]]:
+    """Every dim along an axis with its offset, stride and repeats."""
     found = []
     offset = 0
     for segment in axes.normal(axis):
-        total = axes.segment_size(segment)
-        stride = total
+        total = stride = axes.segment_size(segment)
         repeats = 1
         for dim in segment:
             stride //= dim.size
-            found.append((dim, Member(path, position, offset, stride, repeats)))
+            found.append((dim, offset, stride, repeats))
             repeats *= dim.size
         offset += total
     return found

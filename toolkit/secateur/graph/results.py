@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,7 +22,15 @@ Result = tuple[str, tuple[tuple[int, ...], ...]]
 """Name of an operator, and the shapes of its results."""
 
 
-class _ShapeLog(TorchDispatchMode):
+class Watch(TorchDispatchMode):
+    """A dispatch mode without torch's guard against compiling it, which costs a good part of every call."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+
+class _ShapeLog(Watch):
     """Writes down the shapes of every operator's results."""
 
     def __init__(self) -> None:
@@ -36,6 +45,7 @@ class _ShapeLog(TorchDispatchMode):
         return out
 
 
+@cache
 def operator_name(func: Any) -> str:
     """ATen's name of an operator, the same in place and not."""
     name = func._schema.name.removeprefix("aten::")
@@ -48,10 +58,25 @@ def comparable_name(name: str) -> str:
 
 
 def tensors_in(out: Any) -> list[torch.Tensor]:
-    """The tensors that an operator gave."""
+    """The tensors that an operator gave; none for one that holds nothing, as batch norms make and leave."""
     if isinstance(out, torch.Tensor):
-        return [out]
+        return [out] if out.numel() else []
     return [t for t in out if isinstance(t, torch.Tensor)] if isinstance(out, (list, tuple)) else []
+
+
+def tensors_of(modules: Sequence[tuple[str, nn.Module]]) -> list[tuple[str, torch.Tensor]]:
+    """Parameters and then buffers by path, each once, in the order of ``named_parameters`` and ``named_buffers``.
+
+    Args:
+        modules: from ``named_modules``; not to walk through them again and again is what this is for.
+    """
+    found: dict[int, tuple[str, torch.Tensor]] = {}
+    for kind in ("_parameters", "_buffers"):
+        for path, inner in modules:
+            for name, tensor in getattr(inner, kind).items():
+                if tensor is not None:
+                    found.setdefault(id(tensor), (f"{path}.{name}" if path else name, tensor))
+    return list(found.values())
 
 
 @contextmanager
@@ -75,12 +100,15 @@ def evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
             inner.training = True
 
 
-def shapes_of_results(module: nn.Module, entries: Iterable[Entry]) -> list[Result]:
-    """Name and shapes of the results of every operator, over all entries, as ``Trace.results`` has their axes."""
+def shapes_of_results(modules: Sequence[nn.Module], entries: Iterable[Entry]) -> list[Result]:
+    """Name and shapes of the results of every operator, over all entries, as ``Trace.results`` has their axes.
+
+    ``modules`` are the policy's module, and all modules inside it.
+    """
     log = _ShapeLog()
-    with evaluating(list(module.modules())):
+    with evaluating(modules):
         for entry in entries:
             inputs = {name: example.detach().clone() for name, example in entry.example_inputs.items()}
             with log:
-                entry.run(module, inputs)
+                entry.run(modules[0], inputs)
     return log.results

@@ -6,6 +6,7 @@ arguments and results are left whole, and the reason names it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,8 +22,11 @@ Rule = Callable[[Look, Sequence[Any], dict[str, Any], Any], Any]
 def pointwise(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
     """Aligned axes of equal size are one axis; an axis of one broadcasts."""
     shape = out.shape
+    given = tensors(args)
+    if len(given) == 1 and given[0].shape == shape:
+        return look(given[0])
     result: list[Axis | None] = [None] * len(shape)
-    for tensor in tensors(args):
+    for tensor in given:
         at = len(shape) - tensor.dim() - 1
         for axis, n in zip(look(tensor), tensor.shape):
             at += 1
@@ -298,6 +302,13 @@ RULES: dict[str, Rule] = {
         ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like"), shaped_like
     ),
 }
+
+
+@cache
+def rule_of(name: str, func: Any) -> Rule | None:
+    """The rule of an operator; None where it is unknown."""
+    return RULES.get(name) or (pointwise if torch.Tag.pointwise in func.tags else None)
+
 
 FROM_NOTHING: tuple[Rule | None, ...] = (uniform, numbered, shaped_like)
 """Rules of operators whose results hold nothing of what their arguments hold."""

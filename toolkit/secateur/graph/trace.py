@@ -12,16 +12,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from secateur.graph import attention, attributes, axes, rules, views
 from secateur.graph.axes import Axis
 from secateur.graph.results import (
     BOOKKEEPING,
+    Watch,
     comparable_name,
     evaluating,
     operator_name,
     tensors_in,
+    tensors_of,
 )
 from secateur.graph.rules import Axes
 from secateur.policy.policy import Entry, Policy
@@ -98,7 +99,7 @@ def _pieces(known: _Known) -> Makers:
     return frozenset((maker, known.axes) for maker, _ in known.makers)
 
 
-class _Tracer(TorchDispatchMode):
+class _Tracer(Watch):
     """Called with a tensor, it gives its axes, so that it is what rules look with."""
 
     def __init__(self, trace: Trace, owners: dict[str, str], paths: dict[int, str]) -> None:
@@ -143,7 +144,7 @@ class _Tracer(TorchDispatchMode):
         used = [self.known.get(id(t)) for t in rules.tensors(args) + rules.tensors(kwargs.values())]
         weights = [k.weight for k in used if k is not None and k.weight is not None]
         activations = [k for k in used if k is not None and k.weight is None]
-        rule = rules.RULES.get(name)
+        rule = rules.rule_of(name, func)
         makers: Makers = frozenset()
         if rule not in rules.FROM_NOTHING and activations:
             if rule is views.concatenate:
@@ -153,8 +154,6 @@ class _Tracer(TorchDispatchMode):
         made: Any
         if rule is not None:
             made = rule(self, args, kwargs, out)
-        elif torch.Tag.pointwise in func.tags:
-            made = rules.pointwise(self, args, kwargs, out)
         else:
             rules.unknown(name, self, args, out)
             made = [tuple(axes.fixed(n, f"operator {name} has no rule") for n in t.shape) for t in results]
@@ -205,7 +204,7 @@ def trace_policy(policy: Policy, owners: dict[str, str]) -> Trace:
     module = policy.module
     modules = list(module.named_modules())
     tracer = _Tracer(trace, owners, {id(inner): path for path, inner in modules})
-    for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
+    for path, tensor in tensors_of(modules):
         trace.weights[path] = tuple(axes.free(n) for n in tensor.shape)
         tracer.learn(tensor, trace.weights[path], weight=path)
     _declare(modules, trace)

@@ -16,12 +16,16 @@ from secateur.graph import axes
 from secateur.graph.attention import free_widths
 from secateur.graph.axes import Axis
 from secateur.graph.groups import ComponentGraph
-from secateur.graph.results import Result, shapes_of_results
+from secateur.graph.results import Result, shapes_of_results, tensors_of
 from secateur.policy.policy import Entry, Policy
 from secateur.records import Widths
 
 Keep = Mapping[str, torch.Tensor]
 """Pruning group → sorted indices of the channels it keeps, int64 ``[width]``. A group not named is kept whole."""
+
+
+Modules = list[tuple[str, nn.Module]]
+"""A module and all modules inside it, by path, as ``named_modules`` gives them."""
 
 
 def cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
@@ -33,12 +37,14 @@ def cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
     """
     _check(graph, keep)
     module = deepcopy(policy.module)
+    modules = list(module.named_modules())
     widths = {**graph.full, **{name: len(index) for name, index in keep.items()}}
     for parameter in module.parameters():
         parameter.grad = None
-    _narrow(module, graph, widths, lambda path, tensor: _kept(graph, path, tensor, keep))
+    _narrow(modules, graph, widths, lambda path, tensor: _kept(graph, path, tensor, keep))
     pruned = replace(policy, module=module, entries=_resized(policy.entries, graph, widths))
-    _hold_to_shapes(policy, graph, widths, lambda: shapes_of_results(module, pruned.entries))
+    inside = [inner for _, inner in modules]
+    _hold_to_shapes(policy, graph, widths, lambda: shapes_of_results(inside, pruned.entries))
     return pruned
 
 
@@ -49,10 +55,12 @@ def try_widths(policy: Policy, graph: ComponentGraph, widths: Widths) -> None:
         SecateurError: the policy's code has a width written into it.
     """
     complete = {**graph.full, **widths}
+    modules = list(policy.module.named_modules())
 
     def shapes() -> list[Result]:
-        with _narrowed(policy.module, graph, complete):
-            return shapes_of_results(policy.module, _resized(policy.entries, graph, complete))
+        with _narrowed(modules, graph, complete):
+            inside = [inner for _, inner in modules]
+            return shapes_of_results(inside, _resized(policy.entries, graph, complete))
 
     _hold_to_shapes(policy, graph, complete, shapes)
 
@@ -103,32 +111,32 @@ def _kept(graph: ComponentGraph, path: str, tensor: torch.Tensor, keep: Keep) ->
 
 
 def _narrow(
-    module: nn.Module,
+    modules: Modules,
     graph: ComponentGraph,
     widths: Widths,
     take: Callable[[str, torch.Tensor], torch.Tensor],
 ) -> None:
     """Gives a module's parameters and buffers what ``take`` leaves of them, and makes its attributes agree."""
-    for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
+    for path, tensor in tensors_of(modules):
         left = take(path, tensor.detach())
         if left.shape != tensor.shape:
             tensor.data = left
-    modules = list(module.modules())
-    free_widths(modules)
+    free_widths(inner for _, inner in modules)
+    by_path = dict(modules)
     for (path, attribute), axis in graph.trace.counts.items():
-        setattr(module.get_submodule(path), attribute, graph.size(axis, widths))
-    for inner in modules:
+        setattr(by_path[path], attribute, graph.size(axis, widths))
+    for _, inner in modules:
         refresh_attributes(inner)
 
 
 @contextmanager
-def _narrowed(module: nn.Module, graph: ComponentGraph, widths: Widths) -> Iterator[None]:
+def _narrowed(modules: Modules, graph: ComponentGraph, widths: Widths) -> Iterator[None]:
     """The module itself at the given widths inside the block, and as it was afterwards."""
-    data = [(tensor, tensor.data) for tensor in (*module.parameters(), *module.buffers())]
-    states = [(inner, type(inner), dict(vars(inner))) for inner in module.modules()]
+    data = [(tensor, tensor.data) for _, tensor in tensors_of(modules)]
+    states = [(inner, type(inner), dict(vars(inner))) for _, inner in modules]
     size, weights = graph.sizes_at(widths), graph.trace.weights
     try:
-        _narrow(module, graph, widths, lambda path, t: _fit(t, tuple(map(size, weights[path]))))
+        _narrow(modules, graph, widths, lambda path, t: _fit(t, tuple(map(size, weights[path]))))
         yield
     finally:
         for tensor, before in data:

@@ -136,10 +136,10 @@ def is_fixed(segment: Segment) -> bool:
 
 def unify(left: Axis, right: Axis) -> None:
     """States that two axes of equal size hold the same channels in the same order."""
-    if left is right:
+    if left is right or (is_whole(left) and is_whole(right)):
         return
     left, right = normal(left), normal(right)
-    if left == right or (is_whole(left) and is_whole(right)):
+    if left == right:
         return
     one, two = list(reversed(left)), list(reversed(right))
     while one and two:

@@ -14,7 +14,6 @@ module is called; they may share components, and one of them, the deployed one, 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any
 
 import gymnasium
@@ -164,16 +163,23 @@ class Policy:
         for component in self.components:
             for prefix in component.modules:
                 named.setdefault(prefix, []).append(component.name)
+        known: dict[str, frozenset[str]] = {"": frozenset()}
+
+        def holders_of(path: str) -> frozenset[str]:
+            if path not in known:
+                known[path] = holders_of(path.rpartition(".")[0]).union(named.get(path, ()))
+            return known[path]
+
         for path, _ in self.module.named_parameters():
-            steps = list(accumulate(path.split("."), "{}.{}".format))
-            holders = list(dict.fromkeys(name for prefix in steps for name in named.get(prefix, ())))
+            holders = holders_of(path)
             if len(holders) != 1:
+                several = " and ".join(c.name for c in self.components if c.name in holders)
                 raise SecateurError(
                     "every parameter belongs to exactly one component",
-                    f"{self.name}: {path} belongs to {' and '.join(holders) or 'none'}",
+                    f"{self.name}: {path} belongs to {several or 'none'}",
                     "List its module in one Component of policy.py.",
                 )
-            owner[path] = holders[0]
+            (owner[path],) = holders
         return owner
 
 

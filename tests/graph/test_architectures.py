@@ -117,6 +117,15 @@ def test_cut_equals_masked(name):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_cut_policy_can_be_cut_again(name):
+    policy, graph = _analysed(name)
+    once = cut(policy, graph, {n: torch.arange(min(1, w - 2), w) for n, w in graph.full.items()})
+    again = analyse(once)
+    assert again.full == {n: w - min(1, w - 2) for n, w in graph.full.items()}
+    assert_cut_equals_masked(once, again, random_keep(again, 5, but=(MEAN_OF.get(name, ""),)))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_analysis_leaves_the_policy_as_it_was(name):
     torch.manual_seed(0)
     policy = ARCHITECTURES[name]()

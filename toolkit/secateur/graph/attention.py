@@ -128,8 +128,11 @@ def declare_heads(inner: nn.MultiheadAttention, weights: dict[str, tuple[Axis, .
     Returns:
         The axis that counts the heads.
     """
-    heads, each = axes.free(inner.num_heads), inner.head_dim
-    keys, values = (axes.product([heads, axes.free(each)]) for _ in range(2))
+    last = axes.size(weights["out_proj.weight"][1])
+    packed_rows = axes.size(weights["in_proj_weight"][0]) if "in_proj_weight" in weights else 0
+    first = (packed_rows - last) // 2 if packed_rows else axes.size(weights["q_proj_weight"][0])
+    heads = axes.free(inner.num_heads)
+    keys, values = (axes.product([heads, axes.free(n // inner.num_heads)]) for n in (first, last))
     packed = keys + keys + values
     for name, axis in (
         ("in_proj_weight", packed),

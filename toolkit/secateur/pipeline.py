@@ -131,13 +131,15 @@ def inspect(policy: str, target: str | None, page: Path | None = None) -> dict[s
     from secateur.records import Cost
     from secateur.report.structure import OnBoard, describe
     from secateur.report.structure_html import render_structure
-    from secateur.runfolder import require_new, write_atomically
+    from secateur.runfolder import write_atomically
     from secateur.target.by_width import PriceByWidth
     from secateur.target.target import load_target
 
     board = load_target(target) if target else None
-    if page is not None:
-        require_new(page)
+    if page is not None and page.exists():
+        raise SecateurError(
+            "nothing is written over an earlier result", f"{page} is there already", "Choose another --html."
+        )
     loaded = load(policy)
     graph = analyse(loaded.policy)
     costs = None

@@ -308,18 +308,20 @@ def _tie(policy: Policy, trace: Trace, tracer: _Tracer) -> None:
         (maker, output, its_axes)
         for (entry, output), makers in tracer.makers_of.items()
         if (entry, output) not in fed or entry == policy.deployed
-        for maker, its_axes in makers
+        for maker, its_axes in sorted(makers, key=lambda made: (made[0], _sizes(made[1])))
         if not maker.startswith("<")
     ]
-    trace.crossings = sorted(
-        {
-            (real, consumer, its_axes)
-            for maker, consumer, its_axes in trace.crossings
-            for real in (behind.get(maker, ()) if maker.startswith("<") else (maker,))
-            if real != consumer and not real.startswith("<")
-        },
-        key=lambda crossing: crossing[:2],
+    crossings = (
+        (real, consumer, its_axes)
+        for maker, consumer, its_axes in found
+        for real in (behind.get(maker, ()) if maker.startswith("<") else (maker,))
+        if real != consumer and not real.startswith("<")
     )
+    trace.crossings = sorted(dict.fromkeys(crossings), key=lambda c: (c[0], c[1], _sizes(c[2])))
+
+
+def _sizes(its_axes: Axes) -> tuple[int, ...]:
+    return tuple(map(axes.size, its_axes))
 
 
 def _only_output(trace: Trace, entry: str, wanted: str) -> str:

@@ -282,8 +282,15 @@ def test_a_policy_that_raises_is_one_error(example, tmp_path):
     assert "every entry runs on its example inputs" in refused.stderr
 
 
-def test_inspect_prices_components_on_a_board(example):
-    described = json.loads(run(secateur("inspect", str(example), "--target", "stm32f446re", "--json")).stdout)
+def test_inspect_prices_components_on_a_board(example, tmp_path):
+    page = tmp_path / "new" / "page.html"
+    command = secateur("inspect", str(example), "--target", "stm32f446re", "--json", "--html", str(page))
+    described = json.loads(run(command).stdout)
+    assert "<svg" in page.read_text()
+    again = run(command, check=False)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "there already" in again.stderr
+    assert 0 < described["predicted"]["time_share"] < 1
     predicted = described["predicted"]
     assert set(predicted["components"]) == {"encoder", "head"}
     assert sum(part["flash_bytes"] for part in predicted["components"].values()) < predicted["flash_bytes"]

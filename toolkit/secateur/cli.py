@@ -190,14 +190,17 @@ def inspect(
     target: Annotated[
         str | None, typer.Option(help="A board: shows what each component costs on it.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the same as a page, with a picture of the components.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Components, pruning groups and flows of a policy."""
+    """Components, flows, pruning groups, and what is left whole and why."""
     from secateur.pipeline import inspect as run
-    from secateur.report.structure import print_structure
+    from secateur.report.structure_table import print_structure
 
     with _quiet_libraries():
-        described = run(policy, target)
+        described = run(policy, target, html)
     if as_json:
         typer.echo(json.dumps(described, indent=2))
     else:

@@ -13,7 +13,7 @@ import torch
 from secateur import __version__
 from secateur.errors import SecateurError, require_known
 from secateur.graph.comprehensive import matching_groups
-from secateur.graph.groups import ComponentGraph, build_graph
+from secateur.graph.groups import ComponentGraph
 from secateur.pipeline import PruneRequest
 from secateur.policy.load import load
 from secateur.policy.policy import Policy, Task
@@ -21,6 +21,7 @@ from secateur.prune.importance import IMPORTANCE
 from secateur.prune.limits import total_limits
 from secateur.prune.schedule import SCHEDULES
 from secateur.prune.strategies import STRATEGIES
+from secateur.prune.trial import analyse
 from secateur.records import Budget
 from secateur.simulate.dry_run import check_task
 from secateur.target.target import Target, load_target
@@ -108,7 +109,7 @@ def prepare(request: PruneRequest) -> Job:
     }
     _require_control_rate(policy)
     check_task(policy, loaded.task)
-    graph = build_graph(policy)
+    graph = analyse(policy)
     comprehensive = STRATEGIES[request.strategy].comprehensive
     cuttable = matching_groups(policy, graph) if comprehensive else tuple(graph.full)
     if not cuttable:

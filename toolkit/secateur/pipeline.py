@@ -115,19 +115,42 @@ def prune(
         )
 
 
-def inspect(policy: str, target: str | None) -> dict[str, Any]:
-    """Components, groups and flows of a policy as plain data; with a target, what each component costs on it."""
+def inspect(policy: str, target: str | None, page: Path | None = None) -> dict[str, Any]:
+    """Components, groups and flows of a policy as plain data; with a target, what each component costs on it.
+
+    Args:
+        policy: shipped name, folder or ``module:function``.
+        target: board, or the path of its TOML; None for none.
+        page: where to write the same as HTML with a picture; None for nowhere.
+    """
     from secateur import stages
-    from secateur.graph.groups import build_graph
+    from secateur.errors import SecateurError
     from secateur.policy.load import load
-    from secateur.report.structure import describe
+    from secateur.prune.trial import analyse
+    from secateur.records import Cost
+    from secateur.report.structure import OnBoard, describe
+    from secateur.report.structure_html import render_structure
+    from secateur.runfolder import write_atomically
     from secateur.target.by_width import PriceByWidth
     from secateur.target.target import load_target
 
     board = load_target(target) if target else None
-    loaded = load(policy).policy
-    graph = build_graph(loaded)
-    if board is None:
-        return describe(loaded, graph)
-    cost = PriceByWidth(stages.convert_template(loaded, graph), board)({})
-    return describe(loaded, graph, board, cost)
+    if page is not None and page.exists():
+        raise SecateurError(
+            "nothing is written over an earlier result", f"{page} is there already", "Choose another --html."
+        )
+    loaded = load(policy)
+    graph = analyse(loaded.policy)
+    costs = None
+    if board is not None:
+        cost: Cost | str
+        try:
+            cost = PriceByWidth(stages.convert_template(loaded.policy, graph), board)({})
+        except SecateurError as error:  # the structure is worth showing all the same
+            cost = str(error)
+        costs = OnBoard(board, cost)
+    described = describe(loaded.policy, graph, loaded.task.control_hz if loaded.task else None, costs)
+    if page is not None:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(page, render_structure(described).encode())
+    return described

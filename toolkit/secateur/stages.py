@@ -69,7 +69,7 @@ class Made:
 
 
 def convert_template(policy: Policy, graph: ComponentGraph) -> Template:
-    """Converts the original and a probe of other widths, and fits every size in between."""
+    """Converts the policy at full widths and at a probe of others, both as surgery makes them, and fits every size."""
     probe = probe_widths(graph)
 
     def converted(policy: Policy) -> Network:
@@ -78,7 +78,7 @@ def convert_template(policy: Policy, graph: ComponentGraph) -> Template:
         }
         return read_tflite(quantize(to_tflite(policy), examples))
 
-    full, other = converted(policy), converted(rebuild(policy, graph, probe))
+    full, other = (converted(rebuild(policy, graph, widths)) for widths in (graph.full, probe))
     return fit_template(graph, full, other, probe, policy.deployed)
 
 

@@ -61,6 +61,8 @@ def fixed(size: int, why: str) -> Axis:
 
 def segment_size(segment: Segment) -> int:
     """Channels in a segment."""
+    if len(segment) == 1:
+        return segment[0].size
     return prod(dim.size for dim in segment)
 
 
@@ -71,6 +73,9 @@ def size(axis: Axis) -> int:
 
 def normal(axis: Axis) -> Axis:
     """The axis over representatives, with every refinement written out."""
+    if len(axis) == 1 and len(axis[0]) == 1:  # as most are
+        dim = axis[0][0].root()
+        return ((dim,),) if dim.parts is None else normal(dim.parts)
     out: list[Segment] = []
     for segment in axis:
         out.extend(_normal_segment(segment))
@@ -109,8 +114,15 @@ def product(axes: Iterable[Axis]) -> Axis:
     return done if done != ((),) else fixed(1, "")
 
 
+def is_whole(axis: Axis) -> bool:
+    """True for a single dim that is fixed, as axes of places and batches are."""
+    return len(axis) == 1 and len(axis[0]) == 1 and axis[0][0].fixed
+
+
 def fix(axis: Axis, why: str) -> None:
     """Leaves every channel of the axis where it is, for the reason given."""
+    if is_whole(axis):
+        return
     for segment in normal(axis):
         for dim in segment:
             if not dim.fixed:
@@ -124,9 +136,12 @@ def is_fixed(segment: Segment) -> bool:
 
 def unify(left: Axis, right: Axis) -> None:
     """States that two axes of equal size hold the same channels in the same order."""
-    if left is right:
+    if left is right or (is_whole(left) and is_whole(right)):
         return
-    one, two = list(reversed(normal(left))), list(reversed(normal(right)))
+    left, right = normal(left), normal(right)
+    if left == right:
+        return
+    one, two = list(reversed(left)), list(reversed(right))
     while one and two:
         a, b = one.pop(), two.pop()
         if segment_size(a) == segment_size(b):

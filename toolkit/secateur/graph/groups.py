@@ -8,7 +8,8 @@ A worked example. ``encoder = Linear(5, 256) → ReLU → Linear(256, 50)`` and 
 The first can be cut with nobody else noticing. The second is the latent: cutting it touches every component.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from secateur.errors import SecateurError
@@ -91,6 +92,26 @@ class ComponentGraph:
         """The widths of the policy as it is."""
         return {group.name: group.width for group in self.groups}
 
+    def leaving_whole(self, refused: Mapping[str, str]) -> "ComponentGraph":
+        """The graph without some of its groups.
+
+        Args:
+            refused: group → why it is left whole.
+        """
+        lost = [group for group in self.groups if group.name in refused]
+        whole = tuple(
+            Whole(member.parameter, member.axis, group.width, refused[group.name])
+            for group in lost
+            for member in group.members
+            if member.parameter in self.component_of
+        )
+        return replace(
+            self,
+            groups=tuple(group for group in self.groups if group.name not in refused),
+            whole=self.whole + whole,
+            dims={dim: name for dim, name in self.dims.items() if name not in refused},
+        )
+
     def size(self, axis: Axis, widths: Widths) -> int:
         """Channels along a traced axis at the given widths."""
         total = 0
@@ -101,6 +122,18 @@ class ComponentGraph:
                 count *= dim.size if name is None else widths.get(name, dim.size)
             total += count
         return total
+
+    def sizes_at(self, widths: Widths) -> Callable[[Axis], int]:
+        """``size`` at some widths, for many axes: each is worked out once. The axes must be those of the trace."""
+        known: dict[int, int] = {}
+
+        def size(axis: Axis) -> int:
+            found = known.get(id(axis))
+            if found is None:
+                found = known[id(axis)] = self.size(axis, widths)
+            return found
+
+        return size
 
     def groups_on(self, axis: Axis) -> list[str]:
         """Names of the groups that stand along a traced axis."""
@@ -127,8 +160,9 @@ def build_graph(policy: Policy) -> ComponentGraph:
     Raises:
         SecateurError: an entry cannot be called with its example inputs.
     """
+    owner = policy.component_of()
     try:
-        trace = trace_policy(policy)
+        trace = trace_policy(policy, owner)
     except SecateurError:
         raise
     except Exception as error:  # whatever a policy's code may raise
@@ -137,15 +171,14 @@ def build_graph(policy: Policy) -> ComponentGraph:
             f"{policy.name}: {type(error).__name__}: {error}",
             "Correct the entry's call or example_inputs.",
         ) from error
-    owner = policy.component_of()
     order = [c.name for c in policy.components]
     places: dict[Dim, list[Member]] = {}
     whole: list[Whole] = []
     for path, its_axes in trace.weights.items():
         for position, axis in enumerate(its_axes):
-            for dim, member in _members(path, position, axis):
+            for dim, offset, stride, repeats in _places(axis):
                 if not dim.fixed:
-                    places.setdefault(dim, []).append(member)
+                    places.setdefault(dim, []).append(Member(path, position, offset, stride, repeats))
                 elif dim.size > 1 and path in owner:
                     whole.append(Whole(path, position, dim.size, dim.why))
     flows: dict[Dim, set[tuple[str, str]]] = {}
@@ -181,16 +214,16 @@ def build_graph(policy: Policy) -> ComponentGraph:
     )
 
 
-def _members(path: str, position: int, axis: Axis) -> list[tuple[Dim, Member]]:
+def _places(axis: Axis) -> list[tuple[Dim, int, int, int]]:
+    """Every dim along an axis with its offset, stride and repeats."""
     found = []
     offset = 0
     for segment in axes.normal(axis):
-        total = axes.segment_size(segment)
-        stride = total
+        total = stride = axes.segment_size(segment)
         repeats = 1
         for dim in segment:
             stride //= dim.size
-            found.append((dim, Member(path, position, offset, stride, repeats)))
+            found.append((dim, offset, stride, repeats))
             repeats *= dim.size
         offset += total
     return found
@@ -199,7 +232,7 @@ def _members(path: str, position: int, axis: Axis) -> list[tuple[Dim, Member]]:
 def _name(members: list[Member], taken: set[str]) -> str:
     """The first weight that makes the channels; numbered where one weight makes several groups."""
     first = next((m for m in members if m.axis == 0), members[0])
-    base = first.parameter.removesuffix(".weight")
+    base = first.parameter.removesuffix(".weight").removesuffix(".bias")
     name, count = base, 1
     while name in taken:
         count += 1

@@ -5,7 +5,8 @@ Element-wise operators need no entry (torch tags them as pointwise). An operator
 arguments and results are left whole, and the reason names it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,12 +21,16 @@ Rule = Callable[[Look, Sequence[Any], dict[str, Any], Any], Any]
 
 def pointwise(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
     """Aligned axes of equal size are one axis; an axis of one broadcasts."""
-    tensors = [a for a in flat(args) if isinstance(a, torch.Tensor) and a.dim() > 0]
-    result: list[Axis | None] = [None] * out.dim()
-    for tensor in tensors:
-        for position, axis in enumerate(look(tensor)):
-            at = position + out.dim() - tensor.dim()
-            if tensor.shape[position] != out.shape[at]:
+    shape = out.shape
+    given = tensors(args)
+    if len(given) == 1 and given[0].shape == shape:
+        return look(given[0])
+    result: list[Axis | None] = [None] * len(shape)
+    for tensor in given:
+        at = len(shape) - tensor.dim() - 1
+        for axis, n in zip(look(tensor), tensor.shape):
+            at += 1
+            if n != shape[at]:
                 continue
             seen = result[at]
             if seen is None:
@@ -59,23 +64,16 @@ def convolution(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: to
     x, w = look(args[0]), look(args[1])
     bias, transposed, groups = args[2], args[6], args[8]
     batch, channels = (x[0], x[1]) if len(x) == len(w) else (axes.fixed(1, ""), x[0])
-    (first, second) = (w[0], w[1])
+    first, second = w[0], w[1]
     if groups == 1:
         produced = second if transposed else first
         axes.unify(channels, first if transposed else second)
-    elif groups == args[0].shape[1] == args[1].shape[0] and args[1].shape[1] == 1:
-        axes.unify(channels, first)
-        produced = first
     else:
-        per_group = axes.free(args[1].shape[0] // groups)
-        count = axes.fixed(groups, "it counts the groups of a convolution")
-        axes.unify(first, axes.product([count, per_group]))
-        if transposed:
-            axes.unify(channels, first)
-            produced = axes.product([count, second])
-        else:
-            axes.unify(channels, axes.product([count, second]))
-            produced = first
+        count = look.count("groups", groups, "it counts the groups of a convolution")
+        axes.unify(first, axes.product([count, axes.free(args[1].shape[0] // groups)]))
+        grouped = axes.product([count, second])
+        produced = grouped if transposed else first
+        axes.unify(channels, first if transposed else grouped)
     if bias is not None:
         axes.unify(look(bias)[0], produced)
     spatial = tuple(axes.fixed(n, "it is a place, not a channel") for n in out.shape[2:])
@@ -106,14 +104,14 @@ def layer_norm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any
 def group_norm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
     """Channels are groups × the channels of each, and as many stay in each."""
     given, groups = look(args[0]), args[6]
+    count = axes.fixed(1, "")
     if groups > 1:
-        channels = args[0].shape[1]
-        parts = [axes.fixed(groups, "it counts the groups of a normalisation"), axes.free(channels // groups)]
-        axes.unify(given[1], axes.product(parts))
+        count = look.count("num_groups", groups, "it counts the groups of a normalisation")
+        axes.unify(given[1], axes.product([count, axes.free(args[0].shape[1] // groups)]))
     for tensor in args[1:3]:
         if tensor is not None:
             axes.unify(look(tensor)[0], given[1])
-    return _first(given, out)
+    return [given, *[(given[0], count)] * 2]
 
 
 def _first(given: Axes, out: Any) -> list[Axes]:
@@ -168,35 +166,76 @@ def embedding(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torc
 
 
 def attention(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
-    """Scaled dot product of q, k, v, each [batch, heads, length, width]."""
+    """Scaled dot product of q, k, v, each [batch, heads, length, width]; several heads may share keys and values."""
     q, k, v = (look(t) for t in args[:3])
-    for d in (0, 1):
-        axes.unify(q[d], k[d])
-        axes.unify(k[d], v[d])
-    axes.unify(q[3], k[3])
-    axes.unify(k[2], v[2])
-    result = (q[0], q[1], q[2], v[3])
+    axes.unify(q[0], k[0])
+    shared = args[0].shape[1] // args[1].shape[1]
+    axes.unify(q[1], axes.product([k[1], axes.fixed(shared, "it counts the heads that share a key")]))
+    for one, two in ((k[0], v[0]), (k[1], v[1]), (q[3], k[3]), (k[2], v[2])):
+        axes.unify(one, two)
+    scores = (*q[:3], k[2])
+    mask = args[3] if len(args) > 3 and isinstance(args[3], torch.Tensor) else kwargs.get("attn_mask")
+    if mask is not None:
+        for axis, n, into in zip(reversed(look(mask)), reversed(mask.shape), reversed(scores)):
+            if n == axes.size(into):
+                axes.unify(axis, into)
+    result = (*q[:3], v[3])
     if isinstance(out, torch.Tensor):
         return result
-    return [result, *(tuple(axes.free(n) for n in t.shape) for t in out[1:] if isinstance(t, torch.Tensor))]
+    return [result, *(scores[: t.dim()] for t in out[1:] if isinstance(t, torch.Tensor))]
 
 
-def factory(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
-    """A tensor made in the code, by sizes written there."""
-    return tuple(axes.fixed(n, "its size is written in the code") for n in out.shape)
+def glu(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """One half of an axis gates the other."""
+    given = list(look(args[0]))
+    at = (args[1] if len(args) > 1 else kwargs.get("dim", -1)) % len(given)
+    half = axes.free(out.shape[at])
+    axes.unify(given[at], half + half)
+    return (*given[:at], half, *given[at + 1 :])
+
+
+def weight_norm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> list[Axes]:
+    """A direction and, along one axis, its magnitudes."""
+    direction, magnitude = look(args[0]), look(args[1])
+    for one, two, n in zip(direction, magnitude, args[1].shape):
+        if n > 1:
+            axes.unify(one, two)
+    return [direction, magnitude]
+
+
+def uniform(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """A tensor of equal numbers made in the code: as wide as what it meets, if the code asks for that width."""
+    return tuple(axes.free(n) for n in out.shape)
+
+
+def shaped_like(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """A tensor of numbers made in the code, as wide as another."""
+    return look(args[0])
+
+
+def numbered(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """A tensor of different numbers made in the code, which belong to their places."""
+    return tuple(
+        axes.fixed(n, "it meets numbers that the code makes for each of its channels") for n in out.shape
+    )
 
 
 def unknown(name: str, look: Look, args: Sequence[Any], out: Any) -> None:
     """Leaves everything that an operator without a rule touches as it is."""
-    for tensor in flat(args):
-        if isinstance(tensor, torch.Tensor):
-            for axis in look(tensor):
-                axes.fix(axis, f"operator {name} has no rule")
+    for tensor in tensors(args):
+        for axis in look(tensor):
+            axes.fix(axis, f"operator {name} has no rule")
 
 
-def flat(args: Any) -> list[Any]:
-    """The leaves of nested lists and tuples, in order."""
-    return [leaf for a in args for leaf in (flat(a) if isinstance(a, (list, tuple)) else [a])]
+def tensors(args: Iterable[Any]) -> list[torch.Tensor]:
+    """The tensors among arguments and in the lists among them, in order."""
+    found: list[torch.Tensor] = []
+    for a in args:
+        if isinstance(a, torch.Tensor):
+            found.append(a)
+        elif isinstance(a, (list, tuple)):
+            found += tensors(a)
+    return found
 
 
 RULES: dict[str, Rule] = {
@@ -222,7 +261,7 @@ RULES: dict[str, Rule] = {
     ),
     "native_layer_norm": layer_norm,
     "native_group_norm": group_norm,
-    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "var", "prod"), reduce),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "var", "std", "prod"), reduce),
     "linalg_vector_norm": vector_norm,
     **dict.fromkeys(("_softmax", "_log_softmax"), softmax),
     **dict.fromkeys(
@@ -234,6 +273,8 @@ RULES: dict[str, Rule] = {
             "adaptive_max_pool2d",
             "upsample_nearest2d",
             "upsample_bilinear2d",
+            "upsample_nearest1d",
+            "upsample_linear1d",
             "avg_pool1d",
         ),
         pool,
@@ -249,23 +290,25 @@ RULES: dict[str, Rule] = {
     ),
     "constant_pad_nd": views.pad,
     "_prelu_kernel": pointwise,
+    "glu": glu,
+    "_weight_norm_interface": weight_norm,
+    "repeat": views.repeat,
+    **dict.fromkeys(("flip", "cumsum"), views.ordered),
     **dict.fromkeys(
-        (
-            "zeros",
-            "ones",
-            "full",
-            "empty",
-            "new_zeros",
-            "new_ones",
-            "new_full",
-            "new_empty",
-            "arange",
-            "randn",
-            "eye",
-        ),
-        factory,
+        ("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "new_empty"), uniform
     ),
+    **dict.fromkeys(("arange", "linspace", "rand", "randn", "eye"), numbered),
     **dict.fromkeys(
-        ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like"), views.same
+        ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like"), shaped_like
     ),
 }
+
+
+@cache
+def rule_of(name: str, func: Any) -> Rule | None:
+    """The rule of an operator; None where it is unknown."""
+    return RULES.get(name) or (pointwise if torch.Tag.pointwise in func.tags else None)
+
+
+FROM_NOTHING: tuple[Rule | None, ...] = (uniform, numbered, shaped_like)
+"""Rules of operators whose results hold nothing of what their arguments hold."""

@@ -4,28 +4,31 @@ The trace sits below autograd, on ATen operators, so any Python a module runs is
 and buffers are tensors like any other: weights tied, shared, sliced or made outside a module need no special case.
 """
 
-import operator
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from secateur.graph import axes, rules
+from secateur.graph import attention, attributes, axes, rules, views
+from secateur.graph.axes import Axis
+from secateur.graph.results import (
+    BOOKKEEPING,
+    Watch,
+    comparable_name,
+    evaluating,
+    operator_name,
+    tensors_in,
+    tensors_of,
+)
 from secateur.graph.rules import Axes
 from secateur.policy.policy import Entry, Policy
 
-LIBRARY_STATES = (nn.RNNBase, nn.RNNCellBase)
-"""Modules that make their first state themselves, by an attribute that surgery keeps up to date."""
-
-WIDTHS_OF_THEIR_OWN = (nn.MultiheadAttention,)
-"""Library modules that hold their inputs and weights against widths from when they were made."""
-
-BOOKKEEPING = frozenset({"detach", "alias", "lift_fresh"})
-"""Operators that torch puts in or leaves out as it likes."""
+COUNTING = (nn.modules.conv._ConvNd, nn.GroupNorm)
+"""Library modules with an attribute that counts groups of channels; surgery keeps it up to date."""
 
 CONTRACTIONS = frozenset({"mm", "bmm", "mv", "matmul", "addmm", "addmv", "baddbmm", "convolution"})
 
@@ -58,7 +61,10 @@ class Trace:
         contractions: in order of execution.
         sites: outputs of leaf modules, in order of execution.
         crossings: (producer, consumer, axes) wherever a component uses what another made.
+        inlets: (input, component, axes) wherever a component uses what comes from outside.
+        outlets: (component, output, axes) wherever something goes to the outside.
         results: name and axes of the results of every operator, in order of execution.
+        counts: (module, attribute) → the axis that the attribute counts: groups of a convolution, heads.
     """
 
     weights: dict[str, Axes] = field(default_factory=dict)
@@ -67,15 +73,17 @@ class Trace:
     contractions: list[Contraction] = field(default_factory=list)
     sites: list[Site] = field(default_factory=list)
     crossings: list[tuple[str, str, Axes]] = field(default_factory=list)
+    inlets: list[tuple[str, str, Axes]] = field(default_factory=list)
+    outlets: list[tuple[str, str, Axes]] = field(default_factory=list)
     results: list[tuple[str, tuple[Axes, ...]]] = field(default_factory=list)
+    counts: dict[tuple[str, str], Axis] = field(default_factory=dict)
 
 
 Makers = frozenset[tuple[str, Axes]]
 """Component (or ``<entry.input``) → the axes of what it made; a concatenation has several makers."""
 
 
-@dataclass(frozen=True)
-class _Known:
+class _Known(NamedTuple):
     """A tensor (held, so that its id stays its own), its axes, its makers, and the parameter it is a view of."""
 
     tensor: torch.Tensor
@@ -84,10 +92,19 @@ class _Known:
     weight: str | None = None
 
 
-class _Tracer(TorchDispatchMode):
-    def __init__(self, trace: Trace, owners: dict[str, str]) -> None:
+def _pieces(known: _Known) -> Makers:
+    """What each maker has in a tensor: a piece of a concatenation, or all of it."""
+    if any(len(axes.normal(axis)) > 1 for axis in known.axes):
+        return known.makers
+    return frozenset((maker, known.axes) for maker, _ in known.makers)
+
+
+class _Tracer(Watch):
+    """Called with a tensor, it gives its axes, so that it is what rules look with."""
+
+    def __init__(self, trace: Trace, owners: dict[str, str], paths: dict[int, str]) -> None:
         super().__init__()
-        self.trace, self.owners = trace, owners
+        self.trace, self.owners, self.paths = trace, owners, paths
         self.known: dict[int, _Known] = {}
         self.modules: list[nn.Module] = []
         self.entry = ""
@@ -98,7 +115,17 @@ class _Tracer(TorchDispatchMode):
     ) -> None:
         self.known[id(tensor)] = _Known(tensor, made, makers, weight)
 
-    def look(self, tensor: torch.Tensor) -> Axes:
+    def count(self, attribute: str, n: int, why: str) -> Axis:
+        module = self.modules[-1] if self.modules else None
+        if not isinstance(module, COUNTING) or getattr(module, attribute, None) != n:
+            return axes.fixed(n, why)
+        return self.trace.counts.setdefault((self.paths[id(module)], attribute), axes.free(n))
+
+    def known_axes(self, tensor: torch.Tensor) -> Axes | None:
+        known = self.known.get(id(tensor))
+        return None if known is None else known.axes
+
+    def __call__(self, tensor: torch.Tensor) -> Axes:
         if id(tensor) not in self.known:
             self.learn(tensor, tuple(axes.fixed(n, "it meets a constant of the code") for n in tensor.shape))
         return self.known[id(tensor)].axes
@@ -106,55 +133,53 @@ class _Tracer(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        results = _tensors(out)
+        results = tensors_in(out)
         if results:
-            self._note(_operator(func), func, args, kwargs, out, results)
+            self._note(operator_name(func), func, args, kwargs, out, results)
         return out
 
     def _note(
         self, name: str, func: Any, args: Any, kwargs: Any, out: Any, results: list[torch.Tensor]
     ) -> None:
-        used = [
-            self.known.get(id(t))
-            for t in rules.flat([args, list(kwargs.values())])
-            if isinstance(t, torch.Tensor)
-        ]
+        used = [self.known.get(id(t)) for t in rules.tensors(args) + rules.tensors(kwargs.values())]
         weights = [k.weight for k in used if k is not None and k.weight is not None]
-        makers: Makers = frozenset().union(*(k.makers for k in used if k is not None and k.weight is None))
-        rule = rules.RULES.get(name)
-        if rule is rules.factory and self.modules and isinstance(self.modules[-1], LIBRARY_STATES):
-            made: Any = tuple(axes.free(n) for n in out.shape)
-        elif rule is not None:
-            made = rule(self.look, args, kwargs, out)
-        elif torch.Tag.pointwise in func.tags:
-            made = rules.pointwise(self.look, args, kwargs, out)
+        activations = [k for k in used if k is not None and k.weight is None]
+        rule = rules.rule_of(name, func)
+        makers: Makers = frozenset()
+        if rule not in rules.FROM_NOTHING and activations:
+            if rule is views.concatenate:
+                makers = makers.union(*map(_pieces, activations))
+            else:
+                makers = activations[0].makers.union(*(k.makers for k in activations[1:]))
+        made: Any
+        if rule is not None:
+            made = rule(self, args, kwargs, out)
         else:
-            rules.unknown(name, self.look, args, out)
+            rules.unknown(name, self, args, out)
             made = [tuple(axes.fixed(n, f"operator {name} has no rule") for n in t.shape) for t in results]
         if isinstance(made, tuple):
             made = [made]
         view_of = weights[0] if weights and len(weights) == len(used) and name not in CONTRACTIONS else None
         owners = frozenset(self.owners[w] for w in weights if w in self.owners)
         if owners and view_of is None:
-            self._cross(args, owners)
+            self._cross(activations, owners)
             if name in CONTRACTIONS and weights:
                 self._count(name, args, results[0], weights)
         if name not in BOOKKEEPING:
-            self.trace.results.append((name, tuple(made)))
+            self.trace.results.append((comparable_name(name), tuple(made)))
         for tensor, its_axes in zip(results, made):
             made_here = (
                 frozenset((owner, its_axes) for owner in owners) if owners and view_of is None else makers
             )
             self.learn(tensor, its_axes, made_here, view_of)
 
-    def _cross(self, args: Any, consumers: frozenset[str]) -> None:
-        for tensor in rules.flat(args):
-            known = self.known.get(id(tensor)) if isinstance(tensor, torch.Tensor) else None
-            if known is None or known.weight is not None:
+    def _cross(self, activations: list[_Known], consumers: frozenset[str]) -> None:
+        for known in activations:
+            if all(consumers == {maker} for maker, _ in known.makers):
                 continue
-            for maker, made in known.makers:
+            for maker, flowing in _pieces(known):
                 self.trace.crossings.extend(
-                    (maker, consumer, made) for consumer in consumers if consumer != maker
+                    (maker, consumer, flowing) for consumer in consumers if consumer != maker
                 )
 
     def _count(self, name: str, args: Any, out: torch.Tensor, weights: list[str]) -> None:
@@ -167,110 +192,73 @@ class _Tracer(TorchDispatchMode):
         self.trace.contractions.append(Contraction(self.entry, matrix, macs))
 
 
-class _ShapeLog(TorchDispatchMode):
-    """Writes down the shapes of every operator's results."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.results: list[tuple[str, tuple[tuple[int, ...], ...]]] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        tensors = _tensors(out)
-        if tensors and _operator(func) not in BOOKKEEPING:
-            self.results.append((_operator(func), tuple(tuple(t.shape) for t in tensors)))
-        return out
-
-
-def _operator(func: Any) -> str:
-    """ATen's name of an operator, the same in place and not."""
-    name = func._schema.name.removeprefix("aten::")
-    return name.removesuffix("_") if not name.endswith("__") else name
-
-
-def _tensors(out: Any) -> list[torch.Tensor]:
-    if isinstance(out, torch.Tensor):
-        return [out]
-    return [t for t in out if isinstance(t, torch.Tensor)] if isinstance(out, (list, tuple)) else []
-
-
-def shapes_of_results(policy: Policy) -> list[tuple[str, tuple[tuple[int, ...], ...]]]:
-    """Name and shapes of the results of every operator, over all entries, as ``Trace.results`` has their axes."""
-    log = _ShapeLog()
-    training = policy.module.training
-    policy.module.eval()
-    with _deterministic_paths():
-        for entry in policy.entries:
-            inputs = {name: example.detach().clone() for name, example in entry.example_inputs.items()}
-            with log:
-                entry.run(policy.module, inputs)
-    policy.module.train(training)
-    return log.results
-
-
-@contextmanager
-def _deterministic_paths() -> Iterator[None]:
-    """Keeps torch off fused kernels, whose insides a trace cannot see."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with torch.backends.mkldnn.flags(enabled=False), torch.no_grad():
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
-
-
-def trace_policy(policy: Policy) -> Trace:
+def trace_policy(policy: Policy, owners: dict[str, str]) -> Trace:
     """Traces all entries of ``policy`` on their example inputs, in evaluation mode; the module is left unchanged.
+
+    ``owners`` gives the component of each parameter.
 
     Inputs from outside and outputs to outside are fixed. Where an entry's input is fed by other entries' outputs,
     their axes become one, which ties (say) the latent of encoder, dynamics, reward, value and policy.
     """
     trace = Trace()
-    tracer = _Tracer(trace, policy.component_of())
     module = policy.module
-    was_training = module.training
-    for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
+    modules = list(module.named_modules())
+    tracer = _Tracer(trace, owners, {id(inner): path for path, inner in modules})
+    for path, tensor in tensors_of(modules):
         trace.weights[path] = tuple(axes.free(n) for n in tensor.shape)
         tracer.learn(tensor, trace.weights[path], weight=path)
-    _leave_whole(module, trace)
-    with _deterministic_paths(), ExitStack() as hooks:
-        module.eval()
-        _follow_modules(tracer, module, hooks)
+    _declare(modules, trace)
+    with (
+        evaluating([inner for _, inner in modules]),
+        attributes.remembered(modules) as any_numbers,
+        _following_modules(tracer),
+        attributes.BindAttributes(tracer.known_axes, trace.counts) if any_numbers else nullcontext(),
+    ):
         for entry in policy.entries:
             _trace_entry(tracer, entry, module)
-        module.train(was_training)
     _tie(policy, trace, tracer)
     return trace
 
 
-def _leave_whole(module: nn.Module, trace: Trace) -> None:
-    """Fixes the weights of library modules that would refuse to run with others."""
-    for path, inner in module.named_modules():
-        projected = isinstance(inner, nn.LSTM) and inner.proj_size > 0
-        if isinstance(inner, WIDTHS_OF_THEIR_OWN) or projected:
-            for name, _ in inner.named_parameters():
-                for axis in trace.weights.get(f"{path}.{name}" if path else name, ()):
-                    axes.fix(axis, f"{type(inner).__name__} holds its weights against widths of its own")
+def _declare(modules: list[tuple[str, nn.Module]], trace: Trace) -> None:
+    """What is known of library modules before they run: heads of attention, and weights that must stay whole."""
+    for path, inner in modules:
+        if not isinstance(inner, (nn.MultiheadAttention, nn.LSTM)):
+            continue
+        prefix = f"{path}." if path else ""
+        own = {name: trace.weights[prefix + name] for name, _ in inner.named_parameters()}
+        if isinstance(inner, nn.MultiheadAttention) and attention.can_be_narrowed(inner):
+            trace.counts[path, "num_heads"] = attention.declare_heads(inner, own)
+            continue
+        why = attention.WHY_WHOLE if isinstance(inner, nn.MultiheadAttention) else ""
+        if isinstance(inner, nn.LSTM) and inner.proj_size:
+            why = (
+                "its nn.LSTM projects its state, and would take a state as wide as the cell for no projection"
+            )
+        for its_axes in own.values() if why else ():
+            for axis in its_axes:
+                axes.fix(axis, why)
 
 
-def _follow_modules(tracer: _Tracer, module: nn.Module, hooks: ExitStack) -> None:
+@contextmanager
+def _following_modules(tracer: _Tracer) -> Iterator[None]:
+    """Tells the tracer which module is at work, and notes what leaf modules give."""
+
     def enter(inner: nn.Module, inputs: Any) -> None:
         tracer.modules.append(inner)
 
     def leave(inner: nn.Module, inputs: Any, output: Any) -> None:
         tracer.modules.pop()
-        if isinstance(output, torch.Tensor) and not any(True for _ in inner.children()):
-            tracer.trace.sites.append(Site(tracer.entry, paths[id(inner)], tracer.look(output)))
+        path = tracer.paths.get(id(inner))
+        if path is not None and isinstance(output, torch.Tensor) and not inner._modules:
+            tracer.trace.sites.append(Site(tracer.entry, path, tracer(output)))
 
-    paths: dict[int, str] = {}
-    for path, inner in module.named_modules():
-        paths[id(inner)] = path
-        for handle in (
-            inner.register_forward_pre_hook(enter),
-            inner.register_forward_hook(leave, prepend=True),
-        ):
-            hooks.callback(operator.methodcaller("remove"), handle)
+    hooks = (register_module_forward_pre_hook(enter), register_module_forward_hook(leave))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _trace_entry(tracer: _Tracer, entry: Entry, module: nn.Module) -> None:
@@ -287,7 +275,7 @@ def _trace_entry(tracer: _Tracer, entry: Entry, module: nn.Module) -> None:
     with tracer:
         outputs = entry.run(module, inputs)
     for name, tensor in outputs.items():
-        tracer.trace.outputs[entry.name, name] = tracer.look(tensor)
+        tracer.trace.outputs[entry.name, name] = tracer(tensor)
         tracer.makers_of[entry.name, name] = tracer.known[id(tensor)].makers
 
 
@@ -310,15 +298,30 @@ def _tie(policy: Policy, trace: Trace, tracer: _Tracer) -> None:
         if key not in fed or key[0] == policy.deployed:
             for axis in its_axes:
                 axes.fix(axis, f"{key[0]} gives it to the outside")
-    trace.crossings = sorted(
-        {
-            (real, consumer, its_axes)
-            for maker, consumer, its_axes in trace.crossings
-            for real in (behind.get(maker, ()) if maker.startswith("<") else (maker,))
-            if real != consumer and not real.startswith("<")
-        },
-        key=lambda crossing: crossing[:2],
+    found = dict.fromkeys(trace.crossings)  # without doubles, in the order of execution
+    trace.inlets = [
+        (maker.partition(".")[2], consumer, its_axes)
+        for maker, consumer, its_axes in found
+        if maker.startswith("<") and not behind[maker]
+    ]
+    trace.outlets = [
+        (maker, output, its_axes)
+        for (entry, output), makers in tracer.makers_of.items()
+        if (entry, output) not in fed or entry == policy.deployed
+        for maker, its_axes in sorted(makers, key=lambda made: (made[0], _sizes(made[1])))
+        if not maker.startswith("<")
+    ]
+    crossings = (
+        (real, consumer, its_axes)
+        for maker, consumer, its_axes in found
+        for real in (behind.get(maker, ()) if maker.startswith("<") else (maker,))
+        if real != consumer and not real.startswith("<")
     )
+    trace.crossings = sorted(dict.fromkeys(crossings), key=lambda c: (c[0], c[1], _sizes(c[2])))
+
+
+def _sizes(its_axes: Axes) -> tuple[int, ...]:
+    return tuple(map(axes.size, its_axes))
 
 
 def _only_output(trace: Trace, entry: str, wanted: str) -> str:

@@ -1,7 +1,7 @@
 """Rules of operators that rearrange: the same channels, seen in another shape, order or piece."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import torch
 
@@ -11,8 +11,15 @@ from secateur.graph.axes import Axis
 Axes = tuple[Axis, ...]
 """One axis per dimension of a tensor."""
 
-Look = Callable[[torch.Tensor], Axes]
-"""Tensor → its axes, as known so far."""
+
+class Look(Protocol):
+    """What a rule may ask of the trace."""
+
+    def __call__(self, tensor: torch.Tensor) -> Axes:
+        """The tensor's axes, as known so far."""
+
+    def count(self, attribute: str, n: int, why: str) -> Axis:
+        """The axis that an attribute of the library module at work counts; fixed, and why, where there is none."""
 
 
 def same(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
@@ -119,10 +126,16 @@ def _cut(axis: Axis, sizes: Sequence[int]) -> list[Axis]:
 
 
 def split(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Sequence[torch.Tensor]) -> list[Axes]:
-    """An axis in consecutive pieces."""
+    """An axis in consecutive pieces; those that are equal by number (``chunk``) must stay equal, so are one axis."""
     given = list(look(args[0]))
     at = (args[2] if len(args) > 2 else kwargs.get("dim", 0)) % len(given)
-    pieces = _cut(given[at], [part.shape[at] for part in out]) if len(out) > 1 else [given[at]]
+    sizes = [part.shape[at] for part in out]
+    pieces = _cut(given[at], sizes) if len(out) > 1 else [given[at]]
+    if isinstance(args[1], int) and len(set(sizes)) > 1:
+        axes.fix(given[at], "it is split into pieces that are not equal, by their number")
+    elif isinstance(args[1], int):
+        for piece in pieces[1:]:
+            axes.unify(pieces[0], piece)
     return [(*given[:at], piece, *given[at + 1 :]) for piece in pieces]
 
 
@@ -160,6 +173,22 @@ def unbind(
     at = (args[1] if len(args) > 1 else 0) % len(given)
     axes.fix(given[at], "single channels of it are picked by number")
     return [(*given[:at], *given[at + 1 :])] * len(out)
+
+
+def repeat(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """Every axis so many times over, new ones in front."""
+    given, times = look(args[0]), args[1]
+    lead = len(times) - len(given)
+    copies = [axes.fixed(n, "it counts copies") for n in times]
+    return (*copies[:lead], *(axes.product([n, axis]) for n, axis in zip(copies[lead:], given)))
+
+
+def ordered(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
+    """``flip``, ``cumsum``: an axis whose order counts stays whole."""
+    given = look(args[0])
+    for d in [args[1]] if isinstance(args[1], int) else args[1]:
+        axes.fix(given[d], "its channels are used in their order")
+    return given
 
 
 def pad(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:

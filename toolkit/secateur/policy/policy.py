@@ -129,8 +129,10 @@ class Policy:
         object.__setattr__(self, "deployed", self.deployed or (self.entries[0].name if self.entries else ""))
         _check_names(self)
         self.component_of()
-        for path, parameter in self.module.state_dict().items():
-            if parameter.is_floating_point() and not bool(torch.isfinite(parameter).all()):
+        learnt = dict(self.module.named_parameters())
+        for path, tensor in self.module.state_dict().items():
+            numbers = ~torch.isnan(tensor) if path not in learnt else torch.isfinite(tensor)
+            if not bool(numbers.all()):  # a buffer may be a mask of minus infinity
                 raise SecateurError(
                     "every weight of a policy is a finite number",
                     f"{self.name}: {path} holds NaN or infinity",
@@ -157,20 +159,28 @@ class Policy:
     def component_of(self) -> dict[str, str]:
         """Parameter path → name of the one component that holds it. A tied weight counts under its first path."""
         owner: dict[str, str] = {}
+        named: dict[str, list[str]] = {}
+        for component in self.components:
+            for prefix in component.modules:
+                named.setdefault(prefix, []).append(component.name)
+        known: dict[str, frozenset[str]] = {"": frozenset()}
+
+        def holders_of(path: str) -> frozenset[str]:
+            if path not in known:
+                known[path] = holders_of(path.rpartition(".")[0]).union(named.get(path, ()))
+            return known[path]
+
         for path, _ in self.module.named_parameters():
-            holders = [c.name for c in self.components if any(_inside(path, prefix) for prefix in c.modules)]
+            holders = holders_of(path)
             if len(holders) != 1:
+                several = " and ".join(c.name for c in self.components if c.name in holders)
                 raise SecateurError(
                     "every parameter belongs to exactly one component",
-                    f"{self.name}: {path} belongs to {' and '.join(holders) or 'none'}",
+                    f"{self.name}: {path} belongs to {several or 'none'}",
                     "List its module in one Component of policy.py.",
                 )
-            owner[path] = holders[0]
+            (owner[path],) = holders
         return owner
-
-
-def _inside(path: str, prefix: str) -> bool:
-    return path == prefix or path.startswith(prefix + ".")
 
 
 def _check_names(policy: Policy) -> None:

@@ -1,8 +1,10 @@
 """Widths → a new policy. The original is never touched."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 from itertools import zip_longest
 from typing import Any
 
@@ -11,14 +13,19 @@ from torch import nn
 
 from secateur.errors import SecateurError
 from secateur.graph import axes
+from secateur.graph.attention import free_widths
 from secateur.graph.axes import Axis
 from secateur.graph.groups import ComponentGraph
-from secateur.graph.trace import shapes_of_results
-from secateur.policy.policy import Policy
+from secateur.graph.results import Result, shapes_of_results, tensors_of
+from secateur.policy.policy import Entry, Policy
 from secateur.records import Widths
 
 Keep = Mapping[str, torch.Tensor]
 """Pruning group → sorted indices of the channels it keeps, int64 ``[width]``. A group not named is kept whole."""
+
+
+Modules = list[tuple[str, nn.Module]]
+"""A module and all modules inside it, by path, as ``named_modules`` gives them."""
 
 
 def cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
@@ -30,22 +37,32 @@ def cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
     """
     _check(graph, keep)
     module = deepcopy(policy.module)
-    tensors = dict([*module.named_parameters(), *module.named_buffers()])
-    with torch.no_grad():
-        for path, its_axes in graph.trace.weights.items():
-            kept = tensors[path].detach()
-            for position, axis in enumerate(its_axes):
-                index = kept_indices(graph, axis, keep)
-                if len(index) != kept.shape[position]:
-                    kept = kept.index_select(position, index)
-            if kept.shape != tensors[path].shape:
-                tensors[path].data = kept.clone()
-                tensors[path].grad = None
-    for inner in module.modules():
-        refresh_attributes(inner)
-    kept_widths = {name: len(index) for name, index in keep.items()}
-    widths = {**graph.full, **kept_widths}
-    return _runs(_resized(policy, graph, module, widths), graph, widths)
+    modules = list(module.named_modules())
+    widths = {**graph.full, **{name: len(index) for name, index in keep.items()}}
+    for parameter in module.parameters():
+        parameter.grad = None
+    _narrow(modules, graph, widths, lambda path, tensor: _kept(graph, path, tensor, keep))
+    pruned = replace(policy, module=module, entries=_resized(policy.entries, graph, widths))
+    inside = [inner for _, inner in modules]
+    _hold_to_shapes(policy, graph, widths, lambda: shapes_of_results(inside, pruned.entries))
+    return pruned
+
+
+def try_widths(policy: Policy, graph: ComponentGraph, widths: Widths) -> None:
+    """Runs every entry at the given widths, on the first channels of each group, and puts the module back as it was.
+
+    Raises:
+        SecateurError: the policy's code has a width written into it.
+    """
+    complete = {**graph.full, **widths}
+    modules = list(policy.module.named_modules())
+
+    def shapes() -> list[Result]:
+        with _narrowed(modules, graph, complete):
+            inside = [inner for _, inner in modules]
+            return shapes_of_results(inside, _resized(policy.entries, graph, complete))
+
+    _hold_to_shapes(policy, graph, complete, shapes)
 
 
 def rebuild(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
@@ -85,53 +102,106 @@ def kept_indices(graph: ComponentGraph, axis: Axis, keep: Keep) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def _resized(policy: Policy, graph: ComponentGraph, module: nn.Module, widths: Widths) -> Policy:
-    """The policy around its new module, with example inputs of the new shapes."""
-    entries = []
-    for entry in policy.entries:
-        examples = {
-            name: _fit(
-                example, tuple(graph.size(axis, widths) for axis in graph.trace.inputs[entry.name, name])
-            )
-            for name, example in entry.example_inputs.items()
-        }
-        entries.append(replace(entry, example_inputs=examples))
-    return replace(policy, module=module, entries=tuple(entries))
+def _kept(graph: ComponentGraph, path: str, tensor: torch.Tensor, keep: Keep) -> torch.Tensor:
+    for position, axis in enumerate(graph.trace.weights[path]):
+        index = kept_indices(graph, axis, keep)
+        if len(index) != tensor.shape[position]:
+            tensor = tensor.index_select(position, index)
+    return tensor
 
 
-def _fit(example: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    for position, n in enumerate(shape):
-        if example.shape[position] != n:
-            example = example.narrow(position, 0, n)
-    return example.clone()
+def _narrow(
+    modules: Modules,
+    graph: ComponentGraph,
+    widths: Widths,
+    take: Callable[[str, torch.Tensor], torch.Tensor],
+) -> None:
+    """Gives a module's parameters and buffers what ``take`` leaves of them, and makes its attributes agree."""
+    for path, tensor in tensors_of(modules):
+        left = take(path, tensor.detach())
+        if left.shape != tensor.shape:
+            tensor.data = left
+    free_widths(inner for _, inner in modules)
+    by_path = dict(modules)
+    for (path, attribute), axis in graph.trace.counts.items():
+        setattr(by_path[path], attribute, graph.size(axis, widths))
+    for _, inner in modules:
+        refresh_attributes(inner)
 
 
-def _runs(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
-    """Runs every entry and holds each operator's results against the shapes that the graph expects.
+@contextmanager
+def _narrowed(modules: Modules, graph: ComponentGraph, widths: Widths) -> Iterator[None]:
+    """The module itself at the given widths inside the block, and as it was afterwards."""
+    data = [(tensor, tensor.data) for _, tensor in tensors_of(modules)]
+    states = [(inner, type(inner), dict(vars(inner))) for _, inner in modules]
+    size, weights = graph.sizes_at(widths), graph.trace.weights
+    try:
+        _narrow(modules, graph, widths, lambda path, t: _fit(t, tuple(map(size, weights[path]))))
+        yield
+    finally:
+        for tensor, before in data:
+            tensor.data = before
+        for inner, kind, state in states:
+            inner.__class__ = kind
+            vars(inner).update(state)
+
+
+def _resized(entries: tuple[Entry, ...], graph: ComponentGraph, widths: Widths) -> tuple[Entry, ...]:
+    """The entries with example inputs of the new shapes."""
+    inputs = graph.trace.inputs
+    return tuple(
+        replace(
+            entry,
+            example_inputs={
+                name: _fit(example, tuple(graph.size(axis, widths) for axis in inputs[entry.name, name]))
+                for name, example in entry.example_inputs.items()
+            },
+        )
+        for entry in entries
+    )
+
+
+def _fit(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """The first of everything along every axis."""
+    return tensor if tensor.shape == shape else tensor[tuple(map(slice, shape))].contiguous()
+
+
+def _hold_to_shapes(
+    policy: Policy, graph: ComponentGraph, widths: Widths, shapes: Callable[[], list[Result]]
+) -> None:
+    """Holds the results of every operator against the shapes that the graph expects.
 
     Code with a width or a position written in it may run on after a cut, and compute something else: ``h[:, :8]``
-    takes other channels when some of the first eight are gone.
+    takes other channels when some of the first eight are gone. Where one channel is left torch may take other
+    operators (a sum for a product), so that is tried with two.
     """
     try:
-        seen = shapes_of_results(policy)
+        seen = shapes()
     except Exception as error:  # whatever a policy's code may raise
         raise SecateurError(
             "a policy's code takes its widths from its modules",
             f"{policy.name}: after pruning, an entry fails: {type(error).__name__}: {error}",
             "Replace widths written in forward() by module attributes or -1.",
         ) from error
+    size = graph.sizes_at(widths)
     expected = [
-        (name, tuple(tuple(graph.size(axis, widths) for axis in its_axes) for its_axes in results))
+        (name, tuple(tuple(map(size, its_axes)) for its_axes in results))
         for name, results in graph.trace.results
     ]
-    for one, two in zip_longest(seen, expected, fillvalue=("nothing", ())):
-        if one != two:
-            raise SecateurError(
-                "a policy's code takes widths and positions from its modules",
-                f"{policy.name}: after pruning, operator {one[0]} gives {list(one[1])}, where {list(two[1])} is left",
-                "Replace widths, slices and split positions written in forward() by module attributes or -1.",
-            )
-    return policy
+    if seen == expected:
+        return
+    single = {name: 2 for name, width in widths.items() if width == 1 < graph.full[name]}
+    if single:
+        try_widths(policy, graph, {**widths, **single})
+        return
+    one, two = next(
+        pair for pair in zip_longest(seen, expected, fillvalue=("nothing", ())) if pair[0] != pair[1]
+    )
+    raise SecateurError(
+        "a policy's code takes widths and positions from its modules",
+        f"{policy.name}: after pruning, operator {one[0]} gives {list(one[1])}, where {list(two[1])} is left",
+        "Replace widths, slices and split positions written in forward() by module attributes or -1.",
+    )
 
 
 def _linear(m: nn.Linear) -> None:
@@ -140,13 +210,8 @@ def _linear(m: nn.Linear) -> None:
 
 def _convolution(m: Any) -> None:
     first, second = m.weight.shape[:2]
-    if m.groups > 1 and m.groups == m.in_channels and second == 1 and not m.transposed:
-        m.groups = m.in_channels = first if m.out_channels == m.groups else m.groups
-        m.out_channels = first
-    elif m.transposed:
-        m.in_channels, m.out_channels = first, second * m.groups
-    else:
-        m.out_channels, m.in_channels = first, second * m.groups
+    produced, read = (second * m.groups, first) if m.transposed else (first, second * m.groups)
+    m.out_channels, m.in_channels = produced, read
 
 
 def _batch_norm(m: nn.modules.batchnorm._BatchNorm) -> None:
@@ -170,11 +235,20 @@ def _recurrent_cell(m: Any) -> None:
 
 
 def _recurrent(m: Any) -> None:
-    m.hidden_size, m.input_size = m.weight_hh_l0.shape[1], m.weight_ih_l0.shape[1]
+    projected = getattr(m, "weight_hr_l0", m.weight_hh_l0)
+    m.hidden_size, m.input_size = projected.shape[1], m.weight_ih_l0.shape[1]
 
 
 def _embedding(m: nn.Embedding) -> None:
     m.num_embeddings, m.embedding_dim = m.weight.shape
+
+
+def _attention(m: nn.MultiheadAttention) -> None:
+    m.embed_dim = len(m.out_proj.weight)
+
+
+def _encoder(m: nn.TransformerEncoder) -> None:
+    m.use_nested_tensor = False  # it is for fused kernels, which know one width only
 
 
 def _prelu(m: nn.PReLU) -> None:
@@ -191,13 +265,19 @@ ATTRIBUTES: dict[type[nn.Module], Callable[[Any], None]] = {
     nn.RNNCellBase: _recurrent_cell,
     nn.RNNBase: _recurrent,
     nn.Embedding: _embedding,
+    nn.MultiheadAttention: _attention,
+    nn.TransformerEncoder: _encoder,
     nn.PReLU: _prelu,
 }
 """Module class → how its size attributes follow from the shapes of its weights."""
 
 
+@cache
+def _refreshers(kind: type[nn.Module]) -> tuple[Callable[[Any], None], ...]:
+    return tuple(refresh for base, refresh in ATTRIBUTES.items() if issubclass(kind, base))
+
+
 def refresh_attributes(module: nn.Module) -> None:
     """Makes ``in_features`` and the like agree with the weights."""
-    for kind, refresh in ATTRIBUTES.items():
-        if isinstance(module, kind):
-            refresh(module)
+    for refresh in _refreshers(type(module)):  # type: ignore[arg-type]
+        refresh(module)

@@ -48,22 +48,31 @@ class WidthBar:
 
 def render_html(summary: Mapping[str, Any]) -> str:
     """The page as text. Sections without data are left out, or say why they are empty."""
-    environment = Environment(
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            summary=summary,
+            bars=budget_bars(summary),
+            widths=width_bars(summary),
+            returns=_returns(summary),
+            curves=_curves(summary),
+            responses=responses((summary.get("search") or {}).get("curves", ())),
+        )
+    )
+
+
+def environment() -> Environment:
+    """Where the pages' templates are, and how they are read."""
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["wording"] = wording
-    return environment.get_template("report.html.j2").render(
-        summary=summary,
-        bars=budget_bars(summary),
-        widths=width_bars(summary),
-        returns=_returns(summary),
-        curves=_curves(summary),
-        responses=responses((summary.get("search") or {}).get("curves", ())),
-    )
+    made.globals["wording"] = wording
+    return made
 
 
 def budget_bars(summary: Mapping[str, Any]) -> list[Bar]:

@@ -1,37 +1,34 @@
-"""A policy's components, groups and flows, on the screen or as JSON."""
+"""What is known of a policy before anything is done to it, as plain data: components, flows, groups, what stays."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from math import prod
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from secateur.graph.groups import ComponentGraph
-from secateur.policy.policy import Policy
-from secateur.records import Cost
+from secateur.graph import axes
+from secateur.graph.axes import Axis
+from secateur.graph.groups import ComponentGraph, Group
+from secateur.graph.views import Axes
+from secateur.policy.policy import Entry, Policy
+from secateur.records import ComponentCost, Cost
 from secateur.target.target import Target
-from secateur.units import format_bytes, format_seconds
 
 
 def describe(
-    policy: Policy, graph: ComponentGraph, target: Target | None = None, cost: Cost | None = None
+    policy: Policy, graph: ComponentGraph, control_hz: float | None = None, board: "OnBoard | None" = None
 ) -> dict[str, Any]:
     """The component graph as plain data.
 
     Args:
         policy: what was traced.
         graph: of it.
-        target: a board, or None.
-        cost: predicted on that board, of the deployed entry.
+        control_hz: of its task; the rate of every component without one of its own.
+        board: what it costs on a board, where one was asked for.
     """
-    counts = graph.parameter_counts(graph.full)
-    macs: dict[str, dict[str, int]] = {name: {} for name in graph.components}
-    for use in graph.contractions:
-        of = macs[graph.component_of[use.weight]]
-        of[use.entry] = of.get(use.entry, 0) + use.macs
+    order = list(graph.components)
     described: dict[str, Any] = {
         "policy": policy.name,
         "deployed": policy.deployed,
+        "control_hz": control_hz,
         "entries": [
             {
                 "name": e.name,
@@ -41,94 +38,153 @@ def describe(
             }
             for e in policy.entries
         ],
-        "components": [
-            {"name": c.name, "parameters": counts[c.name], "macs": macs[c.name], "rate_hz": c.rate_hz}
-            for c in policy.components
+        "components": _components(policy, graph, control_hz),
+        "flows": [
+            {"producer": producer, "consumer": consumer, **flow}
+            for producer, consumer, flow in sorted(
+                _flows(graph, graph.trace.crossings), key=lambda flow: tuple(map(order.index, flow[:2]))
+            )
         ],
-        "groups": [
-            {
-                "name": g.name,
-                "width": g.width,
-                "coupling": g.coupling,
-                "components": list(g.components),
-                "flows": [list(flow) for flow in g.flows],
-                "members": [
-                    {"parameter": m.parameter, "axis": m.axis, "offset": m.offset} for m in g.members
-                ],
-            }
-            for g in graph.groups
+        "inputs": [
+            {"input": name, "consumer": consumer, **flow}
+            for name, consumer, flow in _flows(graph, graph.trace.inlets)
         ],
+        "outputs": [
+            {"producer": producer, "output": name, **flow}
+            for producer, name, flow in _flows(graph, graph.trace.outlets)
+        ],
+        "groups": [_group(graph, group) for group in graph.groups],
         "whole": [
             {"parameter": w.parameter, "axis": w.axis, "width": w.width, "why": w.why} for w in graph.whole
         ],
     }
-    if target is not None and cost is not None:
-        described["target"] = target.name
-        described["predicted"] = {
+    if board is not None:
+        described["target"] = board.target.name
+        described["predicted"] = board.describe(policy.entry(), described["components"])
+    return described
+
+
+class OnBoard:
+    """The predicted cost of the deployed entry on a board, and its shares of what the board has.
+
+    Args:
+        target: the board.
+        cost: predicted for one call of one row; or why it cannot be, in words.
+    """
+
+    def __init__(self, target: Target, cost: Cost | str) -> None:
+        self.target, self.cost = target, cost
+
+    def describe(self, entry: Entry, components: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Costs and shares, in total and by component; ``{"unknown": why}`` where there are none.
+
+        ``time_share`` is the share of a control period that the worst latency takes, calls and rows counted.
+        """
+        if isinstance(self.cost, str):
+            return {"unknown": self.cost}
+        rates = {part["name"]: part["rate_hz"] for part in components}
+        calls = entry.calls_per_step * entry.batch
+        parts = {
+            name: {**self._part(part), "time_share": _time_share(part.latency_s.high, rates[name], calls)}
+            for name, part in self.cost.components.items()
+        }
+        shares = [part["time_share"] for part in parts.values()]
+        rate = max((rates[name] or 0.0 for name in parts), default=0.0)
+        spent_between = self.cost.latency_s.high - sum(
+            p.latency_s.high for p in self.cost.components.values()
+        )
+        known = shares and None not in shares
+        between = _time_share(max(0.0, spent_between), rate, calls) or 0.0
+        return {
+            **self._part(self.cost),
+            "time_share": sum(shares) + between if known else None,
+            "components": parts,
+        }
+
+    def _part(self, cost: Cost | ComponentCost) -> dict[str, Any]:
+        return {
             "flash_bytes": cost.flash_bytes,
             "ram_bytes": cost.ram_bytes,
             "instructions": cost.instructions,
             "latency_range_s": [cost.latency_s.low, cost.latency_s.high],
-            "flash_share": cost.flash_bytes / target.network_flash_bytes,
-            "ram_share": cost.ram_bytes / target.network_ram_bytes,
-            "components": {
-                name: {
-                    "flash_bytes": part.flash_bytes,
-                    "ram_bytes": part.ram_bytes,
-                    "instructions": part.instructions,
-                    "latency_range_s": [part.latency_s.low, part.latency_s.high],
-                }
-                for name, part in cost.components.items()
-            },
+            "flash_share": cost.flash_bytes / self.target.network_flash_bytes,
+            "ram_share": cost.ram_bytes / self.target.network_ram_bytes,
         }
-    return described
 
 
-def print_structure(described: Mapping[str, Any], console: Console) -> None:
-    """Three tables: components, groups, and what is left whole with the reason."""
-    parts = Table(
-        "component", "parameters", "MACs by entry", box=None, title="Components", title_justify="left"
-    )
-    for part in described["components"]:
-        macs = ", ".join(f"{entry} {count:,}" for entry, count in part["macs"].items())
-        parts.add_row(part["name"], f"{part['parameters']:,}", macs)
-    groups = Table(
-        "group",
-        "width",
-        "kind",
-        "components",
-        "flows",
-        box=None,
-        title="Pruning groups",
-        title_justify="left",
-    )
-    for group in described["groups"]:
-        kind = "coupling" if group["coupling"] else "inside"
-        flows = ", ".join(f"{a} → {b}" for a, b in group["flows"])
-        groups.add_row(group["name"], str(group["width"]), kind, ", ".join(group["components"]), flows)
-    whole = Table("parameter", "axis", "width", "why", box=None, title="Left whole", title_justify="left")
-    for entry in described["whole"]:
-        whole.add_row(entry["parameter"], str(entry["axis"]), str(entry["width"]), entry["why"])
-    tables = [parts, groups, whole]
-    if "predicted" in described:
-        tables.insert(1, _costs(described))
-    for table in tables:
-        console.print(table)
-        console.print()
+def _time_share(latency_s: float, rate_hz: float | None, calls: int) -> float | None:
+    return None if rate_hz is None else latency_s * rate_hz * calls
 
 
-def _costs(described: Mapping[str, Any]) -> Table:
-    """What the deployed entry would cost as it is, by component and in all; predicted."""
-    title = f"Predicted on {described['target']}, entry {described['deployed']}, as it is"
-    table = Table(
-        "component", "flash", "RAM", "instructions", "latency", box=None, title=title, title_justify="left"
-    )
-    whole = described["predicted"]
-    for name, part in [*whole["components"].items(), ("total", whole)]:
-        sizes = (format_bytes(part["flash_bytes"]), format_bytes(part["ram_bytes"]))
-        low, high = part["latency_range_s"]
-        table.add_row(
-            name, *sizes, f"{part['instructions']:,}", f"{format_seconds(low)} – {format_seconds(high)}"
-        )
-    table.add_row("of the board", f"{whole['flash_share']:.1%}", f"{whole['ram_share']:.1%}", "", "")
-    return table
+def _components(policy: Policy, graph: ComponentGraph, control_hz: float | None) -> list[dict[str, Any]]:
+    """Parameters, MACs per row of each entry and per control step, calls, rate."""
+    counts = graph.parameter_counts(graph.full)
+    macs: dict[str, dict[str, int]] = {name: {} for name in graph.components}
+    rows = {entry.name: _rows(entry) for entry in policy.entries}
+    for use in graph.contractions:
+        of = macs[graph.component_of[use.weight]]
+        of[use.entry] = of.get(use.entry, 0) + use.macs // rows[use.entry]
+    per_step = {entry.name: entry.calls_per_step * entry.batch for entry in policy.entries}
+    whole = sum(counts.values())
+    return [
+        {
+            "name": c.name,
+            "parameters": counts[c.name],
+            "parameter_share": counts[c.name] / whole if whole else 0.0,
+            "macs": macs[c.name],
+            "macs_per_step": {name: n * per_step[name] for name, n in macs[c.name].items()},
+            "rate_hz": c.rate_hz if c.rate_hz is not None else control_hz,
+        }
+        for c in policy.components
+    ]
+
+
+def _rows(entry: Entry) -> int:
+    """Rows of the example inputs; 1 where they do not agree."""
+    rows = {len(example) for example in entry.example_inputs.values() if example.dim()}
+    return rows.pop() if len(rows) == 1 else 1
+
+
+def _flows(
+    graph: ComponentGraph, crossings: Iterable[tuple[str, str, Axes]]
+) -> list[tuple[str, str, dict[str, Any]]]:
+    """Each flow once: its shape, its groups, and how many channels it is wide."""
+    found: dict[tuple[Any, ...], tuple[str, str, dict[str, Any]]] = {}
+    for start, end, its_axes in crossings:
+        shape = [graph.size(axis, graph.full) for axis in its_axes]
+        names = list(dict.fromkeys(name for axis in its_axes for name in graph.groups_on(axis)))
+        likely = shape[1:2] if len(shape) > 3 else shape[-1:]  # of an image, of anything else
+        channels = [_channels(graph, axis) for axis in its_axes if graph.groups_on(axis)] or likely
+        flow = {"width": prod(channels), "shape": shape, "groups": names}
+        found.setdefault((start, end, tuple(shape[1:]), tuple(names)), (start, end, flow))
+    return list(found.values())
+
+
+def _channels(graph: ComponentGraph, axis: Axis) -> int:
+    """Channels along an axis that can be cut one by one: a flattened image has as many as before."""
+    return sum(prod(dim.size for dim in segment if dim in graph.dims) for segment in axes.normal(axis))
+
+
+def _group(graph: ComponentGraph, group: Group) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "width": group.width,
+        "coupling": group.coupling,
+        "components": list(group.components),
+        "flows": [list(flow) for flow in group.flows],
+        "counts": [
+            ".".join(source)
+            for source, axis in graph.trace.counts.items()
+            if graph.groups_on(axis) == [group.name]
+        ],
+        "members": [
+            {
+                "parameter": m.parameter,
+                "axis": m.axis,
+                "offset": m.offset,
+                "stride": m.stride,
+                "repeats": m.repeats,
+            }
+            for m in group.members
+        ],
+    }

@@ -208,9 +208,9 @@ def inspect(
 def targets(name: Annotated[str | None, typer.Argument()] = None, as_json: JsonOption = False) -> None:
     """List boards, or show one."""
     from secateur.report.boards import describe, print_boards
-    from secateur.target.target import list_targets, load_target
+    from secateur.target.target import list_targets, load_any
 
-    boards = [describe(load_target(one)) for one in ([name] if name else list_targets())]
+    boards = [describe(load_any(one)) for one in ([name] if name else list_targets())]
     if as_json:
         typer.echo(json.dumps(boards if name is None else boards[0], indent=2))
     else:

@@ -1,0 +1,89 @@
+"""What a network asks of a computer that runs it: the terms that latency is predicted from."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from secateur.network import Network, Operator
+
+TERMS = ("call", "operator", "dense", "conv", "depthwise", "byte")
+"""Calls, operators, multiply-accumulates by kind, and bytes of weights and activations that pass through memory."""
+
+FREE = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
+"""Operators that move nothing."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Amounts of each term, for one call.
+
+    Attributes:
+        operators: that do something.
+        dense, conv, depthwise: multiply-accumulates.
+        weights_bytes: constants, each once.
+        activations_bytes: results of all operators, each once.
+    """
+
+    operators: int
+    dense: int
+    conv: int
+    depthwise: int
+    weights_bytes: int
+    activations_bytes: int
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all kinds."""
+        return self.dense + self.conv + self.depthwise
+
+    def amounts(self) -> dict[str, float]:
+        """Term → amount, for one call."""
+        return {
+            "call": 1.0,
+            "operator": float(self.operators),
+            "dense": float(self.dense),
+            "conv": float(self.conv),
+            "depthwise": float(self.depthwise),
+            "byte": float(self.weights_bytes + self.activations_bytes),
+        }
+
+
+def work_of(network: Network) -> Work:
+    """Counts the work of a network as its file states it."""
+    macs = {"dense": 0, "conv": 0, "depthwise": 0}
+    constants: set[int] = set()
+    operators = results = 0
+    for operator in network.operators:
+        if operator.kind in FREE:
+            continue
+        operators += 1
+        kind, count = _macs(operator, network)
+        if kind:
+            macs[kind] += count
+        constants |= {index for index in operator.inputs if index >= 0 and network.tensors[index].constant}
+        results += sum(_bytes(network, index) for index in operator.outputs)
+    return Work(
+        operators, **macs, weights_bytes=sum(_bytes(network, i) for i in constants), activations_bytes=results
+    )
+
+
+def _bytes(network: Network, index: int) -> int:
+    tensor = network.tensors[index]
+    return math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize
+
+
+def _macs(operator: Operator, network: Network) -> tuple[str, int]:
+    def shape(index: int) -> tuple[int, ...]:
+        return network.tensors[index].shape
+
+    out = math.prod(shape(operator.outputs[0]))
+    if operator.kind == "FULLY_CONNECTED":
+        return "dense", out * shape(operator.inputs[1])[-1]
+    if operator.kind == "BATCH_MATMUL":
+        return "dense", out * shape(operator.inputs[0])[-2 if operator.options.get("adjX") else -1]
+    if operator.kind == "CONV_2D":
+        return "conv", out * math.prod(shape(operator.inputs[1])[1:])
+    if operator.kind == "DEPTHWISE_CONV_2D":
+        return "depthwise", out * math.prod(shape(operator.inputs[1])[1:3])
+    return "", 0

@@ -20,7 +20,7 @@ ORDER = (
     ("device",),
     ("verify",),
     ("report",),
-    ("pipeline", "stages", "calibration", "artifact", "deploy", "fronts", "job", "choosing"),
+    ("pipeline", "stages", "calibration", "artifact", "deploy", "fronts", "job", "choosing", "litert"),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from secateur import __version__
-from secateur.errors import EXIT_VERDICT_FAILED, SecateurError
+from secateur.errors import EXIT_ERROR, EXIT_VERDICT_FAILED, SecateurError
 
 app = typer.Typer(
     name="secateur",
@@ -25,6 +25,9 @@ app = typer.Typer(
 
 IMPORTANCE_HELP = (
     "taylor, taylor2, l1, l2, activation, activation-rms, gradient, fisher, bayesian, closed-loop or random."
+)
+DTYPE_HELP = (
+    "For a computer: float32, float16, dynamic, int8, int16x8, or auto: the quickest that is accurate enough."
 )
 PolicyArgument = Annotated[
     str, typer.Argument(help="A shipped policy, a folder with policy.py, or module:function.")
@@ -132,19 +135,39 @@ def prune(
 def export(
     source: Annotated[str, typer.Argument(help="A policy, the folder of a finished run, or a .tflite.")],
     target: TargetOption,
-    form: Annotated[str, typer.Option("--format", help="tflite, c or tflm.")],
+    form: Annotated[
+        str, typer.Option("--format", help="tflite, c or tflm; tflite or python for a computer.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; must be empty or new.")],
     layout: Annotated[
         str, typer.Option(help="Of C: cmake, arduino, platformio, zephyr or esp-idf.")
     ] = "cmake",
     name: Annotated[str | None, typer.Option(help="Prefix of C symbols and files.")] = None,
+    dtype: Annotated[str | None, typer.Option(help=DTYPE_HELP)] = None,
+    max_error: Annotated[
+        str,
+        typer.Option(
+            help="What --dtype auto may lose: error against torch, as a share of the outputs' range."
+        ),
+    ] = "2%",
+    all_entries: Annotated[
+        bool,
+        typer.Option(
+            "--all-entries", help="Also every entry as a signature of one file with shared weights."
+        ),
+    ] = False,
+    device: Annotated[
+        str, typer.Option(help="Where --dtype auto measures: host or ssh://user@host.")
+    ] = "host",
     seed: Annotated[int, typer.Option(min=0, help="Of the episodes that a policy is calibrated on.")] = 0,
 ) -> None:
     """Write what goes onto a robot: .tflite files, C packed for a build system, or a bundle for TFLM."""
     from secateur.deploy import ExportRequest
     from secateur.deploy import export as run
+    from secateur.units import parse_fraction
 
-    request = ExportRequest(source, target, form, layout, name, seed)
+    allowed = parse_fraction(max_error)
+    request = ExportRequest(source, target, form, layout, name, seed, dtype, allowed, all_entries, device)
     with _progress() as progress:
         manifest = run(request, output, "secateur " + shlex.join(sys.argv[1:]), progress)
     typer.echo(f"{output} holds {', '.join(manifest['files'])}")
@@ -152,19 +175,53 @@ def export(
 
 @app.command()
 def bench(
-    source: Annotated[str, typer.Argument(help="The folder of a finished run, or a .tflite.")],
-    target: TargetOption,
-    device: Annotated[str, typer.Option(help="emulator, host or tflm.")],
+    source: Annotated[
+        str, typer.Argument(help="The folder of a finished run or of an export, or a .tflite.")
+    ],
+    device: Annotated[
+        list[str],
+        typer.Option(
+            help="emulator, host or tflm; host or ssh://[user@]host[:port] (may be repeated) for computers."
+        ),
+    ],
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help="A board (see `secateur targets`); may be left out for computers."),
+    ] = None,
     calls: Annotated[int, typer.Option(min=1, help="Calls to run and to hold against TFLM.")] = 16,
+    threads: Annotated[int | None, typer.Option(min=1, help="On a computer: threads of a call.")] = None,
+    utilisation: Annotated[
+        str, typer.Option(help="Share of a control period that the policy may take.")
+    ] = "50%",
+    confidence: Annotated[
+        str, typer.Option(help="With which a computer's median is known to ±2 %: 90%, 95% or 99%.")
+    ] = "95%",
+    max_time: Annotated[str, typer.Option(help="On a computer: longest measurement of one file.")] = "10s",
+    force: Annotated[bool, typer.Option("--force", help="Report a throttled computer too, marked.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a model on a device: sizes, instructions and latency, predicted beside measured."""
+    """Run a model on devices: sizes and latency, predicted beside measured."""
     from secateur.deploy import BenchRequest
     from secateur.deploy import bench as run
+    from secateur.litert.request import ComputerBench, bench_on_computers, on_computers
     from secateur.report.bench import print_bench
+    from secateur.report.computers import print_computers
 
+    if on_computers(target, device):
+        request = ComputerBench(
+            source, target, tuple(device), threads, utilisation, confidence, max_time, force
+        )
+        with _progress() as progress:
+            timed = bench_on_computers(request, progress)
+        if as_json:
+            typer.echo(json.dumps(timed, indent=2, allow_nan=False))
+        else:
+            print_computers(timed, _console(stderr=False))
+        if any("error" in one for one in timed["devices"]):
+            raise typer.Exit(EXIT_ERROR)
+        return
     with _progress() as progress:
-        found = run(BenchRequest(source, target, device, calls), progress)
+        found = run(BenchRequest(source, target or "", device[0], calls), progress)
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
     else:

@@ -53,15 +53,19 @@ def work_of(network: Network) -> Work:
     """Counts the work of a network as its file states it."""
     macs = {"dense": 0, "conv": 0, "depthwise": 0}
     constants: set[int] = set()
+    folded = {index for index, tensor in enumerate(network.tensors) if tensor.constant}
     operators = results = 0
     for operator in network.operators:
         if operator.kind in FREE:
+            continue
+        if all(index in folded for index in operator.inputs if index >= 0):  # float16 weights, unpacked once
+            folded |= set(operator.outputs)
             continue
         operators += 1
         kind, count = _macs(operator, network)
         if kind:
             macs[kind] += count
-        constants |= {index for index in operator.inputs if index >= 0 and network.tensors[index].constant}
+        constants |= {index for index in operator.inputs if index in folded}
         results += sum(_bytes(network, index) for index in operator.outputs)
     return Work(
         operators, **macs, weights_bytes=sum(_bytes(network, i) for i in constants), activations_bytes=results
@@ -87,3 +91,16 @@ def _macs(operator: Operator, network: Network) -> tuple[str, int]:
     if operator.kind == "DEPTHWISE_CONV_2D":
         return "depthwise", out * math.prod(shape(operator.inputs[1])[1:3])
     return "", 0
+
+
+def dtype_of(network: Network) -> str:
+    """Key of ``computer.DTYPES`` that a file is of, by its tensors."""
+    results = {network.tensors[index].dtype for operator in network.operators for index in operator.outputs}
+    constants = {tensor.dtype for tensor in network.tensors if tensor.constant}
+    if "int16" in results:
+        return "int16x8"
+    if "int8" in results:
+        return "int8"
+    if "int8" in constants:
+        return "dynamic"
+    return "float16" if "float16" in constants else "float32"

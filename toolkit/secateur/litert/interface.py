@@ -1,0 +1,174 @@
+"""What ``Task.to_inputs`` and ``Task.to_action`` do, as data that a robot can apply with numpy alone.
+
+Most do little: scale, shift, clip, pick and reorder numbers. Such a map is found by asking the function: one element
+is moved at a time, and what moves with it tells index and scale; far values tell limits. What was found is then held
+against the function on inputs that it was not found by. A map that is anything else is not described.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+_FAR = 1e6
+_CHECKS = 32
+_LARGEST = 65536
+
+
+@dataclass(frozen=True, eq=False)
+class ElementMap:
+    """``out[k] = clip(scale[k] · in[index[k]] + offset[k], low[k], high[k])``, over flattened arrays."""
+
+    shape: tuple[int, ...]
+    index: np.ndarray
+    scale: np.ndarray
+    offset: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Flattened ``[m]`` → ``[n]``."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.clip(self.scale * values[self.index] + self.offset, self.low, self.high)
+
+    def describe(self) -> dict[str, Any]:
+        """As plain data; what is the same for all elements is one number, and an identity no list."""
+        identity = np.array_equal(self.index, np.arange(len(self.index)))
+        return {
+            "shape": list(self.shape),
+            "index": None if identity else self.index.tolist(),
+            "scale": _short(self.scale),
+            "offset": _short(self.offset),
+            "low": _short(self.low),
+            "high": _short(self.high),
+        }
+
+
+def _short(values: np.ndarray) -> Any:
+    plain = [None if np.isinf(v) else float(v) for v in values]
+    return plain[0] if plain and all(v == plain[0] for v in plain) else plain
+
+
+def find_map(
+    function: Callable[[np.ndarray], np.ndarray], base: np.ndarray, integers: bool
+) -> ElementMap | None:
+    """The map that ``function`` is, or None where it is no such map.
+
+    Args:
+        function: flattened ``[m]`` → array of any shape; must not keep state.
+        base: ``[m]``, a point away from any limit.
+        integers: the input takes whole numbers only.
+    """
+    if not 0 < len(base) <= _LARGEST:
+        return None
+    generator, step = np.random.default_rng(0), 1.0 if integers else 0.125
+    try:
+        start = np.asarray(function(base), np.float64)
+        shape, before = start.shape, start.ravel()
+        index, scale = np.zeros(len(before), int), np.zeros(len(before))
+        claimed = np.zeros(len(before), bool)
+        for element in range(len(base)):
+            moved = base.copy()
+            moved[element] += step
+            delta = np.asarray(function(moved), np.float64).ravel() - before
+            touched = np.flatnonzero(delta)
+            if claimed[touched].any():
+                return None
+            claimed[touched] = True
+            index[touched], scale[touched] = element, delta[touched] / step
+        offset = before - scale * base[index]
+        low, high = np.full(len(before), -np.inf), np.full(len(before), np.inf)
+        if not integers:
+            with np.errstate(over="ignore", invalid="ignore"):
+                ends = [
+                    np.asarray(function(np.full(len(base), far)), np.float64).ravel() for far in (-_FAR, _FAR)
+                ]
+            bent = np.abs(ends[1] - (scale * _FAR + offset)) > 1e-3 * np.abs(scale * _FAR) + 1e-6
+            low[bent], high[bent] = np.minimum(*ends)[bent], np.maximum(*ends)[bent]
+        found = ElementMap(shape, index, scale, offset, low, high)
+        for _ in range(_CHECKS):
+            drawn = generator.integers(0, 255, len(base)) if integers else generator.normal(0, 2, len(base))
+            got = np.asarray(function(drawn.astype(np.float64)), np.float64)
+            if got.shape != shape or not np.allclose(
+                got.ravel(), found(drawn.astype(np.float64)), 1e-5, 1e-5
+            ):
+                return None
+    except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return None
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class ObservationSpace:
+    """An observation of a Gymnasium space as one flat array, in the order of sorted keys.
+
+    Attributes:
+        keys: of a dict; empty for a plain array.
+        shapes: of each key, or of the array.
+        integers: whether it holds whole numbers.
+    """
+
+    keys: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[np.dtype, ...]
+
+    @property
+    def size(self) -> int:
+        """Elements in all."""
+        return sum(int(np.prod(shape)) for shape in self.shapes)
+
+    @property
+    def integers(self) -> bool:
+        """Whether all of it is whole numbers."""
+        return all(dtype.kind in "iu" for dtype in self.dtypes)
+
+    def pack(self, flat: np.ndarray) -> Any:
+        """Flat ``[m]`` → an observation."""
+        parts, start = [], 0
+        for shape, dtype in zip(self.shapes, self.dtypes):
+            stop = start + int(np.prod(shape))
+            parts.append(flat[start:stop].reshape(shape).astype(dtype))
+            start = stop
+        return dict(zip(self.keys, parts)) if self.keys else parts[0]
+
+
+def observation_space(space: spaces.Space) -> ObservationSpace | None:
+    """A Box, or a Dict of Boxes; None for anything else."""
+    if isinstance(space, spaces.Box):
+        return ObservationSpace((), (space.shape,), (np.dtype(space.dtype),))
+    if isinstance(space, spaces.Dict) and all(isinstance(part, spaces.Box) for part in space.values()):
+        keys = tuple(sorted(space.keys()))
+        boxes = [space[key] for key in keys]
+        return ObservationSpace(
+            keys, tuple(b.shape or () for b in boxes), tuple(np.dtype(b.dtype) for b in boxes)
+        )
+    return None
+
+
+def describe_inputs(
+    to_inputs: Callable[[Any], Mapping[str, np.ndarray]], space: spaces.Space
+) -> dict[str, Any] | None:
+    """What ``to_inputs`` does, as plain data; None where it is no map of elements."""
+    observed = observation_space(space)
+    if observed is None:
+        return None
+    base = np.full(observed.size, 100.0 if observed.integers else 0.25)
+    maps = {}
+    for name in to_inputs(observed.pack(base)):
+        found = find_map(lambda flat, n=name: to_inputs(observed.pack(flat))[n], base, observed.integers)  # type: ignore[misc]
+        if found is None:
+            return None
+        maps[name] = found.describe()
+    return {"keys": list(observed.keys), "shapes": [list(s) for s in observed.shapes], "inputs": maps}
+
+
+def describe_action(
+    to_action: Callable[[dict[str, np.ndarray]], Any], outputs: Mapping[str, Sequence[int]]
+) -> dict[str, Any] | None:
+    """What ``to_action`` does with outputs of these shapes, as plain data; None where it is no map of elements."""
+    names, shapes = list(outputs), [tuple(outputs[name]) for name in outputs]
+    packed = ObservationSpace(tuple(names), tuple(shapes), tuple(np.dtype(np.float32) for _ in names))
+    found = find_map(lambda flat: to_action(packed.pack(flat)), np.zeros(packed.size) + 0.015625, False)
+    return None if found is None else {"outputs": names, **found.describe()}

@@ -148,12 +148,9 @@ def parse_ssh(address: str) -> Ssh:
             "Write for example ssh://pi@raspberrypi.local.",
         )
     # urlsplit lowers the host's case; an alias of ssh's configuration may have capitals
-    written = parts.netloc.rpartition("@")[2]
-    exact = (
-        written if written.startswith("[") else written.rpartition(":")[0] if port else written.rstrip(":")
-    )
+    written = parts.netloc.rpartition("@")[2].removesuffix(f":{port}").strip("[]:")
     user = parts.username
     if user and user.startswith("-"):
         raise UsageError("a user's name starts with a letter", f"got {user!r}", "Correct it.")
     python = parts.path if len(parts.path) > 1 else "python3"
-    return Ssh(address, exact.strip("[]"), user, port, python)
+    return Ssh(address, written, user, port, python)

@@ -40,7 +40,24 @@ def fold_flatten(model: bytes) -> bytes:
         if match.buffer in folded:
             match.reshape.inputs = [match.transpose.inputs[0], *list(match.reshape.inputs)[1:]]
             match.graph.operators.remove(match.transpose)
+            _remove_tensor(parsed, match.graph, int(match.transpose.outputs[0]))
     return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
+
+
+def _remove_tensor(model: Any, graph: Any, gone: int) -> None:
+    """Takes a tensor that nothing uses out of a graph; those behind it move up."""
+    del graph.tensors[gone]
+
+    def moved(indices: Any) -> list[int]:
+        return [int(index) - (index > gone) for index in indices]
+
+    for operator in graph.operators:
+        operator.inputs, operator.outputs = moved(operator.inputs), moved(operator.outputs)
+    graph.inputs, graph.outputs = moved(graph.inputs), moved(graph.outputs)
+    for signature in model.signatureDefs or ():
+        if model.subgraphs[signature.subgraphIndex] is graph:
+            for item in (*signature.inputs, *signature.outputs):
+                item.tensorIndex -= item.tensorIndex > gone
 
 
 class _Match:

@@ -99,7 +99,7 @@ def export_files(
         (f"{source.name}", "whole", None, (policy.deployed,))
     ]
     parts += [(f"{source.name}.{file_stem(c)}", "component", c, (e,)) for c, e in own_entries(policy).items()]
-    if wish.all_entries:
+    if wish.all_entries and len(policy.entries) > 1:
         parts.append((f"{source.name}.entries", "entries", None, tuple(e.name for e in policy.entries)))
     calls, made = source.calls(), []
     for number, (stem, kind, component, entries) in enumerate(parts):

@@ -7,6 +7,7 @@ against the function on inputs that it was not found by. A map that is anything 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,19 +52,17 @@ def _short(values: np.ndarray) -> Any:
     return plain[0] if plain and all(v == plain[0] for v in plain) else plain
 
 
-def find_map(
-    function: Callable[[np.ndarray], np.ndarray], base: np.ndarray, integers: bool
-) -> ElementMap | None:
+def find_map(function: Callable[[np.ndarray], np.ndarray], whole: np.ndarray) -> ElementMap | None:
     """The map that ``function`` is, or None where it is no such map.
 
     Args:
         function: flattened ``[m]`` → array of any shape; must not keep state.
-        base: ``[m]``, a point away from any limit.
-        integers: the input takes whole numbers only.
+        whole: ``[m]``, which elements take whole numbers from 0 to 255 only.
     """
-    if not 0 < len(base) <= _LARGEST:
+    if not 0 < len(whole) <= _LARGEST:
         return None
-    generator, step = np.random.default_rng(0), 1.0 if integers else 0.125
+    generator = np.random.default_rng(0)
+    base, step = np.where(whole, 100.0, 0.25), np.where(whole, 1.0, 0.125)
     try:
         start = np.asarray(function(base), np.float64)
         shape, before = start.shape, start.ravel()
@@ -71,29 +70,27 @@ def find_map(
         claimed = np.zeros(len(before), bool)
         for element in range(len(base)):
             moved = base.copy()
-            moved[element] += step
+            moved[element] += step[element]
             delta = np.asarray(function(moved), np.float64).ravel() - before
             touched = np.flatnonzero(delta)
             if claimed[touched].any():
                 return None
             claimed[touched] = True
-            index[touched], scale[touched] = element, delta[touched] / step
+            index[touched], scale[touched] = element, delta[touched] / step[element]
         offset = before - scale * base[index]
         low, high = np.full(len(before), -np.inf), np.full(len(before), np.inf)
-        if not integers:
-            with np.errstate(over="ignore", invalid="ignore"):
-                ends = [
-                    np.asarray(function(np.full(len(base), far)), np.float64).ravel() for far in (-_FAR, _FAR)
-                ]
-            bent = np.abs(ends[1] - (scale * _FAR + offset)) > 1e-3 * np.abs(scale * _FAR) + 1e-6
-            low[bent], high[bent] = np.minimum(*ends)[bent], np.maximum(*ends)[bent]
+        ends = [np.asarray(function(np.where(whole, base, far)), np.float64).ravel() for far in (-_FAR, _FAR)]
+        bent = ~whole[index] & (
+            np.abs(ends[1] - (scale * _FAR + offset)) > 1e-3 * np.abs(scale * _FAR) + 1e-6
+        )
+        low[bent], high[bent] = np.minimum(*ends)[bent], np.maximum(*ends)[bent]
         found = ElementMap(shape, index, scale, offset, low, high)
         for _ in range(_CHECKS):
-            drawn = generator.integers(0, 255, len(base)) if integers else generator.normal(0, 2, len(base))
-            got = np.asarray(function(drawn.astype(np.float64)), np.float64)
-            if got.shape != shape or not np.allclose(
-                got.ravel(), found(drawn.astype(np.float64)), 1e-5, 1e-5
-            ):
+            drawn = np.where(
+                whole, generator.integers(0, 256, len(base)), generator.normal(0, 2, len(base))
+            ).astype(np.float64)
+            got = np.asarray(function(drawn), np.float64)
+            if got.shape != shape or not np.allclose(got.ravel(), found(drawn), 1e-5, 1e-5):
                 return None
     except (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError):
         return None
@@ -106,8 +103,7 @@ class ObservationSpace:
 
     Attributes:
         keys: of a dict; empty for a plain array.
-        shapes: of each key, or of the array.
-        integers: whether it holds whole numbers.
+        shapes, dtypes: of each key, or of the array.
     """
 
     keys: tuple[str, ...]
@@ -115,14 +111,12 @@ class ObservationSpace:
     dtypes: tuple[np.dtype, ...]
 
     @property
-    def size(self) -> int:
-        """Elements in all."""
-        return sum(int(np.prod(shape)) for shape in self.shapes)
-
-    @property
-    def integers(self) -> bool:
-        """Whether all of it is whole numbers."""
-        return all(dtype.kind in "iu" for dtype in self.dtypes)
+    def whole(self) -> np.ndarray:
+        """``[m]``, which elements are whole numbers."""
+        parts = [
+            np.full(int(np.prod(shape)), dtype.kind in "iu") for shape, dtype in zip(self.shapes, self.dtypes)
+        ]
+        return np.concatenate(parts)
 
     def pack(self, flat: np.ndarray) -> Any:
         """Flat ``[m]`` → an observation."""
@@ -147,6 +141,15 @@ def observation_space(space: spaces.Space) -> ObservationSpace | None:
     return None
 
 
+def _input_of(
+    to_inputs: Callable[[Any], Mapping[str, np.ndarray]],
+    observed: ObservationSpace,
+    name: str,
+    flat: np.ndarray,
+) -> np.ndarray:
+    return to_inputs(observed.pack(flat))[name]
+
+
 def describe_inputs(
     to_inputs: Callable[[Any], Mapping[str, np.ndarray]], space: spaces.Space
 ) -> dict[str, Any] | None:
@@ -154,10 +157,9 @@ def describe_inputs(
     observed = observation_space(space)
     if observed is None:
         return None
-    base = np.full(observed.size, 100.0 if observed.integers else 0.25)
     maps = {}
-    for name in to_inputs(observed.pack(base)):
-        found = find_map(lambda flat, n=name: to_inputs(observed.pack(flat))[n], base, observed.integers)  # type: ignore[misc]
+    for name in to_inputs(observed.pack(np.zeros(len(observed.whole)))):
+        found = find_map(partial(_input_of, to_inputs, observed, name), observed.whole)
         if found is None:
             return None
         maps[name] = found.describe()
@@ -170,5 +172,5 @@ def describe_action(
     """What ``to_action`` does with outputs of these shapes, as plain data; None where it is no map of elements."""
     names, shapes = list(outputs), [tuple(outputs[name]) for name in outputs]
     packed = ObservationSpace(tuple(names), tuple(shapes), tuple(np.dtype(np.float32) for _ in names))
-    found = find_map(lambda flat: to_action(packed.pack(flat)), np.zeros(packed.size) + 0.015625, False)
+    found = find_map(lambda flat: to_action(packed.pack(flat)), packed.whole)
     return None if found is None else {"outputs": names, **found.describe()}

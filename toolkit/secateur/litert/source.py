@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,9 @@ from secateur.policy.policy import Entry, Policy, Task
 
 Share = Callable[[float, str], None]
 Arrays = dict[str, np.ndarray]
+
+_CARRIED = 8
+"""Calls that a state is carried on for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +50,34 @@ class Source:
     note: str = ""
 
     def calls(self) -> dict[str, Calls]:
-        """Every entry on the visited states, outputs fed to inputs as the entries declare; entry → calls."""
+        """Every entry on the visited states, outputs fed to inputs as the entries declare; entry → calls.
+
+        States that an entry feeds back to itself start from its example and are carried on for a few calls.
+        """
         from secateur.policy.unroll import run_entries
 
-        made: dict[str, list[Calls]] = {}
+        entries = self.policy.entries
+        states = {entry.name: fed_back(self.policy, entry) for entry in entries}
+        alone = {
+            entry.name: {key for key in states[entry.name] if len(entry.feeds[key]) == 1} for entry in entries
+        }
+        opened = replace(
+            self.policy,
+            entries=tuple(
+                replace(e, feeds={k: f for k, f in e.feeds.items() if k not in alone[e.name]})
+                for e in entries
+            ),
+        )
+        visited, made = dict(self.visited), dict[str, list[Calls]]()
         with torch.no_grad():
-            for call in run_entries(self.policy, self.policy.module.eval(), self.visited):
-                pair = Calls(_numpy(call.inputs), _numpy(call.outputs))
-                made.setdefault(call.entry.name, []).append(pair)
+            for _ in range(_CARRIED if any(alone.values()) else 1):
+                for call in run_entries(opened, self.policy.module.eval(), visited):
+                    pair = Calls(_numpy(call.inputs), _numpy(call.outputs))
+                    made.setdefault(call.entry.name, []).append(pair)
+                    carried = {
+                        key: call.outputs[states[call.entry.name][key]] for key in alone[call.entry.name]
+                    }
+                    visited |= {key: tensor.roll(1, 0) for key, tensor in carried.items()}
         return {
             name: Calls(_stacked([c.inputs for c in parts]), _stacked([c.outputs for c in parts]))
             for name, parts in made.items()

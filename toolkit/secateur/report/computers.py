@@ -45,7 +45,8 @@ def print_computers(found: Mapping[str, Any], console: Console) -> None:
                 if predicted
                 else "–",
             )
-    console.print(table, width=_WIDTH, crop=False)
+    console.width = max(console.width, _WIDTH)
+    console.print(table)
     effort = found["effort"]
     console.print(
         f"Rate held: at {found['utilisation']:.0%} utilisation, by p99. Medians to ±{effort['half_width']:.0%} with"

@@ -35,11 +35,12 @@ class ElementMap:
             return np.clip(self.scale * values[self.index] + self.offset, self.low, self.high)
 
     def describe(self) -> dict[str, Any]:
-        """As plain data; what is the same for all elements is one number, and an identity no list."""
-        identity = np.array_equal(self.index, np.arange(len(self.index)))
+        """As plain data; what is the same for all elements is one number, and neighbours are no list."""
+        start = int(self.index[0]) if len(self.index) else 0
+        neighbours = np.array_equal(self.index, start + np.arange(len(self.index)))
         return {
             "shape": list(self.shape),
-            "index": None if identity else self.index.tolist(),
+            "index": {"start": start} if neighbours else self.index.tolist(),
             "scale": _short(self.scale),
             "offset": _short(self.offset),
             "low": _short(self.low),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from secateur.device.timing import Effort, Timed, time_models
@@ -17,6 +18,9 @@ from secateur.target.computer import Computer
 from secateur.units import format_bytes, format_seconds
 
 Share = Callable[[float, str], None]
+
+ROBOT = Path(__file__).parent / "robot"
+"""Sources of the program on the robot, copied as they are."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +84,59 @@ def export_for_computer(
     document = sidecar(source, files)
     made = {file.file: file.model for file in files}
     made[SIDECAR] = to_json(document)
-    made["README.md"] = _readme(document, target).encode()
-    return {**made, **FORMATS[request.format](document)}, source.note
+    program = FORMATS[request.format](document)
+    made["README.md"] = (_readme(document, target) + _usage(document, program)).encode()
+    return {**made, **program}, source.note
 
 
 def _nothing_more(document: Mapping[str, Any]) -> dict[str, bytes]:
     return {}
 
 
-FORMATS: dict[str, Callable[[Mapping[str, Any]], dict[str, bytes]]] = {"tflite": _nothing_more}
+def _python(document: Mapping[str, Any]) -> dict[str, bytes]:
+    """The program that runs on the robot; its nodes where observation and action are described."""
+    names = ["robot.py"]
+    if document["observation"] is not None and document["action"] is not None:
+        names += ["udp_node.py", "ros2_node.py"]
+    return {name: (ROBOT / name).read_bytes() for name in names}
+
+
+FORMATS: dict[str, Callable[[Mapping[str, Any]], dict[str, bytes]]] = {
+    "tflite": _nothing_more,
+    "python": _python,
+}
 """Format → policy.json → files beside the models."""
+
+
+def _usage(document: Mapping[str, Any], program: Mapping[str, bytes]) -> str:
+    if "robot.py" not in program:
+        return ""
+    rate = document["control_hz"] or 50
+    text = f"""
+## On the robot
+
+Needs Python 3.9, numpy and ai-edge-litert (or tflite-runtime with numpy<2).
+
+```python
+from robot import ControlLoop, Policy
+
+policy = Policy(".")
+action = policy.act(observation)
+print(ControlLoop(policy, {rate:g}, read, write, safe_action=...).run(seconds=60))
+```
+
+The loop keeps its rate by the monotonic clock, writes the safe action where the policy fails, gives something not
+finite or sees nothing for too long, and counts all of it.
+"""
+    if "udp_node.py" in program:
+        return f"""{text}
+`python3 udp_node.py --port 5005 --rate {rate:g}` answers observations over UDP; `ros2_node.py` is laid out for ROS 2
+and was not run.
+"""
+    return f"""{text}
+What the task does to observations or actions is more than scaling, clipping, picking and reordering, so
+`policy.json` does not describe it: `act` takes the network's inputs, or gives its outputs, by name; the rest is yours.
+"""
 
 
 def _readme(document: Mapping[str, Any], target: Computer) -> str:

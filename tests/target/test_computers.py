@@ -1,5 +1,6 @@
 """Computers of the Raspberry Pi class: shipped ones load and say how far they can be trusted; work is counted."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,7 @@ def test_work_of_a_network():
     assert (work.dense, work.conv, work.depthwise, work.operators) == (6 * 17 + 17 * 3, 0, 0, 3)
     assert work.weights_bytes == 6 * 17 + 17 * 3 + 4 * (17 + 3)
     assert work.activations_bytes == 17 + 3 + 3
+    assert (work.ragged, work.taps) == (work.dense, 0)
 
 
 amounts = st.integers(0, 10**9)
@@ -73,14 +75,7 @@ def test_latency_grows_with_work_and_falls_with_threads(work, dtype, threads):
     target = load_any("raspberry-pi-4b")
     span = target.latency_s(work, dtype, threads)
     assert 0 < span.low <= target.middle_s(work, dtype, threads) <= span.high
-    more = Work(
-        work.operators,
-        work.dense + 10**6,
-        work.conv,
-        work.depthwise,
-        work.weights_bytes,
-        work.activations_bytes,
-    )
+    more = dataclasses.replace(work, dense=work.dense + 10**6)
     assert target.middle_s(more, dtype, threads) > target.middle_s(work, dtype, threads)
     assert target.middle_s(work, dtype, threads) >= target.middle_s(work, dtype, 4) * (1 - 1e-12)
 

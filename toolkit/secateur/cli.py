@@ -231,6 +231,30 @@ def bench(
 
 
 @app.command()
+def calibrate(
+    target: Annotated[str, typer.Argument(help="The target to start from, or the path of its TOML.")],
+    device: Annotated[
+        str, typer.Option(help="host or ssh://user@host for a computer, emulator for a board.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The target file to write, NAME.toml.")],
+    dtype: Annotated[
+        list[str] | None, typer.Option(help="Of a computer; may be repeated; all by default.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit a target's latency model to the device in hand; write a target file that every command takes."""
+    from secateur.litert.request import calibrate as run
+    from secateur.report.computers import print_calibration
+
+    with _progress() as progress:
+        found = run(target, device, output, dtype or [], "secateur " + shlex.join(sys.argv[1:]), progress)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        print_calibration(found, _console(stderr=False))
+
+
+@app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     as_json: JsonOption = False,

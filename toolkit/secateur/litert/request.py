@@ -1,11 +1,14 @@
-"""``secateur bench`` on computers as the command line states it."""
+"""``secateur bench`` on computers, and ``secateur calibrate``, as the command line states them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from secateur.errors import UsageError
+from secateur.errors import SecateurError, UsageError
+from secateur.litert.bench import open_link
 from secateur.pipeline import Progress
+from secateur.runfolder import write_atomically
 from secateur.target.computer import Computer
 from secateur.target.target import Target, load_any
 from secateur.units import parse_fraction, parse_seconds
@@ -83,3 +86,59 @@ def bench_on_computers(request: ComputerBench, progress: Progress) -> dict[str, 
         request.force,
         progress.share,
     )
+
+
+def calibrate(
+    name: str, device: str, output: Path, dtypes: Sequence[str], command: str, progress: Progress
+) -> dict[str, Any]:
+    """Fits a target's latency model to a device, and writes a target file; see ``litert.calibrate``.
+
+    Args:
+        name: of the target, or the path of its TOML.
+        device: ``host`` or ``ssh://…`` for a computer, ``emulator`` for a microcontroller.
+        output: the file to write; must not be there.
+        dtypes: of a computer; all where there are none.
+        command: as it was typed.
+        progress: told of it.
+
+    Raises:
+        SecateurError: a device that the target cannot have, or that cannot be measured.
+    """
+    from secateur.litert.calibrate import calibrate_computer, computer_toml, known_dtypes
+    from secateur.litert.calibrate_board import board_toml, calibrate_board
+
+    if output.exists() or output.suffix != ".toml":
+        raise SecateurError(
+            "a calibrated target is a new .toml", f"got {output}", "Choose another -o, with the ending .toml."
+        )
+    target = load_any(name)
+    progress.stage(f"measuring probe networks on {device}")
+    found: dict[str, Any]
+    if isinstance(target, Computer):
+        link, wanted = open_link(device), known_dtypes(dtypes)
+        fitted, parts, machine = calibrate_computer(target, link, wanted, progress.share)
+        text = computer_toml(fitted, machine, command)
+        errors = {part.dtype: {"before": part.before, "after": part.after} for part in parts}
+        found = {"machine": machine}
+    else:
+        if device != "emulator":
+            raise UsageError(
+                "a microcontroller is calibrated on the emulator",
+                f"got {device!r}",
+                "Write --device emulator.",
+            )
+        factors, before, after = calibrate_board(target, progress.share)
+        parent = Path(name).stem if name.endswith(".toml") else name
+        text = board_toml(target, parent, factors, after, command)
+        errors, found = {"instructions": {"before": before, "after": after}}, {"factors": factors}
+    write_atomically(output, text.encode())
+    load_any(output)  # what every command will do with it
+    plain = {key: {when: vars(value) for when, value in both.items()} for key, both in errors.items()}
+    return {
+        "schema": 1,
+        "target": target.name,
+        "device": device,
+        "file": str(output),
+        "errors": plain,
+        **found,
+    }

@@ -83,3 +83,25 @@ def _print_device(device: Mapping[str, Any], console: Console) -> None:
 
 def _known(value: float | None) -> str:
     return "unknown" if value is None else f"{value:g}"
+
+
+def print_calibration(found: Mapping[str, Any], console: Console) -> None:
+    """Errors on held-out networks, before and after, from the document of ``calibrate``."""
+    titles = (
+        "held-out networks",
+        "median before",
+        "90 % before",
+        "median after",
+        "90 % after",
+        "largest after",
+    )
+    table = Table(*titles, box=None, pad_edge=False)
+    for name, both in found["errors"].items():
+        shares = (both["before"]["median"], both["before"]["p90"], *both["after"].values())
+        table.add_row(name, *(f"{share:.1%}" for share in shares))
+    console.width = max(console.width, _WIDTH)
+    console.print(table)
+    console.print(
+        f"{found['target']} on {found['device']}; written to {found['file']}: use it with --target.",
+        soft_wrap=True,
+    )

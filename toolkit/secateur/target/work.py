@@ -7,8 +7,12 @@ import numpy as np
 
 from secateur.network import Network, Operator
 
-TERMS = ("call", "operator", "dense", "conv", "depthwise", "byte")
-"""Calls, operators, multiply-accumulates by kind, and bytes of weights and activations that pass through memory."""
+TERMS = ("call", "operator", "dense", "conv", "depthwise", "ragged", "tap", "weight_byte", "activation_byte")
+"""Calls; operators; multiply-accumulates by kind, and once more those of layers that do not fill vectors; places of a
+convolution's kernel, times places of its result; bytes of weights and of activations that pass through memory."""
+
+VECTOR = 16
+"""Outputs of a layer fill vectors where they are a multiple of this: the tile of XNNPACK's kernels, or its half."""
 
 FREE = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
 """Operators that move nothing."""
@@ -21,6 +25,8 @@ class Work:
     Attributes:
         operators: that do something.
         dense, conv, depthwise: multiply-accumulates.
+        ragged: of these, of dense and whole convolutional layers whose outputs are no multiple of ``VECTOR``.
+        taps: kernel places times result places, of whole convolutions.
         weights_bytes: constants, each once.
         activations_bytes: results of all operators, each once.
     """
@@ -31,6 +37,8 @@ class Work:
     depthwise: int
     weights_bytes: int
     activations_bytes: int
+    ragged: int = 0
+    taps: int = 0
 
     @property
     def macs(self) -> int:
@@ -45,7 +53,10 @@ class Work:
             "dense": float(self.dense),
             "conv": float(self.conv),
             "depthwise": float(self.depthwise),
-            "byte": float(self.weights_bytes + self.activations_bytes),
+            "ragged": float(self.ragged),
+            "tap": float(self.taps),
+            "weight_byte": float(self.weights_bytes),
+            "activation_byte": float(self.activations_bytes),
         }
 
 
@@ -54,7 +65,7 @@ def work_of(network: Network) -> Work:
     macs = {"dense": 0, "conv": 0, "depthwise": 0}
     constants: set[int] = set()
     folded = {index for index, tensor in enumerate(network.tensors) if tensor.constant}
-    operators = results = 0
+    operators = results = ragged = taps = 0
     for operator in network.operators:
         if operator.kind in FREE:
             continue
@@ -65,10 +76,20 @@ def work_of(network: Network) -> Work:
         kind, count = _macs(operator, network)
         if kind:
             macs[kind] += count
+        outputs = network.tensors[operator.outputs[0]].shape
+        if kind in ("dense", "conv") and outputs[-1] % VECTOR:
+            ragged += count
+        if kind == "conv":
+            taps += math.prod(outputs[:-1]) * math.prod(network.tensors[operator.inputs[1]].shape[1:3])
         constants |= {index for index in operator.inputs if index in folded}
         results += sum(_bytes(network, index) for index in operator.outputs)
     return Work(
-        operators, **macs, weights_bytes=sum(_bytes(network, i) for i in constants), activations_bytes=results
+        operators,
+        **macs,
+        weights_bytes=sum(_bytes(network, index) for index in constants),
+        activations_bytes=results,
+        ragged=ragged,
+        taps=taps,
     )
 
 

@@ -188,9 +188,8 @@ class Policy:
         for values in made.values():
             outputs.update(values)
         if len(made) > 1:  # a single output is named after its entry; the last component's is the policy's
-            wanted = [f for f in self.description["files"] if f["kind"] == "whole"][0]["signatures"][0][
-                "outputs"
-            ]
+            whole = next(f for f in self.description["files"] if f["kind"] == "whole")
+            wanted = whole["signatures"][0]["outputs"]
             *_, last = made.values()
             for name in wanted:
                 if name not in outputs and len(wanted) == len(last) == 1:

@@ -171,3 +171,26 @@ def wide_policy() -> Policy:
         (Component("body", ("body",)),),
         (Entry("act", WideNet.act, {"observation": torch.zeros(1, 16)}),),
     )
+
+
+class SeparableNet(nn.Module):
+    """Depthwise convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1, groups=8), nn.ReLU(), nn.Conv2d(8, 4, 1)
+        )
+        self.head = nn.Linear(4, 2)
+
+    def act(self, image):
+        return self.head(self.body(image).mean((2, 3)))
+
+
+def separable_policy() -> Policy:
+    return Policy(
+        "separable",
+        _seeded(SeparableNet()),
+        (Component("all", ("body", "head")),),
+        (Entry("act", SeparableNet.act, {"image": torch.rand(1, 3, 16, 16)}),),
+    )

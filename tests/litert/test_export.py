@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ai_edge_litert import schema_py_generated as schema
-from policies_of_parts import camera_policy, recurrent_policy, shared_policy, wide_policy
+from policies_of_parts import camera_policy, recurrent_policy, separable_policy, shared_policy, wide_policy
 from torch import nn
 
 from secateur.errors import SecateurError
@@ -25,8 +25,17 @@ from secateur.target.target import load_any
 from secateur.target.work import dtype_of
 
 PI = load_any("raspberry-pi-4b")
-LIMITS = {"float32": 1e-5, "float16": 2e-3, "dynamic": 0.03, "int8": 0.03, "int16x8": 0.02}
+LIMITS = {"float32": 1e-5, "float16": 2e-3, "dynamic": 0.03, "int8": 0.03, "int16x8": 0.03}
 """Largest error as a share of the outputs' range; these policies have random weights and random inputs."""
+
+
+POLICIES = {
+    "camera": camera_policy,
+    "recurrent": recurrent_policy,
+    "shared": shared_policy,
+    "wide": wide_policy,
+    "separable": separable_policy,
+}
 
 
 def silent(*_):
@@ -52,13 +61,7 @@ def _converted_once():
 @cache
 def source(name):
     """A policy with inputs drawn around its examples."""
-    made = {
-        "camera": camera_policy,
-        "recurrent": recurrent_policy,
-        "shared": shared_policy,
-        "wide": wide_policy,
-    }
-    policy, generator = made[name](), torch.Generator().manual_seed(1)
+    policy, generator = POLICIES[name](), torch.Generator().manual_seed(1)
     visited = {
         key: torch.rand((96, *e.shape[1:]), generator=generator) * (2.0 if e.ndim == 2 else 1.0)
         for key, e in policy.entry().example_inputs.items()
@@ -73,7 +76,7 @@ def exported(name, dtype, all_entries=True):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["camera", "recurrent", "shared", "wide"])
+@pytest.mark.parametrize("name", POLICIES)
 def test_every_file_computes_what_torch_does(name, dtype):
     for file in exported(name, dtype):
         assert dtype_of(read_tflite(file.model)) == dtype
@@ -205,6 +208,13 @@ def test_trap_4_dynamic_range_weights_have_one_scale():
     assert all(len(tensor.quantization.scales) == 1 for tensor in weights)
 
 
+def test_trap_4_depthwise_weights_stay_float():
+    """By tensor, every runtime computes dynamic-range depthwise convolutions wrongly and says nothing."""
+    network = read_tflite(exported("separable", "dynamic")[0].model)
+    (depthwise,) = [operator for operator in network.operators if operator.kind == "DEPTHWISE_CONV_2D"]
+    assert network.tensors[depthwise.inputs[1]].dtype == "float32"
+
+
 @pytest.mark.parametrize("dtype", sorted(CALIBRATED))
 def test_a_state_that_is_fed_back_has_one_scale(dtype):
     policy = recurrent_policy()
@@ -270,6 +280,14 @@ def test_a_task_with_a_camera():
     json.dumps(document, allow_nan=False)
 
 
+def test_a_file_that_is_nonsense_is_refused(monkeypatch):
+    import secateur.litert.export as export
+
+    monkeypatch.setattr(export, "WORST_ERROR", 1e-6)
+    with pytest.raises(SecateurError, match="computes about what torch does"):
+        export_files(source("wide"), PI, Wish("int8"), silent, silent)
+
+
 def test_storing_is_undone():
     details = {"dtype": np.int8, "quantization": (0.05, -7)}
     values = np.linspace(-5, 5, 50, dtype=np.float32)
@@ -304,7 +322,7 @@ def test_tflite_runtime_2_14_computes_the_same(tmp_path):
     install = [str(python), "-m", "pip", "install", "--quiet", "tflite-runtime==2.14.0", "numpy<2"]
     subprocess.run(install, check=True)
     cases, wanted = [], []
-    for name in ("camera", "recurrent", "shared", "wide"):
+    for name in POLICIES:
         for dtype in DTYPES:
             for file in exported(name, dtype):
                 for entry in file.entries:

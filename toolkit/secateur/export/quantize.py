@@ -3,7 +3,8 @@
 Its calibration defaults to a moving average, which collapses the range of a scalar head: minimum and maximum are
 asked for instead. It moves weights of over 256 KiB outside the flatbuffer, where TFLM does not look: the model is
 serialised again. And it quantises dynamic-range weights by channel, which tflite-runtime 2.14 computes wrongly and
-says nothing: they are quantised by tensor.
+says nothing: they are quantised by tensor, and depthwise ones, which every runtime computes wrongly by tensor, are left
+in float32.
 """
 
 import contextlib
@@ -162,10 +163,10 @@ def _dynamic() -> Any:
     from ai_edge_quantizer import qtyping, recipe_manager
 
     manager = recipe_manager.RecipeManager()
-    everything = qtyping.TFLOperationName.ALL_SUPPORTED
-    manager.add_dynamic_config(
-        regex=".*", operation_name=everything, num_bits=8, granularity=qtyping.QuantGranularity.TENSORWISE
-    )
+    for kind in (qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.TFLOperationName.CONV_2D):
+        manager.add_dynamic_config(
+            regex=".*", operation_name=kind, num_bits=8, granularity=qtyping.QuantGranularity.TENSORWISE
+        )
     return manager.get_quantization_recipe()
 
 

@@ -82,10 +82,7 @@ def calibrate_computer(
             Timed(f"{dtype}:{index}", model, "act", drawn_inputs(model, "act", 16))
             for index, model in enumerate(models)
         ]
-        start = number / len(dtypes)
-        measured = time_models(
-            link, timed, EFFORT, lambda done, note: share(start + done / len(dtypes), note)
-        )
+        measured = time_models(link, timed, EFFORT, _part(share, number, len(dtypes)))
         if measured["throttled"]:
             raise SecateurError(
                 "a device is fitted at its full speed", f"{link.name} was throttled", "Cool it and run again."
@@ -197,7 +194,7 @@ def computer_toml(target: Computer, machine: Mapping[str, Any], command: str) ->
     ]
     for dtype, model in target.latency.items():
         lines += ["", f"[latency.{dtype}]"]
-        for key, value in model.model_dump().items():
+        for key, value in model.model_dump(warnings=False).items():
             if key == "seconds":
                 lines.append(f"seconds = {{ {', '.join(f'{t} = {s}' for t, s in value.items())} }}")
             elif value is not None:

@@ -4,6 +4,7 @@ policy or run → entries that are exported → float .tflite of each file → d
              → the dtype asked for, or the fastest that is accurate enough → files and policy.json
 """
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,9 @@ from secateur.target.computer import Computer
 
 FLOAT_TOLERANCE = 1e-4
 """Largest error of a float32 file, as a share of the outputs' range: rounding and no more."""
+
+WORST_ERROR = 0.25
+"""Error share from which a file is nonsense, whatever was asked for."""
 
 AUTO = "auto"
 
@@ -106,12 +110,16 @@ def export_files(
         share(number / len(parts), stem)
         float_model = to_signatures(policy, entries)
         if wish.dtype == AUTO:
-            candidates = {d: _one(source, target, d, float_model, entries, calls) for d in DTYPES}
+            candidates = {}
+            for name in DTYPES:
+                with contextlib.suppress(SecateurError):  # a dtype that is none for this policy
+                    candidates[name] = _one(source, target, name, float_model, entries, calls)
             dtype, tried = _choose(candidates, wish.max_error, time, stem)
             model, accuracy = candidates[dtype]
         else:
             dtype, tried = wish.dtype, {}
             model, accuracy = _one(source, target, dtype, float_model, entries, calls)
+            _require_sense(accuracy, stem, dtype)
         file = f"{stem}.{dtype}.tflite"
         made.append(Exported(file, kind, component, entries, dtype, model, accuracy, tried))
     return tuple(made)
@@ -140,7 +148,7 @@ def _one(
     for name in entries:
         inputs = _as_taken(source, name, calls[name].inputs, slice(1, None, 2))
         wanted = {key: array[1::2] for key, array in calls[name].outputs.items()}
-        accuracy[name] = compare(wanted, run_signature(model, inputs, name))
+        accuracy[name] = compare(wanted, _run(model, inputs, name, dtype))
     worst = max(accuracy.values(), key=lambda a: a.error_share)
     if dtype == "float32" and not worst.error_share <= FLOAT_TOLERANCE:
         raise SecateurError(
@@ -149,6 +157,27 @@ def _one(
             "Its entry does something that does not convert: random numbers, or branches on values.",
         )
     return model, accuracy
+
+
+def _require_sense(accuracy: Mapping[str, Accuracy], stem: str, dtype: str) -> None:
+    for name, found in accuracy.items():
+        if not found.error_share <= WORST_ERROR:
+            raise SecateurError(
+                "a quantised file computes about what torch does",
+                f"{stem}, {name} as {dtype}: {found.error_share:.0%} of the outputs' range off",
+                "Take another dtype: int16x8 is the most exact of the integers, float16 of the small ones.",
+            )
+
+
+def _run(model: bytes, inputs: Mapping[str, np.ndarray], entry: str, dtype: str) -> dict[str, np.ndarray]:
+    try:
+        return run_signature(model, inputs, entry)
+    except (RuntimeError, ValueError) as error:
+        raise SecateurError(
+            "LiteRT runs what was exported",
+            f"{entry} as {dtype}: {str(error).strip().splitlines()[-1]}",
+            "Take another dtype; int8 and int16x8 need every layer to give more than one value.",
+        ) from error
 
 
 def _in_closed_loop(source: Source, target: Computer, dtype: str, float_model: bytes) -> bytes:

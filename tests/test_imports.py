@@ -21,7 +21,7 @@ ORDER = (
     ("verify",),
     ("report",),
     ("pipeline", "stages", "calibration", "artifact", "deploy", "fronts", "job", "choosing", "litert"),
-    ("cli",),
+    ("cli", "terminal"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 

@@ -1,18 +1,16 @@
 """Arguments → pipeline. No logic here, and no heavy import before a command needs it."""
 
 import json
-import os
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 
 from secateur import __version__
 from secateur.errors import EXIT_ERROR, EXIT_VERDICT_FAILED, SecateurError
+from secateur.terminal import console, progress, quiet_libraries
 
 app = typer.Typer(
     name="secateur",
@@ -116,16 +114,16 @@ def prune(
 
         if frontier is not None:
             require_known("frontier", frontier, fronts.FRONTIERS)
-        with _progress() as progress:
+        with progress() as bars:
             document = (
-                fronts.FRONTIERS[frontier](request, output, resume, command, progress)
+                fronts.FRONTIERS[frontier](request, output, resume, command, bars)
                 if frontier is not None
-                else fronts.pareto(request, str(pareto), points, output, resume, command, progress)
+                else fronts.pareto(request, str(pareto), points, output, resume, command, bars)
             )
         _show(document, output, as_json)
         return
-    with _progress() as progress:
-        summary = run(request, output, resume, command, progress)
+    with progress() as bars:
+        summary = run(request, output, resume, command, bars)
     _show(summary, output, as_json)
     if not summary["verdict"]["passed"]:
         raise typer.Exit(EXIT_VERDICT_FAILED)
@@ -168,8 +166,8 @@ def export(
 
     allowed = parse_fraction(max_error)
     request = ExportRequest(source, target, form, layout, name, seed, dtype, allowed, all_entries, device)
-    with _progress() as progress:
-        manifest = run(request, output, "secateur " + shlex.join(sys.argv[1:]), progress)
+    with progress() as bars:
+        manifest = run(request, output, "secateur " + shlex.join(sys.argv[1:]), bars)
     typer.echo(f"{output} holds {', '.join(manifest['files'])}")
 
 
@@ -211,21 +209,21 @@ def bench(
         request = ComputerBench(
             source, target, tuple(device), threads, utilisation, confidence, max_time, force
         )
-        with _progress() as progress:
-            timed = bench_on_computers(request, progress)
+        with progress() as bars:
+            timed = bench_on_computers(request, bars)
         if as_json:
             typer.echo(json.dumps(timed, indent=2, allow_nan=False))
         else:
-            print_computers(timed, _console(stderr=False))
+            print_computers(timed, console(stderr=False))
         if any("error" in one for one in timed["devices"]):
             raise typer.Exit(EXIT_ERROR)
         return
-    with _progress() as progress:
-        found = run(BenchRequest(source, target or "", device[0], calls), progress)
+    with progress() as bars:
+        found = run(BenchRequest(source, target or "", device[0], calls), bars)
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
     else:
-        print_bench(found, _console(stderr=False))
+        print_bench(found, console(stderr=False))
     if found["parity"] and found["parity"]["mismatched_bytes"]:
         raise typer.Exit(EXIT_VERDICT_FAILED)
 
@@ -246,12 +244,12 @@ def calibrate(
     from secateur.litert.request import calibrate as run
     from secateur.report.computers import print_calibration
 
-    with _progress() as progress:
-        found = run(target, device, output, dtype or [], "secateur " + shlex.join(sys.argv[1:]), progress)
+    with progress() as bars:
+        found = run(target, device, output, dtype or [], "secateur " + shlex.join(sys.argv[1:]), bars)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
-        print_calibration(found, _console(stderr=False))
+        print_calibration(found, console(stderr=False))
 
 
 @app.command()
@@ -277,12 +275,12 @@ def inspect(
     from secateur.pipeline import inspect as run
     from secateur.report.structure import print_structure
 
-    with _quiet_libraries():
+    with quiet_libraries():
         described = run(policy, target)
     if as_json:
         typer.echo(json.dumps(described, indent=2))
     else:
-        print_structure(described, _console(stderr=False))
+        print_structure(described, console(stderr=False))
 
 
 @app.command()
@@ -295,7 +293,7 @@ def targets(name: Annotated[str | None, typer.Argument()] = None, as_json: JsonO
     if as_json:
         typer.echo(json.dumps(boards if name is None else boards[0], indent=2))
     else:
-        print_boards(boards, _console(stderr=False), whole=name is not None)
+        print_boards(boards, console(stderr=False), whole=name is not None)
 
 
 @app.command()
@@ -324,65 +322,6 @@ def options(
     """Puts real neural control policies on real robots' boards."""
 
 
-def _console(stderr: bool) -> Any:
-    from rich.console import Console
-
-    return Console(stderr=stderr)
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[TextIO]:
-    """Gives standard error for our own messages; what the libraries below us write there leads nowhere meanwhile.
-
-    They write to the file descriptor itself, from C++. SECATEUR_DEBUG=1 lets them.
-    """
-    if os.environ.get("SECATEUR_DEBUG"):
-        yield sys.stderr
-        return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        with os.fdopen(os.dup(kept), "w", buffering=1) as stream:
-            yield stream
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """Stages and their progress on standard error."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from secateur.pipeline import Progress as Hooks
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
-    )
-    with _quiet_libraries() as stream, Progress(*columns, console=Console(file=stream)) as bars:
-        tasks: list[Any] = []
-
-        def stage(title: str) -> None:
-            if tasks:
-                bars.update(tasks[-1], total=1.0, completed=1.0)
-            tasks.append(bars.add_task(title, total=None, note=""))
-
-        def share(done: float, note: str) -> None:
-            bars.update(tasks[-1], total=1.0, completed=done, note=note)
-
-        yield Hooks(stage, share)
-        if tasks:
-            bars.update(tasks[-1], total=1.0, completed=1.0)
-
-
 def _show(summary: Any, folder: Path, as_json: bool) -> None:
     from secateur.report.front import print_front
     from secateur.report.table import print_summary
@@ -390,9 +329,9 @@ def _show(summary: Any, folder: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(summary, indent=2))
         return
-    console = _console(stderr=False)
-    (print_front if "kind" in summary else print_summary)(summary, console)
-    console.print(f"\nThe run is in {folder}; open {folder / 'report.html'} in a browser.", soft_wrap=True)
+    screen = console(stderr=False)
+    (print_front if "kind" in summary else print_summary)(summary, screen)
+    screen.print(f"\nThe run is in {folder}; open {folder / 'report.html'} in a browser.", soft_wrap=True)
 
 
 def main() -> None:

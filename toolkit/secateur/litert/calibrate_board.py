@@ -20,7 +20,7 @@ from secateur.export.read import read_tflite
 from secateur.litert.calibrate import Errors, errors_of
 from secateur.litert.probes import Pictures, Probe, probe_model
 from secateur.operators.lower import lower
-from secateur.target.cost import step_instructions
+from secateur.target.cost import step_cost
 from secateur.target.target import Target
 
 FITTED: tuple[Probe, ...] = (
@@ -81,7 +81,7 @@ def _count(
     ):
         measured = device.measure()
     assert measured.instructions is not None
-    steps = [(s.kernel, step_instructions(s, target), s.label) for s in lower(read_tflite(stored)).steps]
+    steps = [(s.kernel, step_cost(s, target).instructions, s.label) for s in lower(read_tflite(stored)).steps]
     return steps, measured.operator_instructions, measured.instructions
 
 

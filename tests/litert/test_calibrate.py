@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from secateur.target.target import load_any
 from secateur.target.work import TERMS, dtype_of, work_of
 
 
+@cache
 def works(probes):
     return [work_of(read_tflite(probe_model(probe, index))) for index, probe in enumerate(probes)]
 

@@ -16,6 +16,7 @@ from secateur.graph.groups import build_graph
 from secateur.policy.load import load
 from secateur.runfolder import RunFolder, to_json
 
+EXPORT_TDMPC = ("export", "tdmpc_cartpole", "--target", "raspberry-pi-4b")
 INT8 = network(6, [Layer(17, activation=1, zero_point=-128), Layer(3, tail=("TANH",))], 0)
 
 
@@ -40,6 +41,7 @@ def model(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_export_and_bench_of_a_policy_with_rates(secateur, tmp_path):
     out = tmp_path / "out"
     code, _, err = secateur(
@@ -93,12 +95,12 @@ def test_export_of_a_run(secateur, tmp_path):
         folder.publish(files, {}, lambda listed: {"schema": 1, "policy": "pole", "artifacts": listed})
     out = tmp_path / "out"
     arguments = ("--target", "linux-aarch64", "--format", "tflite")
-    code, _, err = secateur("export", folder.path, *arguments, "-o", out)
+    code, _, err = secateur("export", folder.path, *arguments, "--name", "upright", "-o", out)
     assert code == 0, err
     from secateur.export.litert import run_signature
 
     observation = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
-    got = run_signature((out / "pole.float32.tflite").read_bytes(), {"observation": observation})["act"]
+    got = run_signature((out / "upright.float32.tflite").read_bytes(), {"observation": observation})["act"]
     loaded.policy.module.load_state_dict(weights)
     with torch.no_grad():
         wanted = loaded.policy.module.act(torch.from_numpy(observation)).numpy()
@@ -145,21 +147,11 @@ def test_threads_and_utilisation(secateur, model):
             "is converted",
         ),
         (
-            ("export", "tdmpc_cartpole", "--target", "raspberry-pi-4b", "--format", "c", "-o", "{out}"),
+            (*EXPORT_TDMPC, "--format", "c", "-o", "{out}"),
             "tflite, python",
         ),
         (
-            (
-                "export",
-                "tdmpc_cartpole",
-                "--target",
-                "raspberry-pi-4b",
-                "--format",
-                "tflite",
-                "--dtype",
-                "int4",
-            )
-            + ("-o", "{out}"),
+            (*EXPORT_TDMPC, "--format", "tflite", "--dtype", "int4", "-o", "{out}"),
             "int4",
         ),
         (

@@ -25,7 +25,7 @@ from secateur.target.target import load_any
 from secateur.target.work import dtype_of
 
 PI = load_any("raspberry-pi-4b")
-LIMITS = {"float32": 1e-5, "float16": 2e-3, "dynamic": 0.03, "int8": 0.03, "int16x8": 0.03}
+LIMITS = {"float32": 1e-5, "float16": 2e-3, "dynamic": 0.03, "int8": 0.04, "int16x8": 0.03}
 """Largest error as a share of the outputs' range; these policies have random weights and random inputs."""
 
 
@@ -361,6 +361,7 @@ def test_tflite_runtime_2_14_computes_the_same(tmp_path):
                 n: to_real(answers[n], {"quantization": (given[n]["scale"] or 0, given[n]["zero_point"])})
                 for n in answers.files
             }
-        assert compare(here, got).error_share <= 0.01, (file.file, entry)
+        # ranges that are found as it runs are rounded otherwise in the older runtime
+        assert compare(here, got).error_share <= (0.03 if dtype == "dynamic" else 0.01), (file.file, entry)
         accuracy = compare(outputs, got)
         assert accuracy.error_share <= LIMITS[dtype], (file.file, entry, accuracy)

@@ -140,7 +140,7 @@ def export(
     layout: Annotated[
         str, typer.Option(help="Of C: cmake, arduino, platformio, zephyr or esp-idf.")
     ] = "cmake",
-    name: Annotated[str | None, typer.Option(help="Prefix of C symbols and files.")] = None,
+    name: Annotated[str | None, typer.Option(help="Prefix of C symbols and of files.")] = None,
     dtype: Annotated[str | None, typer.Option(help=DTYPE_HELP)] = None,
     max_error: Annotated[
         str,

@@ -111,6 +111,7 @@ def _for_computer(
         request.all_entries,
         request.device,
         request.seed,
+        request.name,
     )
     return export_for_computer(wish, target, progress.share)
 

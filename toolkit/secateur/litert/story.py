@@ -1,7 +1,7 @@
 """``secateur export`` to a computer: what is asked for, and the folder that comes of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from secateur.export.quantize import DTYPES
 from secateur.litert.bench import SIDECAR, open_link
 from secateur.litert.export import AUTO, Wish, export_files
 from secateur.litert.sidecar import sidecar
-from secateur.litert.source import open_source
+from secateur.litert.source import file_stem, open_source
 from secateur.runfolder import to_json
 from secateur.target.computer import Computer
 from secateur.units import format_bytes, format_seconds
@@ -35,6 +35,7 @@ class ComputerExport:
         all_entries: also one file with every entry as a signature.
         device: where ``auto`` measures.
         seed: of the episodes that states are taken from.
+        name: of the files; None for one after the policy.
     """
 
     source: str
@@ -44,6 +45,7 @@ class ComputerExport:
     all_entries: bool = False
     device: str = "host"
     seed: int = 0
+    name: str | None = None
 
 
 def export_for_computer(
@@ -61,6 +63,8 @@ def export_for_computer(
         )
     link = open_link(request.device)
     source = open_source(request.source, request.seed, share)
+    if request.name:
+        source = replace(source, name=file_stem(request.name))
 
     def time(models: Mapping[str, bytes]) -> dict[str, float]:
         subjects = []

@@ -20,8 +20,8 @@ ORDER = (
     ("device",),
     ("verify",),
     ("report",),
-    ("pipeline", "stages", "calibration", "artifact", "deploy", "fronts", "job", "choosing"),
-    ("cli",),
+    ("pipeline", "stages", "calibration", "artifact", "deploy", "fronts", "job", "choosing", "litert"),
+    ("cli", "terminal"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 

@@ -36,7 +36,8 @@ def test_protocol(device):
     alone = np.concatenate([device.run({"observation": row[None]})["action"] for row in inputs])
     np.testing.assert_array_equal(outputs, alone)
     assert device.run({"observation": inputs[:0]})["action"].shape == (0, 2)
-    assert device.measure().static_ram_bytes > 0
+    measured = device.measure()
+    assert (measured.static_ram_bytes or measured.weights_bytes) > 0
 
 
 @pytest.mark.parametrize(

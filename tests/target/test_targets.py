@@ -13,7 +13,9 @@ from secateur.operators.kernels import KERNELS
 from secateur.operators.lower import lower
 from secateur.records import Range
 from secateur.target.cost import price
-from secateur.target.target import list_targets, load_target
+from secateur.target.target import list_targets, load_any, load_target
+
+MICROCONTROLLERS = [name for name in list_targets() if load_any(name).runtime == "c"]
 
 MINIMAL = """
 inherit = "cortex-m4"
@@ -28,7 +30,7 @@ network_share = 0.5
 """
 
 
-@pytest.mark.parametrize("name", list_targets())
+@pytest.mark.parametrize("name", MICROCONTROLLERS)
 def test_shipped_boards(name):
     target = load_target(name)
     assert target.name == name
@@ -52,7 +54,7 @@ MODEL = network(
 )
 
 
-@pytest.mark.parametrize("name", list_targets())
+@pytest.mark.parametrize("name", MICROCONTROLLERS)
 def test_every_board_answers_as_tflm_does(name, tmp_path):
     """Built for its core, linked at its addresses, run on its emulator; and priced as it turned out."""
     target, read = load_target(name), read_tflite(MODEL)

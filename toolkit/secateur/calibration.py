@@ -5,7 +5,7 @@ blind outside of it: it saturates and falls. So the int8 policy is rolled out to
 quantised again, until it does as well as in float or the rounds are up (docs/adr/0005).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from secateur.policy.policy import Task
 from secateur.prune.states import evenly, visited_inputs
 from secateur.simulate.controller import TorchController
 from secateur.simulate.rollout import rollouts
+from secateur.target.computer import Computer
 from secateur.target.target import Target
 from secateur.verify.firmware import FirmwareController
 
@@ -32,13 +33,15 @@ ROUNDS, WITHIN = 4, 0.005
 
 def calibrate(
     task: Task,
-    target: Target,
+    target: Target | Computer,
     model: bytes,
     controller: TorchController,
     seeds: Sequence[int],
     build: Path,
     share: Share,
     device: str = "emulator",
+    quantizer: Callable[[bytes, Mapping[str, np.ndarray]], bytes] = quantize,
+    device_task: Task | None = None,
 ) -> bytes:
     """The int8 model, by return the best of a few calibrations.
 
@@ -50,18 +53,20 @@ def calibrate(
         seeds: of the episodes that states are taken from and returns are compared on.
         build: a folder for what is built on the way.
         share: told of progress.
-        device: that runs the int8 policy, ``emulator`` or ``tflm``; both give the same bytes.
+        device: that runs the quantised policy; ``emulator`` and ``tflm`` give the same bytes, ``litert`` its own.
+        quantizer: float .tflite and samples → the model.
+        device_task: the task with ``to_inputs`` as the model takes them, where that is not as torch does.
     """
     rolled = rollouts(task, controller, seeds)
     wanted = float(np.mean([t.return_ for t in rolled]))
     samples = evenly(visited_inputs(task, rolled), STATES)
     best: tuple[float, bytes] | None = None
     for number in range(ROUNDS):
-        quantized = quantize(model, samples)
+        quantized = quantizer(model, samples)
         with closing(open_device(device, quantized, target, build)) as opened:
-            rolled = rollouts(task, FirmwareController(opened, task), seeds)
+            rolled = rollouts(task, FirmwareController(opened, device_task or task), seeds)
         reached = float(np.mean([t.return_ for t in rolled]))
-        share((number + 1) / ROUNDS, f"int8 return {reached:.1f}, float {wanted:.1f}")
+        share((number + 1) / ROUNDS, f"quantised return {reached:.1f}, float {wanted:.1f}")
         if best is None or reached > best[0]:
             best = (reached, quantized)
         if reached >= wanted - WITHIN * abs(wanted):

@@ -1,18 +1,16 @@
 """Arguments → pipeline. No logic here, and no heavy import before a command needs it."""
 
 import json
-import os
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 
 from secateur import __version__
-from secateur.errors import EXIT_VERDICT_FAILED, SecateurError
+from secateur.errors import EXIT_ERROR, EXIT_VERDICT_FAILED, SecateurError
+from secateur.terminal import console, progress, quiet_libraries
 
 app = typer.Typer(
     name="secateur",
@@ -25,6 +23,9 @@ app = typer.Typer(
 
 IMPORTANCE_HELP = (
     "taylor, taylor2, l1, l2, activation, activation-rms, gradient, fisher, bayesian, closed-loop or random."
+)
+DTYPE_HELP = (
+    "For a computer: float32, float16, dynamic, int8, int16x8, or auto: the quickest that is accurate enough."
 )
 PolicyArgument = Annotated[
     str, typer.Argument(help="A shipped policy, a folder with policy.py, or module:function.")
@@ -113,16 +114,16 @@ def prune(
 
         if frontier is not None:
             require_known("frontier", frontier, fronts.FRONTIERS)
-        with _progress() as progress:
+        with progress() as bars:
             document = (
-                fronts.FRONTIERS[frontier](request, output, resume, command, progress)
+                fronts.FRONTIERS[frontier](request, output, resume, command, bars)
                 if frontier is not None
-                else fronts.pareto(request, str(pareto), points, output, resume, command, progress)
+                else fronts.pareto(request, str(pareto), points, output, resume, command, bars)
             )
         _show(document, output, as_json)
         return
-    with _progress() as progress:
-        summary = run(request, output, resume, command, progress)
+    with progress() as bars:
+        summary = run(request, output, resume, command, bars)
     _show(summary, output, as_json)
     if not summary["verdict"]["passed"]:
         raise typer.Exit(EXIT_VERDICT_FAILED)
@@ -132,45 +133,123 @@ def prune(
 def export(
     source: Annotated[str, typer.Argument(help="A policy, the folder of a finished run, or a .tflite.")],
     target: TargetOption,
-    form: Annotated[str, typer.Option("--format", help="tflite, c or tflm.")],
+    form: Annotated[
+        str, typer.Option("--format", help="tflite, c or tflm; tflite or python for a computer.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; must be empty or new.")],
     layout: Annotated[
         str, typer.Option(help="Of C: cmake, arduino, platformio, zephyr or esp-idf.")
     ] = "cmake",
-    name: Annotated[str | None, typer.Option(help="Prefix of C symbols and files.")] = None,
+    name: Annotated[str | None, typer.Option(help="Prefix of C symbols and of files.")] = None,
+    dtype: Annotated[str | None, typer.Option(help=DTYPE_HELP)] = None,
+    max_error: Annotated[
+        str,
+        typer.Option(
+            help="What --dtype auto may lose: error against torch, as a share of the outputs' range."
+        ),
+    ] = "2%",
+    all_entries: Annotated[
+        bool,
+        typer.Option(
+            "--all-entries", help="Also every entry as a signature of one file with shared weights."
+        ),
+    ] = False,
+    device: Annotated[
+        str, typer.Option(help="Where --dtype auto measures: host or ssh://user@host.")
+    ] = "host",
     seed: Annotated[int, typer.Option(min=0, help="Of the episodes that a policy is calibrated on.")] = 0,
 ) -> None:
     """Write what goes onto a robot: .tflite files, C packed for a build system, or a bundle for TFLM."""
     from secateur.deploy import ExportRequest
     from secateur.deploy import export as run
+    from secateur.units import parse_fraction
 
-    request = ExportRequest(source, target, form, layout, name, seed)
-    with _progress() as progress:
-        manifest = run(request, output, "secateur " + shlex.join(sys.argv[1:]), progress)
+    allowed = parse_fraction(max_error)
+    request = ExportRequest(source, target, form, layout, name, seed, dtype, allowed, all_entries, device)
+    with progress() as bars:
+        manifest = run(request, output, "secateur " + shlex.join(sys.argv[1:]), bars)
     typer.echo(f"{output} holds {', '.join(manifest['files'])}")
 
 
 @app.command()
 def bench(
-    source: Annotated[str, typer.Argument(help="The folder of a finished run, or a .tflite.")],
-    target: TargetOption,
-    device: Annotated[str, typer.Option(help="emulator, host or tflm.")],
+    source: Annotated[
+        str, typer.Argument(help="The folder of a finished run or of an export, or a .tflite.")
+    ],
+    device: Annotated[
+        list[str],
+        typer.Option(
+            help="emulator, host or tflm; host or ssh://[user@]host[:port] (may be repeated) for computers."
+        ),
+    ],
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help="A board (see `secateur targets`); may be left out for computers."),
+    ] = None,
     calls: Annotated[int, typer.Option(min=1, help="Calls to run and to hold against TFLM.")] = 16,
+    threads: Annotated[int | None, typer.Option(min=1, help="On a computer: threads of a call.")] = None,
+    utilisation: Annotated[
+        str, typer.Option(help="Share of a control period that the policy may take.")
+    ] = "50%",
+    confidence: Annotated[
+        str, typer.Option(help="With which a computer's median is known to ±2 %: 90%, 95% or 99%.")
+    ] = "95%",
+    max_time: Annotated[str, typer.Option(help="On a computer: longest measurement of one file.")] = "10s",
+    force: Annotated[bool, typer.Option("--force", help="Report a throttled computer too, marked.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a model on a device: sizes, instructions and latency, predicted beside measured."""
+    """Run a model on devices: sizes and latency, predicted beside measured."""
     from secateur.deploy import BenchRequest
     from secateur.deploy import bench as run
+    from secateur.litert.request import ComputerBench, bench_on_computers, on_computers
     from secateur.report.bench import print_bench
+    from secateur.report.computers import print_computers
 
-    with _progress() as progress:
-        found = run(BenchRequest(source, target, device, calls), progress)
+    if on_computers(target, device):
+        request = ComputerBench(
+            source, target, tuple(device), threads, utilisation, confidence, max_time, force
+        )
+        with progress() as bars:
+            timed = bench_on_computers(request, bars)
+        if as_json:
+            typer.echo(json.dumps(timed, indent=2, allow_nan=False))
+        else:
+            print_computers(timed, console(stderr=False))
+        if any("error" in one for one in timed["devices"]):
+            raise typer.Exit(EXIT_ERROR)
+        return
+    with progress() as bars:
+        found = run(BenchRequest(source, target or "", device[0], calls), bars)
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
     else:
-        print_bench(found, _console(stderr=False))
+        print_bench(found, console(stderr=False))
     if found["parity"] and found["parity"]["mismatched_bytes"]:
         raise typer.Exit(EXIT_VERDICT_FAILED)
+
+
+@app.command()
+def calibrate(
+    target: Annotated[str, typer.Argument(help="The target to start from, or the path of its TOML.")],
+    device: Annotated[
+        str, typer.Option(help="host or ssh://user@host for a computer, emulator for a board.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The target file to write, NAME.toml.")],
+    dtype: Annotated[
+        list[str] | None, typer.Option(help="Of a computer; may be repeated; all by default.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit a target's latency model to the device in hand; write a target file that every command takes."""
+    from secateur.litert.request import calibrate as run
+    from secateur.report.computers import print_calibration
+
+    with progress() as bars:
+        found = run(target, device, output, dtype or [], "secateur " + shlex.join(sys.argv[1:]), bars)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        print_calibration(found, console(stderr=False))
 
 
 @app.command()
@@ -199,25 +278,25 @@ def inspect(
     from secateur.pipeline import inspect as run
     from secateur.report.structure_table import print_structure
 
-    with _quiet_libraries():
+    with quiet_libraries():
         described = run(policy, target, html)
     if as_json:
         typer.echo(json.dumps(described, indent=2))
     else:
-        print_structure(described, _console(stderr=False))
+        print_structure(described, console(stderr=False))
 
 
 @app.command()
 def targets(name: Annotated[str | None, typer.Argument()] = None, as_json: JsonOption = False) -> None:
     """List boards, or show one."""
     from secateur.report.boards import describe, print_boards
-    from secateur.target.target import list_targets, load_target
+    from secateur.target.target import list_targets, load_any
 
-    boards = [describe(load_target(one)) for one in ([name] if name else list_targets())]
+    boards = [describe(load_any(one)) for one in ([name] if name else list_targets())]
     if as_json:
         typer.echo(json.dumps(boards if name is None else boards[0], indent=2))
     else:
-        print_boards(boards, _console(stderr=False), whole=name is not None)
+        print_boards(boards, console(stderr=False), whole=name is not None)
 
 
 @app.command()
@@ -246,65 +325,6 @@ def options(
     """Puts real neural control policies on real robots' boards."""
 
 
-def _console(stderr: bool) -> Any:
-    from rich.console import Console
-
-    return Console(stderr=stderr)
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[TextIO]:
-    """Gives standard error for our own messages; what the libraries below us write there leads nowhere meanwhile.
-
-    They write to the file descriptor itself, from C++. SECATEUR_DEBUG=1 lets them.
-    """
-    if os.environ.get("SECATEUR_DEBUG"):
-        yield sys.stderr
-        return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        with os.fdopen(os.dup(kept), "w", buffering=1) as stream:
-            yield stream
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """Stages and their progress on standard error."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from secateur.pipeline import Progress as Hooks
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
-    )
-    with _quiet_libraries() as stream, Progress(*columns, console=Console(file=stream)) as bars:
-        tasks: list[Any] = []
-
-        def stage(title: str) -> None:
-            if tasks:
-                bars.update(tasks[-1], total=1.0, completed=1.0)
-            tasks.append(bars.add_task(title, total=None, note=""))
-
-        def share(done: float, note: str) -> None:
-            bars.update(tasks[-1], total=1.0, completed=done, note=note)
-
-        yield Hooks(stage, share)
-        if tasks:
-            bars.update(tasks[-1], total=1.0, completed=1.0)
-
-
 def _show(summary: Any, folder: Path, as_json: bool) -> None:
     from secateur.report.front import print_front
     from secateur.report.table import print_summary
@@ -312,9 +332,9 @@ def _show(summary: Any, folder: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(summary, indent=2))
         return
-    console = _console(stderr=False)
-    (print_front if "kind" in summary else print_summary)(summary, console)
-    console.print(f"\nThe run is in {folder}; open {folder / 'report.html'} in a browser.", soft_wrap=True)
+    screen = console(stderr=False)
+    (print_front if "kind" in summary else print_summary)(summary, screen)
+    screen.print(f"\nThe run is in {folder}; open {folder / 'report.html'} in a browser.", soft_wrap=True)
 
 
 def main() -> None:

@@ -30,8 +30,9 @@ from secateur.pipeline import Progress
 from secateur.records import Cost, Measurement
 from secateur.runfolder import MANIFEST, require_new, to_json, write_folder
 from secateur.target.arena import plan
+from secateur.target.computer import Computer
 from secateur.target.cost import price
-from secateur.target.target import Target, load_target
+from secateur.target.target import Target, load_any, load_target
 
 SILENT = Progress()
 """Tells nobody."""
@@ -48,6 +49,7 @@ class ExportRequest:
         layout: key of ``LAYOUTS``; of generated C only.
         name: prefix of C symbols; None for one after the source.
         seed: of the episodes that a policy is calibrated on.
+        dtype, max_error, all_entries, device: of exports to computers; see ``litert.story.ComputerExport``.
     """
 
     source: str
@@ -56,6 +58,10 @@ class ExportRequest:
     layout: str = "cmake"
     name: str | None = None
     seed: int = 0
+    dtype: str | None = None
+    max_error: float = 0.02
+    all_entries: bool = False
+    device: str = "host"
 
 
 @dataclass(frozen=True)
@@ -74,24 +80,59 @@ def export(request: ExportRequest, output: Path, command: str, progress: Progres
     Raises:
         SecateurError: a request that cannot be carried out, or a folder that holds something already.
     """
+    require_new(output)
+    target = load_any(request.target)
+    if isinstance(target, Computer):
+        data, note = _for_computer(request, target, progress)
+    else:
+        data, note = _for_microcontroller(request, target, progress)
+    manifest = {
+        "schema": 1,
+        "command": {"line": command, **asdict(request)},
+        "versions": {"secateur": __version__},
+        "note": note,
+        "files": {path: sha256(content).hexdigest() for path, content in sorted(data.items())},
+    }
+    write_folder(output, {**data, MANIFEST: to_json(manifest)})
+    return manifest
+
+
+def _for_computer(
+    request: ExportRequest, target: Computer, progress: Progress
+) -> tuple[dict[str, bytes], str]:
+    from secateur.litert.story import ComputerExport, export_for_computer
+
+    progress.stage("converting and holding it against torch")
+    wish = ComputerExport(
+        request.source,
+        request.format,
+        request.dtype or "float32",
+        request.max_error,
+        request.all_entries,
+        request.device,
+        request.seed,
+        request.name,
+    )
+    return export_for_computer(wish, target, progress.share)
+
+
+def _for_microcontroller(
+    request: ExportRequest, target: Target, progress: Progress
+) -> tuple[dict[str, bytes], str]:
     require_known("format", request.format, FORMATS)
     require_known("layout", request.layout, LAYOUTS)
-    require_new(output)
-    target = load_target(request.target)
+    if (request.dtype or target.dtype) != target.dtype or request.all_entries:
+        raise SecateurError(
+            "a microcontroller runs one int8 network",
+            f"{target.name} was to be given {request.dtype or 'several entries'}",
+            "Leave --dtype and --all-entries to computers, such as raspberry-pi-4b.",
+        )
     progress.stage("reading or converting the model")
     artifact = open_artifact(request.source, target, request.seed, progress.share)
     progress.stage(f"writing {request.format}")
     files = FORMATS[request.format](artifact, target, request)
     data = {path: text if isinstance(text, bytes) else text.encode() for path, text in files.items()}
-    manifest = {
-        "schema": 1,
-        "command": {"line": command, **asdict(request)},
-        "versions": {"secateur": __version__},
-        "note": artifact.note,
-        "files": {path: sha256(content).hexdigest() for path, content in sorted(data.items())},
-    }
-    write_folder(output, {**data, MANIFEST: to_json(manifest)})
-    return manifest
+    return data, artifact.note
 
 
 def _export_tflite(artifact: Artifact, target: Target, request: ExportRequest) -> Mapping[str, str | bytes]:

@@ -82,7 +82,7 @@ def parse_fraction(text: str) -> float:
 
 def format_bytes(count: int) -> str:
     """12288 → ``"12.00 KiB"``."""
-    for unit, scale in (("MiB", 1024**2), ("KiB", 1024)):
+    for unit, scale in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
         if count >= scale:
             return f"{count / scale:.2f} {unit}"
     return f"{count} B"

@@ -1,35 +1,129 @@
-"""float .tflite → full int8, by ai-edge-quantizer, around its two silent traps.
+"""float .tflite → the other dtypes, by ai-edge-quantizer, around its silent traps.
 
 Its calibration defaults to a moving average, which collapses the range of a scalar head: minimum and maximum are
-asked for instead. And it moves weights of over 256 KiB outside the flatbuffer, where TFLM does not look: the model
-is serialised again.
+asked for instead. It moves weights of over 256 KiB outside the flatbuffer, where TFLM does not look: the model is
+serialised again. And it quantises dynamic-range weights by channel, which tflite-runtime 2.14 computes wrongly and
+says nothing: they are quantised by tensor, and depthwise ones, which every runtime computes wrongly by tensor, are left
+in float32.
 """
 
 import contextlib
+import copy
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, require_known
+
+Samples = Mapping[str, np.ndarray]
+"""Input name → float32 ``[n, ...]``, inputs met in use; the leading axis counts samples."""
+
+Tie = tuple[str, str, str]
+"""A signature, one of its outputs and the input that it is fed back to: they get one range, or a state drifts."""
 
 
-def quantize(model: bytes, samples: Mapping[str, np.ndarray]) -> bytes:
+def quantize(model: bytes, samples: Samples) -> bytes:
     """The model with int8 weights, activations, inputs and outputs, and int32 biases.
 
     Args:
         model: a float32 .tflite with one signature.
-        samples: input name → float32 ``[n, ...]``, inputs it meets in use; the leading axis counts samples.
+        samples: of its inputs.
 
     Raises:
         SecateurError: no samples, samples that are not finite, or a model that cannot be quantised.
     """
+    return convert(model, "int8", {"": samples})
+
+
+def convert(model: bytes, dtype: str, samples: Mapping[str, Samples], ties: Sequence[Tie] = ()) -> bytes:
+    """The model in another dtype; the same weights are stored once, whichever signatures share them.
+
+    Args:
+        model: a float32 .tflite.
+        dtype: key of ``DTYPES``.
+        samples: signature → samples; an empty name stands for the only signature. Used by dtypes of
+            ``CALIBRATED`` only.
+        ties: states that are fed back.
+
+    Raises:
+        SecateurError: no samples where they are needed, samples that are not finite, or a model that cannot be
+            quantised.
+    """
+    require_known("dtype", dtype, DTYPES)
+    if dtype == "float32":
+        return model
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from ai_edge_litert.tools import flatbuffer_utils
-    from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
+    from ai_edge_quantizer import quantizer
+
+    rules = DTYPES[dtype]()
+    if dtype in CALIBRATED:
+        model = _with_own_biases(model)
+    ranges = _ranges(model, rules, samples, ties) if dtype in CALIBRATED else None
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            result = quantizer.Quantizer(model, rules).quantize(ranges, enable_progress_report=False)
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise SecateurError(
+            f"the model can be stored as {dtype}", str(error).splitlines()[0], "Take another dtype."
+        ) from error
+    parsed = flatbuffer_utils.read_model_from_bytearray(bytearray(result.quantized_model))
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
+
+
+def _with_own_biases(model: bytes) -> bytes:
+    """Biases that subgraphs share, one copy for each: stored as integers they are in units of its input's scale.
+
+    The quantiser would write the one over the other, with a warning at most.
+    """
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    parsed = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    if len(parsed.subgraphs) == 1:
+        return model
+    taken: set[int] = set()
+    for graph in parsed.subgraphs:
+        copies: dict[int, int] = {}
+        biases = {int(op.inputs[2]) for op in graph.operators if len(op.inputs) == 3 and op.inputs[2] >= 0}
+        for index in biases:
+            tensor = graph.tensors[index]
+            buffer = int(tensor.buffer)
+            if len(tensor.shape) != 1 or parsed.buffers[buffer].data is None:
+                continue
+            if buffer in taken and buffer not in copies:
+                parsed.buffers.append(copy.deepcopy(parsed.buffers[buffer]))
+                copies[buffer] = len(parsed.buffers) - 1
+            tensor.buffer = copies.get(buffer, buffer)
+        taken |= {int(graph.tensors[index].buffer) for index in biases}
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
+
+
+def _ranges(model: bytes, rules: Any, samples: Mapping[str, Samples], ties: Sequence[Tie]) -> dict[str, Any]:
+    """Tensor name → least and greatest value, over all samples of all signatures."""
+    from ai_edge_quantizer import calibrator, recipe_manager
     from ai_edge_quantizer.utils import qsv_utils
 
+    manager = recipe_manager.RecipeManager()
+    manager.load_quantization_recipe(rules)
+    calibration = calibrator.Calibrator(model, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
+    only = next(iter(calibration.get_signature_list()))
+    rows = {name or only: _rows(arrays) for name, arrays in samples.items()}
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        calibration.calibrate(rows, manager)
+    ranges = calibration.get_model_qsvs()
+    for signature, output, fed in ties:
+        pair = _tensor_names(model, signature, output, fed)
+        known = [ranges[name] for name in pair if name in ranges]
+        low, high = (f([r[key] for r in known], axis=0) for f, key in ((np.min, "min"), (np.max, "max")))
+        for name in pair:
+            ranges[name] = {**ranges.get(name, {}), "min": low, "max": high}
+    return ranges
+
+
+def _rows(samples: Samples) -> list[dict[str, np.ndarray]]:
     counts = {len(array) for array in samples.values()}
     if len(counts) != 1 or 0 in counts or not all(np.isfinite(array).all() for array in samples.values()):
         raise SecateurError(
@@ -37,15 +131,66 @@ def quantize(model: bytes, samples: Mapping[str, np.ndarray]) -> bytes:
             f"got {', '.join(f'{name} {array.shape}' for name, array in samples.items())}",
             "Roll the policy out longer.",
         )
-    rules = recipe.static_wi8_ai8()
+    return [{name: array[i : i + 1] for name, array in samples.items()} for i in range(counts.pop())]
+
+
+def _tensor_names(model: bytes, signature: str, output: str, fed: str) -> tuple[str, str]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(model_content=model, num_threads=1).get_signature_runner(signature)
+    return runner.get_output_details()[output]["name"], runner.get_input_details()[fed]["name"]
+
+
+def _float16() -> Any:
+    weights = {
+        "num_bits": 16,
+        "symmetric": True,
+        "granularity": "TENSORWISE",
+        "dtype": "FLOAT",
+        "block_size": 0,
+    }
+    how = {
+        "weight_tensor_config": weights,
+        "compute_precision": "FLOAT",
+        "explicit_dequantize": True,
+        "skip_checks": False,
+        "min_weight_elements": 0,
+    }
+    return [{"regex": ".*", "operation": "*", "algorithm_key": "float_casting", "op_config": how}]
+
+
+def _dynamic() -> Any:
+    from ai_edge_quantizer import qtyping, recipe_manager
+
     manager = recipe_manager.RecipeManager()
-    manager.load_quantization_recipe(rules)
-    calibration = calibrator.Calibrator(model, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
-    signature = calibration.get_signature_list()
-    rows = [{name: array[i : i + 1] for name, array in samples.items()} for i in range(counts.pop())]
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        calibration.calibrate({next(iter(signature)): rows}, manager)
-        made = quantizer.Quantizer(model, rules)
-        result = made.quantize(calibration.get_model_qsvs(), enable_progress_report=False)
-    parsed = flatbuffer_utils.read_model_from_bytearray(bytearray(result.quantized_model))
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
+    for kind in (qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.TFLOperationName.CONV_2D):
+        manager.add_dynamic_config(
+            regex=".*", operation_name=kind, num_bits=8, granularity=qtyping.QuantGranularity.TENSORWISE
+        )
+    return manager.get_quantization_recipe()
+
+
+def _int8() -> Any:
+    from ai_edge_quantizer import recipe
+
+    return recipe.static_wi8_ai8()
+
+
+def _int16x8() -> Any:
+    from ai_edge_quantizer import recipe
+
+    return recipe.static_wi8_ai16()
+
+
+DTYPES: dict[str, Callable[[], Any]] = {
+    "float32": list,
+    "float16": _float16,
+    "dynamic": _dynamic,
+    "int8": _int8,
+    "int16x8": _int16x8,
+}
+"""Dtype → ai-edge-quantizer's rules: float16 weights; int8 weights and float32 activations that are quantised as it
+runs; int8 throughout; int8 weights and int16 activations."""
+
+CALIBRATED = frozenset({"int8", "int16x8"})
+"""Dtypes whose activations need ranges, and so samples."""

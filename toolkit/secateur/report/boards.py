@@ -6,11 +6,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from secateur.target.computer import Computer
 from secateur.target.target import Target
 from secateur.units import format_bytes
 
 
-def describe(target: Target) -> dict[str, Any]:
+def describe(target: Target | Computer) -> dict[str, Any]:
     """A target as plain data."""
     return _plain(target.model_dump(warnings=False))
 
@@ -30,6 +31,7 @@ def print_boards(boards: Sequence[Mapping[str, Any]], console: Console, whole: b
     table = Table("board", "core", "clock", "flash", "RAM", "runtime", box=None)
     for board in boards:
         clock = f"{board['clock_hz'] / 1e6:g} MHz"
-        sizes = (format_bytes(board["flash_bytes"]), format_bytes(board["ram_bytes"]))
-        table.add_row(board["name"], board["core"], clock, *sizes, board["runtime"])
+        core = board["core"] + (f" × {board['cores']}" if "cores" in board else "")
+        flash = format_bytes(board["flash_bytes"]) if "flash_bytes" in board else "–"
+        table.add_row(board["name"], core, clock, flash, format_bytes(board["ram_bytes"]), board["runtime"])
     console.print(table)

@@ -14,6 +14,7 @@ from secateur.errors import SecateurError
 from secateur.operators.kernels import KERNELS
 from secateur.records import Range
 from secateur.shipped import shipped_folder
+from secateur.target.computer import Computer, DtypeLatency
 
 _BASE_KEYS = ("inherit", "base")
 _MAX_INHERITANCE = 8
@@ -87,7 +88,7 @@ class Latency(_Record):
 
 
 class Target(_Record):
-    """A board, or anything that runs the network.
+    """A microcontroller's board. Computers, which run LiteRT, are ``computer.Computer``.
 
     Attributes:
         name: of its file.
@@ -112,7 +113,7 @@ class Target(_Record):
     flash_origin: int = Field(ge=0)
     ram_origin: int = Field(ge=0)
     network_share: float = Field(gt=0, le=1)
-    runtime: Literal["c", "tflm", "litert"]
+    runtime: Literal["c", "tflm"]
     dtype: Literal["int8"]
     emulator: Literal["unicorn"]
     toolchain: Toolchain
@@ -144,7 +145,23 @@ def list_targets() -> tuple[str, ...]:
 
 
 def load_target(name_or_path: str | Path) -> Target:
-    """A board by name, or by the path of its TOML.
+    """A microcontroller's board by name, or by the path of its TOML.
+
+    Raises:
+        SecateurError: as ``load_any``; or it is a computer, for which no C is generated.
+    """
+    target = load_any(name_or_path)
+    if isinstance(target, Computer):
+        raise SecateurError(
+            "C is generated and emulated for microcontrollers",
+            f"{target.name} runs .tflite files on {target.runtime}",
+            f"Take a microcontroller, or secateur export and secateur bench with --target {target.name}.",
+        )
+    return target
+
+
+def load_any(name_or_path: str | Path) -> Target | Computer:
+    """A board or a computer by name, or by the path of its TOML; ``runtime`` tells which it is.
 
     Raises:
         SecateurError: unknown name, unreadable file, unknown key (with the nearest valid one), a value out of
@@ -159,11 +176,13 @@ def load_target(name_or_path: str | Path) -> Target:
             f"Take one of: {', '.join(list_targets())}.",
         )
     content.setdefault("name", path.stem)
+    kind = Computer if content.get("runtime") == "litert" else Target
     try:
-        target = Target.model_validate(content)
+        target = kind.model_validate(content)
     except ValidationError as error:
-        raise _invalid(path, error) from error
-    _check_kernels(path, target)
+        raise _invalid(path, error, kind) from error
+    if isinstance(target, Target):
+        _check_kernels(path, target)
     return target
 
 
@@ -239,22 +258,22 @@ def _check_kernels(path: Path, target: Target) -> None:
             )
 
 
-def _fields(location: tuple[Any, ...]) -> list[str]:
+def _fields(location: tuple[Any, ...], kind: type[BaseModel]) -> list[str]:
     """Valid keys of the table at a location."""
-    model: Any = Target
+    model: Any = kind
     for part in location:
         nested = {"toolchain": Toolchain, "latency": Latency, "program": ProgramCosts, "fit": Fit}
-        model = nested.get(str(part), KernelCosts)
-    return [*model.model_fields, *(_BASE_KEYS if model is Target else ())]
+        model = DtypeLatency if kind is Computer else nested.get(str(part), KernelCosts)
+    return [*model.model_fields, *(_BASE_KEYS if model is kind else ())]
 
 
-def _invalid(path: Path, error: ValidationError) -> SecateurError:
+def _invalid(path: Path, error: ValidationError, kind: type[BaseModel]) -> SecateurError:
     """The first thing wrong; unknown keys before missing ones, since one may be the other misspelt."""
     problem = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in problem["loc"]) or "the file"
     if problem["type"] == "extra_forbidden":
         *table, unknown = problem["loc"]
-        valid = _fields(tuple(table))
+        valid = _fields(tuple(table), kind)
         near = difflib.get_close_matches(str(unknown), valid, 1, 0.4)
         remedy = f"Did you mean {near[0]}?" if near else f"Valid keys: {', '.join(valid)}."
         return SecateurError("a target has known keys only", f"{path.name} has {key}", remedy)

@@ -1,0 +1,187 @@
+"""Calibration: the fit finds what was put in, probes are the networks they say, and a device can be fitted."""
+
+import dataclasses
+import json
+import sys
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from secateur import cli
+from secateur.export.litert import drawn_inputs, run_signature
+from secateur.export.quantize import DTYPES, convert
+from secateur.export.read import read_tflite
+from secateur.litert import calibrate as story
+from secateur.litert import calibrate_board
+from secateur.litert.calibrate import errors_of, fit_relative
+from secateur.litert.probes import FITTED, HELD_OUT, Pictures, probe_model
+from secateur.records import Range
+from secateur.target.computer import Computer
+from secateur.target.target import load_any
+from secateur.target.work import TERMS, dtype_of, work_of
+
+
+@cache
+def works(probes):
+    return [work_of(read_tflite(probe_model(probe, index))) for index, probe in enumerate(probes)]
+
+
+def test_no_probe_is_both_fitted_and_held_out():
+    assert not set(FITTED) & set(HELD_OUT)
+    assert len(FITTED) > 2 * len(TERMS)
+
+
+def test_every_term_is_in_the_design():
+    """Terms that rise and fall together cannot be told apart; these can: the design has full rank."""
+    terms = np.array([[work.amounts()[term] for term in TERMS] for work in works(FITTED)])
+    assert np.linalg.matrix_rank(terms / terms.max(axis=0)) == len(TERMS)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_the_fit_finds_costs_through_noise_and_an_odd_probe(seed):
+    generator = np.random.default_rng(seed)
+    terms = np.array([[work.amounts()[term] for term in TERMS] for work in works(FITTED)])
+    costs = np.exp(generator.uniform(-1, 1, len(TERMS))) * [
+        5e-7,
+        5e-8,
+        1e-11,
+        1e-11,
+        1e-10,
+        1e-11,
+        1e-9,
+        1e-11,
+        1e-11,
+    ]
+    exact = terms @ costs
+    measured = exact * generator.uniform(0.98, 1.02, len(exact))
+    measured[int(generator.integers(len(exact)))] *= 3
+    found = fit_relative(terms, measured)
+    assert (found >= 0).all()
+    assert errors_of(terms @ found / exact).median < 0.02
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("probe", [(5, 12, 3), Pictures(16, (4, 8)), Pictures(16, (4, 8), separable=True)])
+def test_probes_are_networks(probe, dtype):
+    model = probe_model(probe)
+    drawn = drawn_inputs(model, "act", 8)["observation"]
+    samples = {"observation": drawn[:, 0]}
+    stored = convert(model, dtype, {"act": samples})
+    assert dtype_of(read_tflite(stored)) == dtype
+    exact, got = (
+        run_signature(model, samples, "act")["action"],
+        run_signature(stored, samples, "act")["action"],
+    )
+    assert np.abs(exact - got).max() <= 0.05 * np.abs(exact).max()
+
+
+@pytest.fixture
+def secateur(monkeypatch, capsys):
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["secateur", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return call
+
+
+def test_a_computer_is_fitted_and_its_file_used(secateur, tmp_path, monkeypatch):
+    """The device is played: its calls take what a model of known costs says, so the fit must find it again."""
+    costs = dict(zip(TERMS, [6e-7, 5e-8, 2e-11, 1e-11, 1e-10, 1e-11, 8e-10, 1e-11, 2e-11]))
+
+    def played(link, models, effort, share):
+        found = []
+        for timed in models:
+            amounts = work_of(read_tflite(timed.model)).amounts()
+            seconds = sum(costs[term] * amount for term, amount in amounts.items())
+            found.append({"invoke": {"quiet_s": seconds}, "library": "played", "library_version": "1"})
+        machine = {"architecture": "riscv64", "cores": 2, "cpu": 'the "one"', "model": None}
+        return {"throttled": None, "machine": machine, "models": found}
+
+    monkeypatch.setattr(story, "time_models", played)
+    path = tmp_path / "mine.toml"
+    code, out, err = secateur(
+        "calibrate", "raspberry-pi-4b", "--device", "host", "--dtype", "int8", "-o", path, "--json"
+    )
+    assert code == 0, err
+    errors = json.loads(out)["errors"]["int8"]
+    assert errors["after"]["largest"] < 0.01 < errors["before"]["median"]
+    mine, shipped = load_any(path), load_any("raspberry-pi-4b")
+    assert isinstance(mine, Computer)
+    assert (mine.architecture, mine.cores) == ("riscv64", 2)
+    assert mine.latency["float32"] == shipped.latency["float32"]
+    work = works(HELD_OUT[:1])[0]
+    exact = sum(costs[term] * amount for term, amount in work.amounts().items())
+    assert mine.middle_s(work, "int8") == pytest.approx(exact, rel=0.01)
+    assert secateur("targets", path)[0] == 0
+    code, _, err = secateur("calibrate", "raspberry-pi-4b", "--device", "host", "-o", path)
+    assert (code, "is a new .toml" in err) == (1, True)
+
+
+def test_a_throttled_computer_is_not_fitted(secateur, tmp_path, monkeypatch):
+    monkeypatch.setattr(story, "time_models", lambda *_: {"throttled": True})
+    arguments = (
+        "calibrate",
+        "raspberry-pi-4b",
+        "--device",
+        "host",
+        "--dtype",
+        "float32",
+        "-o",
+        tmp_path / "a.toml",
+    )
+    code, _, err = secateur(*arguments)
+    assert (code, "was throttled" in err) == (1, True)
+    assert not (tmp_path / "a.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("raspberry-pi-4b", "--device", "emulator"), "a computer is host or ssh"),
+        (("stm32f446re", "--device", "host"), "--device emulator"),
+        (("raspberry-pi-4b", "--device", "host", "--dtype", "int4"), "int4"),
+        (("raspberry-pi-6", "--device", "host"), "Did you mean"),
+    ],
+)
+def test_mistakes_are_named(secateur, tmp_path, arguments, expected):
+    code, _, err = secateur("calibrate", *arguments, "-o", tmp_path / "mine.toml")
+    assert code != 0
+    assert expected in err
+
+
+def test_a_board_whose_kernels_take_longer(tmp_path, monkeypatch):
+    """Every count doubled: the factors are twice as large, and the file prices networks at twice as much."""
+    target = load_any("stm32f446re")
+    monkeypatch.setattr(calibrate_board, "FITTED", calibrate_board.FITTED[:2])
+    monkeypatch.setattr(calibrate_board, "HELD_OUT", calibrate_board.HELD_OUT[:1])
+    factors, before, after = calibrate_board.calibrate_board(target, lambda *_: None)
+    assert all(abs(factor - 1) < 0.1 for factor in factors.values())
+    assert after.largest < 0.05
+    doubled = {kernel: 2 * factor for kernel, factor in factors.items()}
+    path = tmp_path / "mine.toml"
+    path.write_text(calibrate_board.board_toml(target, "stm32f446re", doubled, after, "a test"))
+    mine = load_any(path)
+    for kernel, factor in doubled.items():
+        for term, value in target.kernels[kernel].instructions.items():
+            assert mine.kernels[kernel].instructions[term] == pytest.approx(factor * value, rel=1e-3)
+    assert mine.latency_s(180e6) == Range(1.5, 1.75)
+    assert dataclasses.asdict(before).keys() == dataclasses.asdict(after).keys()
+
+
+@pytest.mark.slow
+def test_this_machine(secateur, tmp_path):
+    """Measured, not played: networks held out are predicted, though other programs may be running here."""
+    path = tmp_path / "host.toml"
+    arguments = ("calibrate", "linux-aarch64", "--device", "host", "--dtype", "int8", "-o", path, "--json")
+    code, out, err = secateur(*arguments)
+    assert code == 0, err
+    errors = json.loads(out)["errors"]["int8"]
+    assert errors["after"]["median"] < errors["before"]["median"]
+    assert errors["after"]["median"] <= 0.1

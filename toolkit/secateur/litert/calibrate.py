@@ -1,0 +1,219 @@
+"""The story of ``secateur calibrate``: a target's latency model, fitted to the device in hand.
+
+computer: probe networks in every dtype → timed on the device → seconds of each term → tried on networks held out
+         → a target file that stands by itself and that every command takes
+
+Microcontrollers: see ``calibrate_board``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from secateur.device.timing import Effort, Link, Timed, time_models
+from secateur.errors import SecateurError
+from secateur.export.litert import drawn_inputs
+from secateur.export.quantize import DTYPES, convert
+from secateur.export.read import read_tflite
+from secateur.litert.probes import FITTED, HELD_OUT, probe_model
+from secateur.target.computer import Computer, DtypeLatency
+from secateur.target.work import TERMS, Work, work_of
+
+EFFORT = Effort(half_width=0.01, warmup_s=0.05, max_s=2.0)
+
+_ROUNDS, _LEAST_ERROR = 40, 0.03
+_MARGIN = 1.25
+"""The stated interval is that of the errors on held-out networks, and a quarter more: they are few."""
+_BEYOND = 2.0
+"""The interval for other sizes, over that."""
+
+Share = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Relative errors of predictions for networks that were not fitted to.
+
+    Attributes:
+        median, p90, largest: of their absolute values.
+    """
+
+    median: float
+    p90: float
+    largest: float
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """One dtype: its model, and how well networks held out were predicted by the target before and after."""
+
+    dtype: str
+    model: DtypeLatency
+    before: Errors
+    after: Errors
+
+
+def calibrate_computer(
+    target: Computer, link: Link, dtypes: Sequence[str], share: Share
+) -> tuple[Computer, tuple[Calibrated, ...], dict[str, Any]]:
+    """Fits every dtype.
+
+    Args:
+        target: to start from; its latency model is the one "before".
+        link: to the device.
+        dtypes: keys of ``DTYPES``.
+        share: told of progress.
+
+    Returns:
+        The target as the device is; what was found of each dtype; the device's own description.
+
+    Raises:
+        SecateurError: the device cannot be reached or was throttled, or lacks something.
+    """
+    probes = (*FITTED, *HELD_OUT)
+    found: list[Calibrated] = []
+    machine: dict[str, Any] = {}
+    for number, dtype in enumerate(dtypes):
+        share(number / len(dtypes), f"{dtype}: probes")
+        models = [_stored(probe_model(probe, index), dtype) for index, probe in enumerate(probes)]
+        timed = [
+            Timed(f"{dtype}:{index}", model, "act", drawn_inputs(model, "act", 16))
+            for index, model in enumerate(models)
+        ]
+        measured = time_models(link, timed, EFFORT, _part(share, number, len(dtypes)))
+        if measured["throttled"]:
+            raise SecateurError(
+                "a device is fitted at its full speed", f"{link.name} was throttled", "Cool it and run again."
+            )
+        machine = {**measured["machine"], "library": measured["models"][0]["library"]}
+        machine["library_version"] = measured["models"][0]["library_version"]
+        works = [work_of(read_tflite(model)) for model in models]
+        seconds = np.array([model["invoke"]["quiet_s"] for model in measured["models"]])
+        found.append(
+            _fitted(target, dtype, works, seconds, f"{link.name}, {machine['cpu'] or machine['model']}")
+        )
+    latency = {**target.latency, **{c.dtype: c.model for c in found}}
+    device = {"architecture": machine["architecture"], "cores": machine["cores"], "latency": latency}
+    return target.model_copy(update=device), tuple(found), machine
+
+
+def _part(share: Share, number: int, of: int) -> Share:
+    """Progress of one of several equal parts."""
+    return lambda done, note: share((number + done) / of, note)
+
+
+def _stored(model: bytes, dtype: str) -> bytes:
+    samples = {
+        name: array.reshape(len(array), *array.shape[2:])
+        for name, array in drawn_inputs(model, "act", 16).items()
+    }
+    return convert(model, dtype, {"act": samples})
+
+
+def _fitted(
+    target: Computer, dtype: str, works: Sequence[Work], seconds: np.ndarray, where: str
+) -> Calibrated:
+    terms = np.array([[work.amounts()[term] for term in TERMS] for work in works])
+    count = len(FITTED)
+    rates = fit_relative(terms[:count], seconds[:count])
+    ratio = seconds[count:] / (terms[count:] @ rates)
+    after = errors_of(1 / ratio)
+    old = (
+        np.array([target.middle_s(work, dtype) for work in works[count:]])
+        if dtype in target.latency
+        else None
+    )
+    before = errors_of(old / seconds[count:]) if old is not None else Errors(np.inf, np.inf, np.inf)
+    macs = [float(work.macs) for work in works]
+    low, high = min(1.0, float(ratio.min()) / _MARGIN), max(1.0, float(ratio.max()) * _MARGIN)
+    model = DtypeLatency(
+        seconds={term: float(f"{rate:.4g}") for term, rate in zip(TERMS, rates)},
+        parallel=target.latency[dtype].parallel if dtype in target.latency else 0.0,
+        macs_low=min(macs),
+        macs_high=max(macs),
+        low=round(low, 3),
+        high=round(high, 3),
+        beyond_low=round(low / _BEYOND, 3),
+        beyond_high=round(high * _BEYOND, 3),
+        points=count,
+        median_error=round(after.median, 4),
+        source=f"fitted by secateur calibrate to {count} probe networks on {where}, one thread;"
+        f" held out {len(works) - count}: median error {after.median:.1%}, 90th percentile {after.p90:.1%}",
+    )
+    return Calibrated(dtype, model, before, after)
+
+
+def fit_relative(terms: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Cost of each term, none negative, by which ``terms @ costs`` comes closest to ``measured``.
+
+    Close is the sum of the relative errors' absolute values, by least squares with weights, so that one odd probe does
+    not bend all costs.
+
+    Args:
+        terms: ``[probes, terms]``.
+        measured: ``[probes]``, above zero.
+    """
+    from scipy.optimize import nnls
+
+    scale = np.where(terms.max(axis=0) > 0, terms.max(axis=0), 1.0)
+    relative, weights = terms / scale / measured[:, None], np.ones(len(measured))
+    costs = np.zeros(terms.shape[1])
+    for _ in range(_ROUNDS):
+        costs, _ = nnls(relative * weights[:, None], weights)
+        weights = 1 / np.sqrt(np.maximum(np.abs(relative @ costs - 1), _LEAST_ERROR))
+    return costs / scale
+
+
+def errors_of(ratios: np.ndarray) -> Errors:
+    """Of predictions over measurements."""
+    off = np.abs(ratios - 1)
+    return Errors(float(np.median(off)), float(np.quantile(off, 0.9)), float(off.max()))
+
+
+def computer_toml(target: Computer, machine: Mapping[str, Any], command: str) -> str:
+    """A target file that stands by itself."""
+    lines = [
+        f"# Written by: {command}",
+        f"description = {_text(f'{target.description}; latency fitted to a device')}",
+        f"source = {_text(target.source)}",
+        f"core = {_text(target.core if target.architecture == 'aarch64' else str(machine['cpu']))}",
+        f"architecture = {_text(target.architecture)}",
+        f"cores = {target.cores}",
+        f"clock_hz = {target.clock_hz}",
+        f"ram_bytes = {target.ram_bytes}",
+        f"network_share = {target.network_share}",
+        'runtime = "litert"',
+        f"threads = {min(target.threads, target.cores)}",
+        "validity = "
+        + _text(
+            f"fitted to {machine['cpu'] or machine['model']} with {machine['library']} {machine['library_version']}, "
+            "one thread, dense and convolutional networks; more threads by the target that it started from"
+        ),
+    ]
+    for dtype, model in target.latency.items():
+        lines += ["", f"[latency.{dtype}]"]
+        for key, value in model.model_dump(warnings=False).items():
+            if key == "seconds":
+                lines.append(f"seconds = {{ {', '.join(f'{t} = {s}' for t, s in value.items())} }}")
+            elif value is not None:
+                lines.append(f"{key} = {_text(value) if isinstance(value, str) else value}")
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def known_dtypes(wanted: Sequence[str]) -> tuple[str, ...]:
+    """All of them where none is named; each once, in the table's order.
+
+    Raises:
+        SecateurError: one that is none.
+    """
+    wrong = [dtype for dtype in wanted if dtype not in DTYPES]
+    if wrong:
+        raise SecateurError("a dtype is one of those", f"got {wrong[0]!r}", f"Choose {', '.join(DTYPES)}.")
+    return tuple(dtype for dtype in DTYPES if not wanted or dtype in wanted)

@@ -1,0 +1,270 @@
+"""The story of ``secateur export`` to a computer.
+
+policy or run → entries that are exported → float .tflite of each file → dtypes → each against torch on LiteRT
+             → the dtype asked for, or the fastest that is accurate enough → files and policy.json
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secateur.errors import SecateurError
+from secateur.export.litert import run_signature
+from secateur.export.quantize import CALIBRATED, DTYPES, convert
+from secateur.export.tflite import image_inputs, to_signatures
+from secateur.litert.source import Calls, Source, fed_back, file_stem, own_entries
+from secateur.policy.policy import Task
+from secateur.target.computer import Computer
+
+FLOAT_TOLERANCE = 1e-4
+"""Largest error of a float32 file, as a share of the outputs' range: rounding and no more."""
+
+WORST_ERROR = 0.25
+"""Error share from which a file is nonsense, whatever was asked for."""
+
+AUTO = "auto"
+
+Time = Callable[[Mapping[str, bytes]], Mapping[str, float]]
+"""Name → .tflite; gives name → seconds of a call, measured."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How far a file is from torch on states that it was not calibrated on.
+
+    Attributes:
+        rows: calls compared.
+        max_abs_error: largest absolute difference of any output.
+        error_share: root mean square of the difference over the range of the output, of the worst output.
+    """
+
+    rows: int
+    max_abs_error: float
+    error_share: float
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """One file.
+
+    Attributes:
+        file: its name.
+        kind: ``whole``, ``component`` or ``entries``.
+        component: whose file it is; None for the others.
+        entries: signatures in it.
+        dtype: key of ``DTYPES``.
+        model: the .tflite.
+        accuracy: by signature.
+        candidates: dtype → accuracy, bytes and measured seconds of all that were tried, where one was chosen.
+    """
+
+    file: str
+    kind: str
+    component: str | None
+    entries: tuple[str, ...]
+    dtype: str
+    model: bytes
+    accuracy: Mapping[str, Accuracy]
+    candidates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for.
+
+    Attributes:
+        dtype: key of ``DTYPES``, or ``auto``.
+        max_error: largest ``error_share`` that ``auto`` may choose.
+        all_entries: also write every entry as a signature of one file.
+    """
+
+    dtype: str = "float32"
+    max_error: float = 0.02
+    all_entries: bool = False
+
+
+def export_files(
+    source: Source, target: Computer, wish: Wish, time: Time, share: Callable[[float, str], None]
+) -> tuple[Exported, ...]:
+    """Every file that is asked for, held against torch.
+
+    Raises:
+        SecateurError: a file that cannot be converted, or is not what torch computes; or no dtype is accurate
+            enough.
+    """
+    policy = source.policy
+    parts: list[tuple[str, str, str | None, tuple[str, ...]]] = [
+        (f"{source.name}", "whole", None, (policy.deployed,))
+    ]
+    parts += [(f"{source.name}.{file_stem(c)}", "component", c, (e,)) for c, e in own_entries(policy).items()]
+    if wish.all_entries and len(policy.entries) > 1:
+        parts.append((f"{source.name}.entries", "entries", None, tuple(e.name for e in policy.entries)))
+    calls, made = source.calls(), []
+    for number, (stem, kind, component, entries) in enumerate(parts):
+        share(number / len(parts), stem)
+        float_model = to_signatures(policy, entries)
+        if wish.dtype == AUTO:
+            candidates = {}
+            for name in DTYPES:
+                with contextlib.suppress(SecateurError):  # a dtype that is none for this policy
+                    candidates[name] = _one(source, target, name, float_model, entries, calls)
+            dtype, tried = _choose(candidates, wish.max_error, time, stem)
+            model, accuracy = candidates[dtype]
+        else:
+            dtype, tried = wish.dtype, {}
+            model, accuracy = _one(source, target, dtype, float_model, entries, calls)
+            _require_sense(accuracy, stem, dtype)
+        file = f"{stem}.{dtype}.tflite"
+        made.append(Exported(file, kind, component, entries, dtype, model, accuracy, tried))
+    return tuple(made)
+
+
+def _one(
+    source: Source,
+    target: Computer,
+    dtype: str,
+    float_model: bytes,
+    entries: tuple[str, ...],
+    calls: Mapping[str, Calls],
+) -> tuple[bytes, dict[str, Accuracy]]:
+    """The model in a dtype, calibrated on the even rows and compared on the odd ones."""
+    samples = {name: _as_taken(source, name, calls[name].inputs, slice(0, None, 2)) for name in entries}
+    ties = [
+        (name, output, state)
+        for name in entries
+        for state, output in fed_back(source.policy, source.policy.entry(name)).items()
+    ]
+    if dtype in CALIBRATED and source.task is not None and entries == (source.policy.deployed,):
+        model = _in_closed_loop(source, target, dtype, float_model)
+    else:
+        model = convert(float_model, dtype, samples, ties)
+    accuracy = {}
+    for name in entries:
+        inputs = _as_taken(source, name, calls[name].inputs, slice(1, None, 2))
+        wanted = {key: array[1::2] for key, array in calls[name].outputs.items()}
+        accuracy[name] = compare(wanted, _run(model, inputs, name, dtype))
+    worst = max(accuracy.values(), key=lambda a: a.error_share)
+    if dtype == "float32" and not worst.error_share <= FLOAT_TOLERANCE:
+        raise SecateurError(
+            "the float .tflite computes what torch does",
+            f"{', '.join(entries)}: differs by {worst.max_abs_error:.3g}, {worst.error_share:.2%} of the range",
+            "Its entry does something that does not convert: random numbers, or branches on values.",
+        )
+    return model, accuracy
+
+
+def _require_sense(accuracy: Mapping[str, Accuracy], stem: str, dtype: str) -> None:
+    for name, found in accuracy.items():
+        if not found.error_share <= WORST_ERROR:
+            raise SecateurError(
+                "a quantised file computes about what torch does",
+                f"{stem}, {name} as {dtype}: {found.error_share:.0%} of the outputs' range off",
+                "Take another dtype: int16x8 is the most exact of the integers, float16 of the small ones.",
+            )
+
+
+def _run(model: bytes, inputs: Mapping[str, np.ndarray], entry: str, dtype: str) -> dict[str, np.ndarray]:
+    try:
+        return run_signature(model, inputs, entry)
+    except (RuntimeError, ValueError) as error:
+        raise SecateurError(
+            "LiteRT runs what was exported",
+            f"{entry} as {dtype}: {str(error).strip().splitlines()[-1]}",
+            "Take another dtype; int8 and int16x8 need every layer to give more than one value.",
+        ) from error
+
+
+def _in_closed_loop(source: Source, target: Computer, dtype: str, float_model: bytes) -> bytes:
+    """Calibrated on what the quantised policy meets too (docs/adr/0005), on LiteRT."""
+    from secateur.calibration import calibrate
+    from secateur.simulate.controller import torch_controller
+
+    assert source.task is not None
+    policy, name = source.policy, source.policy.deployed
+    images = image_inputs(policy.entry())
+    ties = [(name, output, state) for state, output in fed_back(policy, policy.entry()).items()]
+
+    def quantizer(model: bytes, samples: Mapping[str, np.ndarray]) -> bytes:
+        taken = {key: np.moveaxis(a, 1, -1) if key in images else a for key, a in samples.items()}
+        return convert(model, dtype, {name: taken}, ties)
+
+    controller = torch_controller(policy, source.task)
+    task = channels_last_task(source)
+    with tempfile.TemporaryDirectory() as build:
+        return calibrate(
+            source.task,
+            target,
+            float_model,
+            controller,
+            source.seeds,
+            Path(build),
+            lambda *_: None,
+            "litert",
+            quantizer,
+            task,
+        )
+
+
+def channels_last_task(source: Source) -> Task:
+    """The task with inputs as the exported file takes them."""
+    assert source.task is not None
+    images, to_inputs = image_inputs(source.policy.entry()), source.task.to_inputs
+    if not images:
+        return source.task
+
+    def taken(observation: Any) -> dict[str, np.ndarray]:
+        return {k: np.moveaxis(a, 1, -1) if k in images else a for k, a in to_inputs(observation).items()}
+
+    return replace(source.task, to_inputs=taken)
+
+
+def _as_taken(
+    source: Source, entry: str, inputs: Mapping[str, np.ndarray], rows: slice
+) -> dict[str, np.ndarray]:
+    """Some rows of inputs, images with channels last."""
+    images = image_inputs(source.policy.entry(entry))
+    return {n: np.moveaxis(a[rows], 1, -1) if n in images else a[rows] for n, a in inputs.items()}
+
+
+def compare(wanted: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -> Accuracy:
+    """How far the outputs ``got`` are from those ``wanted``; name → ``[n, ...]``. NaN counts as infinite."""
+    largest = share = 0.0
+    for name, array in wanted.items():
+        difference = np.abs(array.astype(np.float64) - got[name].reshape(array.shape))
+        difference[~np.isfinite(difference)] = np.inf
+        span = float(array.max() - array.min()) or max(float(np.abs(array).max()), 1e-12)
+        largest = max(largest, float(difference.max()))
+        share = max(share, float(np.sqrt(np.mean(difference**2))) / span)
+    return Accuracy(len(next(iter(wanted.values()))), largest, share)
+
+
+def _choose(
+    candidates: Mapping[str, tuple[bytes, Mapping[str, Accuracy]]], max_error: float, time: Time, stem: str
+) -> tuple[str, dict[str, dict[str, Any]]]:
+    """The quickest dtype within the accuracy budget, by measurement; and what was found of all."""
+    errors = {d: max(a.error_share for a in accuracy.values()) for d, (_, accuracy) in candidates.items()}
+    fit = {dtype: candidates[dtype][0] for dtype, error in errors.items() if error <= max_error}
+    if not fit:
+        best = min(errors, key=lambda d: errors[d])
+        raise SecateurError(
+            f"a dtype keeps {stem} within an error of {max_error:.2%} of the outputs' range",
+            f"the best, {best}, has {errors[best]:.2%}",
+            "Raise --max-error.",
+        )
+    seconds = time(fit)
+    tried = {
+        d: {
+            "error_share": errors[d],
+            "bytes": len(model),
+            "seconds": seconds.get(d),
+            "sha256": sha256(model).hexdigest(),
+        }
+        for d, (model, _) in candidates.items()
+    }
+    return min(fit, key=lambda d: (seconds[d], len(fit[d]))), tried

@@ -1,0 +1,227 @@
+"""What is exported to a computer: a policy, a finished run's policy, or a .tflite; with inputs and torch's answers."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from secateur.artifact import CALIBRATION_EPISODES, CALIBRATION_STATES, symbol_name
+from secateur.errors import SecateurError
+from secateur.policy.policy import Entry, Policy, Task
+
+Share = Callable[[float, str], None]
+Arrays = dict[str, np.ndarray]
+
+_CARRIED = 8
+"""Calls that a state is carried on for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calls:
+    """Calls of one entry on states met in use: name → ``[n, ...]``, images in torch's order."""
+
+    inputs: Arrays
+    outputs: Arrays
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A policy ready to be exported.
+
+    Attributes:
+        source: as it was asked for.
+        name: a C identifier.
+        policy: in torch, with the weights to export.
+        task: None where there is none.
+        visited: states, ``[n, ...]``; drawn around the example inputs where there is no task.
+        note: what the reader of the artifact should know about its making.
+    """
+
+    source: str
+    name: str
+    policy: Policy
+    task: Task | None
+    visited: Mapping[str, torch.Tensor]
+    seeds: tuple[int, ...]
+    note: str = ""
+
+    def calls(self) -> dict[str, Calls]:
+        """Every entry on the visited states, outputs fed to inputs as the entries declare; entry → calls.
+
+        States that an entry feeds back to itself start from its example and are carried on for a few calls.
+        """
+        from secateur.policy.unroll import run_entries
+
+        entries = self.policy.entries
+        states = {entry.name: fed_back(self.policy, entry) for entry in entries}
+        alone = {
+            entry.name: {key for key in states[entry.name] if len(entry.feeds[key]) == 1} for entry in entries
+        }
+        opened = replace(
+            self.policy,
+            entries=tuple(
+                replace(e, feeds={k: f for k, f in e.feeds.items() if k not in alone[e.name]})
+                for e in entries
+            ),
+        )
+        visited, made = dict(self.visited), dict[str, list[Calls]]()
+        with torch.no_grad():
+            for _ in range(_CARRIED if any(alone.values()) else 1):
+                for call in run_entries(opened, self.policy.module.eval(), visited):
+                    pair = Calls(_numpy(call.inputs), _numpy(call.outputs))
+                    made.setdefault(call.entry.name, []).append(pair)
+                    carried = {
+                        key: call.outputs[states[call.entry.name][key]] for key in alone[call.entry.name]
+                    }
+                    visited |= {key: tensor.roll(1, 0) for key, tensor in carried.items()}
+        return {
+            name: Calls(_stacked([c.inputs for c in parts]), _stacked([c.outputs for c in parts]))
+            for name, parts in made.items()
+        }
+
+
+def _numpy(tensors: Mapping[str, torch.Tensor]) -> Arrays:
+    return {name: tensor.detach().numpy() for name, tensor in tensors.items()}
+
+
+def _stacked(parts: list[Arrays]) -> Arrays:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def open_source(source: str, seed: int, share: Share) -> Source:
+    """A policy as ``policy.load`` takes it, or the folder of a finished run.
+
+    Args:
+        source: its name or path.
+        seed: of the episodes that states are taken from.
+        share: told of progress.
+
+    Raises:
+        SecateurError: neither of them; or a run whose policy has changed since.
+    """
+    from secateur.policy.load import load
+    from secateur.prune.states import evenly, visited_inputs
+    from secateur.simulate.controller import torch_controller
+    from secateur.simulate.rollout import rollouts
+
+    path = Path(source)
+    if path.suffix == ".tflite" or path.is_file():
+        raise SecateurError(
+            "dtypes are made from a policy or a finished run",
+            f"{source} is converted already",
+            "Export the policy that it came from; a .tflite can be given to secateur bench as it is.",
+        )
+    if path.is_dir() and not (path / "policy.py").is_file():
+        policy, task = _of_run(path)
+    else:
+        loaded = load(source)
+        policy, task = loaded.policy, loaded.task
+    seeds = tuple(int(s) for s in np.random.SeedSequence([seed]).generate_state(CALIBRATION_EPISODES))
+    if task is None:
+        note = "There was no task to roll out: calibrated on and checked against inputs drawn around the examples."
+        return Source(
+            source, symbol_name(policy.name), policy, None, _drawn(policy.entry(), seed), seeds, note
+        )
+    share(0.0, "rolling the policy out")
+    states = evenly(
+        visited_inputs(task, rollouts(task, torch_controller(policy, task), seeds)), 2 * CALIBRATION_STATES
+    )
+    visited = {name: torch.from_numpy(array) for name, array in states.items()}
+    return Source(source, symbol_name(policy.name), policy, task, visited, seeds)
+
+
+def _drawn(entry: Entry, seed: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: example[:1] + torch.randn((CALIBRATION_STATES, *example.shape[1:]), generator=generator)
+        for name, example in entry.example_inputs.items()
+    }
+
+
+def _of_run(path: Path) -> tuple[Policy, Task | None]:
+    """The recovered policy of a run, rebuilt from the original's code, the widths and the weights."""
+    from secateur.graph.groups import build_graph
+    from secateur.policy.load import load
+    from secateur.policy.weights import load_weights
+    from secateur.prune.surgery import rebuild
+    from secateur.runfolder import read_finished
+
+    read_finished(path)
+    request = json.loads((path / "request.json").read_bytes())
+    loaded = load(str(request["policy"]))
+    if loaded.code_sha256 != request["code_sha256"]:
+        raise SecateurError(
+            "a run is exported with the policy's code that it was pruned with",
+            f"the code of {request['policy']} has changed since",
+            "Check out that version of it, or prune again.",
+        )
+    widths = json.loads((path / "widths.json").read_bytes())
+    policy = rebuild(loaded.policy, build_graph(loaded.policy), widths)
+    load_weights(policy.module, path / "policy.safetensors")
+    return policy, loaded.task
+
+
+def own_entries(policy: Policy) -> dict[str, str]:
+    """Component → the entry that runs it and nothing else, for policies whose components run at different rates.
+
+    Empty where all run at the task's rate.
+
+    Raises:
+        SecateurError: a component with a rate that no entry runs by itself.
+    """
+    if all(component.rate_hz is None for component in policy.components):
+        return {}
+    used = {entry.name: components_of(policy, entry) for entry in policy.entries}
+    deployed = used[policy.deployed]
+    found = {}
+    for component in policy.components:
+        alone = [name for name, names in used.items() if names == {component.name}]
+        if alone:
+            found[component.name] = alone[0]
+        elif component.rate_hz is not None or component.name in deployed:
+            raise SecateurError(
+                "a component that runs at a rate of its own has an entry of its own",
+                f"{policy.name}: no entry runs {component.name} alone",
+                "Declare it: Entry(name, call, example_inputs, feeds) in policy.py.",
+            )
+    return {name: entry for name, entry in found.items() if name in deployed}
+
+
+def components_of(policy: Policy, entry: Entry) -> set[str]:
+    """Components whose parameters an entry uses, as the gradient of its outputs tells."""
+    owner = policy.component_of()
+    parameters = [p for p in policy.module.parameters() if p.is_floating_point()]
+    needed = [p.requires_grad for p in parameters]
+    try:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        outputs = entry.run(policy.module.eval(), entry.example_inputs)
+        total = torch.stack([tensor.float().sum() for tensor in outputs.values()]).sum()
+        gradients = torch.autograd.grad(total, parameters, allow_unused=True) if total.requires_grad else ()
+    finally:
+        for parameter, before in zip(parameters, needed):
+            parameter.requires_grad_(before)
+    names = [name for name, p in policy.module.named_parameters() if p.is_floating_point()]
+    return {owner[name] for name, gradient in zip(names, gradients) if gradient is not None}
+
+
+def fed_back(policy: Policy, entry: Entry) -> dict[str, str]:
+    """Input → output of the same entry that flows into it in the next call: the states of a recurrent policy."""
+    with torch.no_grad():
+        outputs = list(entry.run(policy.module.eval(), entry.example_inputs))
+    states = {}
+    for name, sources in entry.feeds.items():
+        for source in sources:
+            producer, _, output = source.partition(".")
+            if producer == entry.name:
+                states[name] = output or (name if name in outputs else outputs[0])
+    return states
+
+
+def file_stem(name: str) -> str:
+    """A name as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)

@@ -1,0 +1,67 @@
+"""What a command shows while it runs, and where; nothing heavy is imported before it is needed."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+
+def console(stderr: bool) -> Any:
+    """Rich's console on standard output, or on standard error."""
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[TextIO]:
+    """Gives standard error for our own messages; what the libraries below us write there leads nowhere meanwhile.
+
+    They write to the file descriptor itself, from C++. SECATEUR_DEBUG=1 lets them.
+    """
+    if os.environ.get("SECATEUR_DEBUG"):
+        yield sys.stderr
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        with os.fdopen(os.dup(kept), "w", buffering=1) as stream:
+            yield stream
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@contextmanager
+def progress() -> Iterator[Any]:
+    """Stages and their progress on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from secateur.pipeline import Progress as Hooks
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+    )
+    with quiet_libraries() as stream, Progress(*columns, console=Console(file=stream)) as bars:
+        tasks: list[Any] = []
+
+        def stage(title: str) -> None:
+            if tasks:
+                bars.update(tasks[-1], total=1.0, completed=1.0)
+            tasks.append(bars.add_task(title, total=None, note=""))
+
+        def share(done: float, note: str) -> None:
+            bars.update(tasks[-1], total=1.0, completed=done, note=note)
+
+        yield Hooks(stage, share)
+        if tasks:
+            bars.update(tasks[-1], total=1.0, completed=1.0)

@@ -5,7 +5,7 @@
 Policies of 2 to 50 components, 10 to 1,000 layers in all, concatenated into a head: stacks of linear layers, and
 convolutions with batch norms and residual adds. Both sides analyse the same module, turn by turn in one process; the
 best of the turns counts. Ours is timed twice: the trace with its groups, which is what torch-pruning does as well, and
-the whole analysis, which also tries every group's cut (``prune/trial.py``). Peak memory is that of a fresh process
+the whole analysis, which also tries every group's cut (``prune/analyse.py``). Peak memory is that of a fresh process
 for each side and case: VmHWM, reset before the analysis, above VmRSS just before it.
 
 Prints a table, fits time = a · layersᵇ from 100 layers up, and writes bench/results/graph_scaling.json.
@@ -30,7 +30,7 @@ from torch import nn
 
 from secateur.graph.groups import build_graph
 from secateur.policy.policy import Component, Entry, Policy
-from secateur.prune.trial import analyse
+from secateur.prune.analyse import analyse
 from secateur.runfolder import to_json, write_atomically
 
 RESULTS = Path(__file__).parent / "results" / "graph_scaling.json"

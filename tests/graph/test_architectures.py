@@ -7,8 +7,8 @@ from masking import assert_cut_equals_masked, random_keep
 from torch import nn
 
 from secateur.graph.groups import build_graph
+from secateur.prune.analyse import analyse
 from secateur.prune.surgery import cut
-from secateur.prune.trial import analyse
 
 RECURRENT = {"encoder": 7, "memory.weight_ih_l0": 6}
 TWO_LAYERS = {

@@ -8,8 +8,8 @@ from architectures import ARCHITECTURES, one_entry
 from torch import nn
 
 from secateur.graph.attention import WidthFreeAttention, free_widths
+from secateur.prune.analyse import analyse
 from secateur.prune.surgery import cut
-from secateur.prune.trial import analyse
 
 CASES = {
     "plain": ({}, {}),

@@ -14,8 +14,8 @@ from architectures import one_entry
 from masking import assert_cut_equals_masked, masked, random_keep
 from torch import nn
 
+from secateur.prune.analyse import analyse
 from secateur.prune.surgery import cut
-from secateur.prune.trial import analyse
 
 
 class Fusion(nn.Module):

@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from masking import assert_cut_equals_masked, random_keep
 
+from secateur.prune.analyse import analyse
 from secateur.prune.surgery import cut
-from secateur.prune.trial import analyse
 
 SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -11,8 +11,8 @@ from secateur.graph.groups import build_graph
 from secateur.graph.members import per_channel
 from secateur.graph.template import probe_widths
 from secateur.policy.policy import Component, Entry, Policy
+from secateur.prune.analyse import analyse
 from secateur.prune.surgery import cut, rebuild
-from secateur.prune.trial import analyse
 
 
 def test_world_model_has_one_coupling_group():

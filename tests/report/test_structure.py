@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from secateur.policy.policy import Component, Entry, Policy
-from secateur.prune.trial import analyse
+from secateur.prune.analyse import analyse
 from secateur.records import ComponentCost, Cost, Range
 from secateur.report.picture import component_picture
 from secateur.report.structure import OnBoard, describe

@@ -17,11 +17,11 @@ from secateur.graph.groups import ComponentGraph
 from secateur.pipeline import PruneRequest
 from secateur.policy.load import load
 from secateur.policy.policy import Policy, Task
+from secateur.prune.analyse import analyse
 from secateur.prune.importance import IMPORTANCE
 from secateur.prune.limits import total_limits
 from secateur.prune.schedule import SCHEDULES
 from secateur.prune.strategies import STRATEGIES
-from secateur.prune.trial import analyse
 from secateur.records import Budget
 from secateur.simulate.dry_run import check_task
 from secateur.target.target import Target, load_target

@@ -126,7 +126,7 @@ def inspect(policy: str, target: str | None, page: Path | None = None) -> dict[s
     from secateur import stages
     from secateur.errors import SecateurError
     from secateur.policy.load import load
-    from secateur.prune.trial import analyse
+    from secateur.prune.analyse import analyse
     from secateur.records import Cost
     from secateur.report.structure import OnBoard, describe
     from secateur.report.structure_html import render_structure

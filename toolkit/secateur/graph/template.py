@@ -131,14 +131,15 @@ class Template:
 def probe_widths(graph: ComponentGraph) -> dict[str, int]:
     """Widths below full at which different sizes are told apart: (full, probe) pairs that differ by group.
 
+    One channel is the last choice: a converter leaves out what an axis of one does not need.
     Where a policy has more groups of one width than there are smaller widths, some share a pair; ``fit_template``
     then refuses what it cannot tell apart.
     """
     probe: dict[str, int] = {}
     taken: set[tuple[int, int]] = set()
     for position, group in enumerate(graph.groups):
-        wanted = max(1, group.width * 3 // 4 - position % 7)
-        others = sorted(range(1, group.width), key=lambda width: (abs(width - wanted), width))
+        wanted = min(max(2, group.width * 3 // 4 - position % 7), group.width - 1)
+        others = sorted(range(1, group.width), key=lambda width: (width == 1, abs(width - wanted), width))
         probe[group.name] = next((w for w in others if (group.width, w) not in taken), wanted)
         taken.add((group.width, probe[group.name]))
     return probe
@@ -199,13 +200,24 @@ def _without_weights(one: Tensor, two: Tensor) -> Tensor:
 
 
 def _known_sizes(graph: ComponentGraph, probe_at: Widths) -> dict[tuple[int, int], Axis | None]:
-    """(full, probe) → the traced axis of these sizes, single groups before sums; None where several could be."""
+    """(full, probe) → the traced axis of these sizes, single groups before sums; None where several could be.
+
+    Axes of weights and of what modules give come first. What only operators in between have, such as the number of
+    heads, is asked where those do not explain a pair.
+    """
+    trace = graph.trace
+    traced = [axis for shape in trace.weights.values() for axis in shape]
+    traced += [axis for site in trace.sites for axis in site.axes]
+    between = [axis for _, results in trace.results for its_axes in results for axis in its_axes]
+    return _sizes_among(graph, between, probe_at) | _sizes_among(graph, traced, probe_at)
+
+
+def _sizes_among(
+    graph: ComponentGraph, traced: list[Axis], probe_at: Widths
+) -> dict[tuple[int, int], Axis | None]:
     found: dict[tuple[int, int], Axis | None] = {}
     seen: dict[tuple[int, int], tuple[int, tuple[tuple[str, ...], ...]]] = {}
-    traced = [axis for shape in graph.trace.weights.values() for axis in shape]
-    traced += [axis for site in graph.trace.sites for axis in site.axes]
-    traced.sort(key=lambda axis: len(axes.normal(axis)))
-    for axis in traced:
+    for axis in sorted(traced, key=lambda axis: len(axes.normal(axis))):
         pair = (graph.size(axis, graph.full), graph.size(axis, probe_at))
         if pair[0] == pair[1]:
             continue

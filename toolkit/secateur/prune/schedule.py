@@ -6,8 +6,9 @@ from math import ceil
 
 import torch
 
-from secateur.graph.groups import ComponentGraph, build_graph
+from secateur.graph.groups import ComponentGraph
 from secateur.policy.policy import Policy, Task
+from secateur.prune.analyse import analyse
 from secateur.prune.allocate import QUAD, Scores, keep_best
 from secateur.prune.lessons import Lesson, Teacher
 from secateur.prune.recover import RecoveryPlan, Round, recover
@@ -62,11 +63,12 @@ def iterative(
     for stage in range(1, STAGES + 1):
         aim = {name: _between(full[name], widths[name], stage / STAGES) for name in full}
         if stage > 1:
-            graph = build_graph(policy)
+            graph = analyse(policy)
             scores = rescore(policy, graph)
-        local = keep_best(scores, aim)
+        # A group that is down to one channel is none any more.
+        local = keep_best(scores, {name: width for name, width in aim.items() if name in scores})
         policy = cut(policy, graph, local)
-        keep = {name: keep[name][index] for name, index in local.items()}
+        keep = {**keep, **{name: keep[name][index] for name, index in local.items()}}
         rounds = ceil(plan.rounds / 2) if stage == STAGES else plan.rounds // 2 // (STAGES - 1)
         if not rounds or not plan.steps:
             continue

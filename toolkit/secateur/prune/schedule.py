@@ -8,8 +8,8 @@ import torch
 
 from secateur.graph.groups import ComponentGraph
 from secateur.policy.policy import Policy, Task
-from secateur.prune.analyse import analyse
 from secateur.prune.allocate import QUAD, Scores, keep_best
+from secateur.prune.analyse import analyse
 from secateur.prune.lessons import Lesson, Teacher
 from secateur.prune.recover import RecoveryPlan, Round, recover
 from secateur.prune.surgery import Keep, cut

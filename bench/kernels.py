@@ -1,0 +1,251 @@
+"""Our kernels against CMSIS-NN and against plain C: instructions, flash and RAM on one emulated core.
+
+    pip install -e ".[bench]"
+    python bench/kernels.py
+
+The same networks three times, all built by zig's clang for the target's core and counted instruction by
+instruction in Unicorn: as secateur generates them; by CMSIS-NN 4.0.0 (``bench/cmsis_nn.py``) at -Os, which is
+within 4 % of the quickest of -O2, -O3 and -Ofast; and by secateur's portable C, without the core's DSP
+instructions, at -O2. Outputs must be the same bytes. Writes ``bench/results/kernels.json``: figures of each layer
+and network, and what ours are of theirs.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cmsis_nn
+import numpy as np
+import unicorn
+from rich.console import Console
+from rich.table import Table
+from tiny_networks import LAYERS, NETWORKS
+from unicorn import arm_const
+
+from secateur.device.emulator import _RETURN, _machine
+from secateur.device.image import load_image
+from secateur.device.protocol import random_inputs
+from secateur.export.c.generate import generate
+from secateur.export.toolchain import build, image_sizes
+from secateur.network import Network
+from secateur.operators.lower import lower
+from secateur.operators.program import Program
+from secateur.runfolder import to_json, write_atomically
+from secateur.target.arena import plan
+from secateur.target.target import Target, load_target
+
+RESULTS = Path(__file__).parent / "results" / "kernels.json"
+ROOM = {"flash_bytes": 1 << 24, "ram_bytes": 1 << 22}
+NAME = "net"
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One call of a network.
+
+    Attributes:
+        instructions: of the step function.
+        steps: of each step; what the step function itself takes is in none.
+        flash_bytes: weights, tables and code.
+        ram_bytes: arena and stack.
+        output: bytes.
+    """
+
+    instructions: int
+    steps: tuple[int, ...]
+    flash_bytes: int
+    ram_bytes: int
+    output: bytes
+
+
+def count(image: Path, target: Target, program: Program, network: Network, marks: list[str]) -> Counted:
+    """Run an image once; ``marks`` are the functions in which its steps begin, in order."""
+    loaded, arena = load_image(image), plan(program.buffers)
+    machine = _machine(loaded, target)
+    base, top = loaded.symbols[f"{NAME}_arena"], target.ram_origin + target.ram_bytes
+    for name, values in random_inputs(network, 3, np.random.default_rng(0)).items():
+        machine.mem_write(base + arena.offsets[program.inputs[name]], values[2].tobytes())
+    starts, total, found = {loaded.symbols[mark] for mark in marks}, 0, []
+
+    def hook(_machine: unicorn.Uc, address: int, _size: int, _data: object) -> None:
+        nonlocal total
+        if address in starts:
+            found.append(total)
+        total += 1
+
+    machine.hook_add(unicorn.UC_HOOK_CODE, hook)
+    machine.reg_write(arm_const.UC_ARM_REG_SP, top)
+    machine.reg_write(arm_const.UC_ARM_REG_LR, _RETURN | 1)
+    machine.emu_start(loaded.symbols[f"{NAME}_step"] | 1, _RETURN)
+    assert len(found) == len(program.steps), "a step was not seen"
+    start = base + arena.size_bytes
+    written = np.flatnonzero(np.frombuffer(machine.mem_read(start, top - start), np.uint8) != 0xA5)
+    sizes = image_sizes(image)
+    output = b"".join(
+        bytes(machine.mem_read(base + arena.offsets[buffer], program.buffers[buffer].size_bytes))
+        for buffer in program.outputs.values()
+    )
+    return Counted(
+        total,
+        tuple(end - begin for begin, end in zip(found, [*found[1:], total])),
+        sizes.weights_bytes + sizes.tables_bytes + sizes.code_bytes,
+        sizes.static_ram_bytes + top - start - int(written[0]),
+        output,
+    )
+
+
+def ours(network: Network, target: Target, folder: Path) -> Counted:
+    """As it is exported."""
+    program = lower(network)
+    image = build(generate(network, target, NAME), target, NAME, folder)
+    return count(image, target, program, network, [f"secateur_{step.kernel}" for step in program.steps])
+
+
+def plain(network: Network, target: Target, folder: Path) -> Counted:
+    """The portable kernels."""
+    toolchain = target.toolchain.model_copy(update={"flags": ("-O2", "-U__ARM_FEATURE_DSP")})
+    return ours(network, target.model_copy(update={"toolchain": toolchain}), folder)
+
+
+def theirs(network: Network, target: Target, folder: Path) -> Counted:
+    """CMSIS-NN."""
+    vendor = cmsis_nn.vendored()
+    assert vendor is not None
+    program = cmsis_nn.with_its_scratch(lower(network))
+    files = cmsis_nn.sources(network, program, NAME)
+    flags = cmsis_nn.compiler_flags(vendor)
+    toolchain = target.toolchain.model_copy(update={"flags": (*flags, *cmsis_nn.library_sources(vendor))})
+    image = build(files, target.model_copy(update={"toolchain": toolchain}), NAME, folder)
+    return count(
+        image, target, program, network, [f"{NAME}_do_{index}" for index in range(len(program.steps))]
+    )
+
+
+VARIANTS: dict[str, Callable[[Network, Target, Path], Counted]] = {
+    "secateur": ours,
+    "cmsis_nn": theirs,
+    "plain_c": plain,
+}
+"""Who carries it out → how."""
+
+
+def figures(network: Network, target: Target) -> dict[str, Any]:
+    """What a network takes by each variant, and by layer."""
+    results = {}
+    for name, variant in VARIANTS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            results[name] = variant(network, target, Path(folder))
+    answers = {result.output for result in results.values()}
+    if len(answers) != 1 or len(set(next(iter(answers)))) < 2:
+        sys.exit(
+            "The variants differ in their outputs, or these say nothing: the figures would be worthless."
+        )
+    steps = lower(network).steps
+    return {
+        "macs": sum(step.macs for step in steps),
+        **{name: to_figures(result) for name, result in results.items()},
+        "layers": [
+            {
+                "label": step.label,
+                "kernel": step.kernel,
+                "macs": step.macs,
+                **{name: result.steps[index] for name, result in results.items()},
+            }
+            for index, step in enumerate(steps)
+        ],
+    }
+
+
+def to_figures(result: Counted) -> dict[str, int]:
+    """For the results file."""
+    return {
+        "instructions": result.instructions,
+        "flash_bytes": result.flash_bytes,
+        "ram_bytes": result.ram_bytes,
+    }
+
+
+def worst_layer(case: dict[str, Any]) -> float:
+    """The largest share of CMSIS-NN's instructions of any layer that CMSIS-NN carries out."""
+    shares = [
+        layer["secateur"] / layer["cmsis_nn"]
+        for layer in case["layers"]
+        if layer["macs"] or layer["kernel"].endswith("_pool")
+    ]
+    return max(shares)
+
+
+COLUMNS = (
+    "",
+    "MACs",
+    "Instructions",
+    "per MAC",
+    "÷ CMSIS-NN",
+    "worst layer",
+    "÷ plain C",
+    "flash ÷",
+    "RAM ÷",
+)
+
+
+def row(name: str, case: dict[str, Any]) -> tuple[str, ...]:
+    """A row of the table; ratios of flash and RAM are to CMSIS-NN."""
+    own, other, portable = (case[variant] for variant in VARIANTS)
+    return (
+        name,
+        f"{case['macs']:,}",
+        f"{own['instructions']:,}",
+        f"{own['instructions'] / case['macs']:.2f}",
+        f"{own['instructions'] / other['instructions']:.2f}",
+        f"{worst_layer(case):.2f}",
+        f"{own['instructions'] / portable['instructions']:.2f}",
+        f"{own['flash_bytes'] / other['flash_bytes']:.2f}",
+        f"{own['ram_bytes'] / other['ram_bytes']:.2f}",
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--target", default="stm32f446re")
+    parser.add_argument("--only", help="part of a name")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    if cmsis_nn.vendored() is None:
+        sys.exit('CMSIS-NN is missing: it is in the wheel "bakenn". Run pip install -e ".[bench]".')
+    target = load_target(args.target)
+    roomy = target.model_copy(update=ROOM)
+    cases = {
+        name: figures(build_network(), roomy)
+        for name, build_network in {**LAYERS, **NETWORKS}.items()
+        if not args.only or args.only in name
+    }
+    rows = [row(name, case) for name, case in cases.items()]
+    table = Table(*COLUMNS, box=None)
+    for line in rows:
+        table.add_row(*line)
+    Console(width=140).print(table)
+    if args.only:
+        return
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *rows]
+    document = {
+        "command": "python bench/kernels.py " + " ".join(sys.argv[1:]),
+        "core": target.core,
+        "emulator": f"Unicorn {unicorn.__version__}",
+        "compiler": "zig's clang; secateur "
+        + " ".join(target.toolchain.flags)
+        + ", CMSIS-NN -Os, plain C -O2",
+        "peer": "CMSIS-NN 4.0.0 from the bakenn wheel",
+        "cases": cases,
+        "table": "\n".join(f"| {' | '.join(line)} |" for line in lines),
+    }
+    write_atomically(args.out, to_json(document))
+
+
+if __name__ == "__main__":
+    main()

@@ -151,7 +151,9 @@ def _layer(network: Network, step: Step, name: str, single: bool) -> tuple[str, 
     """Weights, bias, multipliers and shifts as arrays in C; offsets of source and target."""
     part = step.payload
     source, matrix, target = (network.tensors[index] for index in (part.source, part.weights, part.target))
-    assert source.quantization and matrix.quantization and target.quantization
+    assert source.quantization is not None
+    assert matrix.quantization is not None
+    assert target.quantization is not None
     assert matrix.data is not None
     multiplier, shift = multipliers(
         source.quantization, matrix.quantization, target.quantization, step.rows, single
@@ -167,7 +169,7 @@ def _layer(network: Network, step: Step, name: str, single: bool) -> tuple[str, 
 
 def _scratch_bytes(step: Step) -> int:
     """As the library's ``…_get_buffer_size`` functions have it for cores with DSP instructions."""
-    if step.kernel == "conv":
+    if step.kernel.startswith("conv"):
         window, channels = step.payload.window, step.payload.channels
         pointwise = (window.height, window.width) == (1, 1) and not window.padded
         return 0 if pointwise else 4 * channels * window.height * window.width
@@ -261,7 +263,9 @@ def _pool(network: Network, step: Step, name: str, reads: list[str], writes: lis
 _CALLS = {
     "fully_connected": _fully_connected,
     "conv": _conv,
+    "conv_wide": _conv,
     "depthwise": _conv,
+    "depthwise_3x3": _conv,
     "average_pool": _pool,
     "max_pool": _pool,
 }

@@ -120,13 +120,38 @@ def conv(generator: np.random.Generator) -> Network:
     return chain.finish()
 
 
-def depthwise(generator: np.random.Generator) -> Network:
-    """A depthwise convolution of four channels and more."""
-    sides = generator.integers(2, 13, 2)
-    chain = Chain(generator, (1, int(sides[0]), int(sides[1]), int(generator.integers(4, 50))))
-    window = tuple(int(min(side, generator.integers(1, 5))) for side in chain.shape[1:3])
-    chain.slide("DEPTHWISE_CONV_2D", 0, window, int(generator.integers(1, 3)), int(generator.integers(2)))
+def pointwise(generator: np.random.Generator) -> Network:
+    """A convolution of single pixels of 8, 16, … channels."""
+    sides = generator.integers(1, 13, 2)
+    chain = Chain(generator, (1, int(sides[0]), int(sides[1]), 8 * int(generator.integers(1, 9))))
+    chain.slide("CONV_2D", _log(generator, 60) + 1, (1, 1), 1, 0)
     return chain.finish()
+
+
+def conv_wide(generator: np.random.Generator) -> Network:
+    """Convolutions with a weight of −128."""
+    chain = _image(generator)
+    for _ in range(int(generator.integers(1, 3))):
+        window = tuple(int(min(side, generator.integers(1, 5))) for side in chain.shape[1:3])
+        rows = _log(generator, 40)
+        chain.slide("CONV_2D", rows, window, int(generator.integers(1, 3)), int(generator.integers(2)))
+        weights = chain.tensors[chain.operators[-1].inputs[1]].data
+        assert weights is not None
+        weights[-1, 0, 0, 0] = -128
+    return chain.finish()
+
+
+def depthwise(side: int) -> Callable[[np.random.Generator], Network]:
+    """A depthwise convolution of four channels and more, with a window of this side or, if 0, of any."""
+
+    def build(generator: np.random.Generator) -> Network:
+        sides = generator.integers(max(side, 2), 13, 2)
+        chain = Chain(generator, (1, int(sides[0]), int(sides[1]), int(generator.integers(4, 50))))
+        window = tuple(side or int(min(size, generator.integers(1, 5))) for size in chain.shape[1:3])
+        chain.slide("DEPTHWISE_CONV_2D", 0, window, int(generator.integers(1, 3)), int(generator.integers(2)))
+        return chain.finish()
+
+    return build
 
 
 def pool(kind: str) -> Callable[[np.random.Generator], Network]:
@@ -195,6 +220,24 @@ def pair(kind: str) -> Callable[[np.random.Generator], Network]:
     return build
 
 
+def select(generator: np.random.Generator) -> Network:
+    """The input where it is above a value for each channel, else that value; or above its table."""
+    chain = _image(generator)
+    scale = Quantization((0.05,), (3,))
+    if generator.random() < 0.5:
+        values = generator.integers(-128, 128, chain.shape[3], dtype=np.int8)
+        other = chain.add(Tensor("k", values.shape, "int8", scale, True, values))
+    else:
+        chain.apply("TANH", chain.shape, quantization=Quantization((1 / 128,), (0,)))
+        other, chain.current = chain.current, 0
+    truth = chain.add(Tensor("truth", chain.shape, "bool"))
+    chain.operators.append(Operator("GREATER", (0, other), (truth,), {}))
+    result = chain.add(Tensor("chosen", chain.shape, "int8", scale))
+    chain.operators.append(Operator("SELECT_V2", (truth, 0, other), (result,), {}))
+    chain.current = result
+    return chain.finish()
+
+
 def moves(generator: np.random.Generator) -> Network:
     """A transpose, or a concatenation with itself."""
     chain = _image(generator)
@@ -239,7 +282,10 @@ def cnn(generator: np.random.Generator) -> Network:
 PROBES: dict[str, Callable[[np.random.Generator], Network]] = {
     "dense": dense,
     "conv": conv,
-    "depthwise": depthwise,
+    "pointwise": pointwise,
+    "conv_wide": conv_wide,
+    "depthwise": depthwise(0),
+    "depthwise_3x3": depthwise(3),
     "average_pool": pool("AVERAGE_POOL_2D"),
     "max_pool": pool("MAX_POOL_2D"),
     "mean": mean,
@@ -250,6 +296,7 @@ PROBES: dict[str, Callable[[np.random.Generator], Network]] = {
     "multiply": pair("MUL"),
     "squared_difference": pair("SQUARED_DIFFERENCE"),
     "extreme": pair("MAXIMUM"),
+    "select": select,
     "moves": moves,
     "batch_matmul": batch_matmul,
     "cnn": cnn,

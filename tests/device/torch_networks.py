@@ -144,3 +144,86 @@ def int8_model(kind: type[nn.Module]) -> bytes:
         model = path.read_bytes()
     samples = np.random.default_rng(0).normal(size=(16, *kind.shape[1:])).astype(np.float32)
     return quantize(model, {"x": samples})
+
+
+class Block(nn.Module):
+    """An activation between two linear layers."""
+
+    shape = (1, 16)
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(16, 24), nn.Linear(24, 4)
+        self.norm = nn.Identity()
+
+    def curve(self, x):
+        return x
+
+    def forward(self, x):
+        return self.two(self.curve(self.norm(self.one(x))))
+
+
+class Elu(Block):
+    """Which converters take to pieces, and choose by SELECT."""
+
+    def curve(self, x):
+        return F.elu(x)
+
+
+class Mish(Block):
+    """As ELU, with a logarithm."""
+
+    def curve(self, x):
+        return F.mish(x)
+
+
+class Where(Block):
+    """One branch or the other."""
+
+    def curve(self, x):
+        return torch.where(x > 0.2, x, 0.1 * x)
+
+
+class Clamp(Block):
+    """By MAXIMUM and MINIMUM."""
+
+    def curve(self, x):
+        return x.clamp(-0.5, 0.5)
+
+
+class Normed(Block):
+    """A layer norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(24)
+
+
+class Encoder(nn.Module):
+    """A transformer's encoder over six vectors."""
+
+    shape = (1, 6, 16)
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, activation="relu")
+        self.head = nn.Linear(96, 4)
+
+    def forward(self, x):
+        return self.head(self.body(x).flatten(1))
+
+
+class Dilated(nn.Module):
+    """A convolution over time that leaves out every other step."""
+
+    shape = (1, 4, 16)
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Conv1d(4, 8, 3, dilation=2), nn.Linear(8 * 12, 3)
+
+    def forward(self, x):
+        return self.head(F.relu(self.body(x)).flatten(1))
+
+
+BLOCKS = (Elu, Mish, Where, Clamp, Normed, Encoder, Dilated)

@@ -38,6 +38,7 @@ def test_files():
         "secateur_fully_connected.c",
         "secateur_kernels.h",
         "secateur_lookup.c",
+        "secateur_requantise.h",
     ]
     assert all(text.isascii() and text.endswith("\n") for text in files.values())
     assert "/* fc0: 7 to 9 */" in files["net.c"]
@@ -47,7 +48,7 @@ def test_files():
 def test_kernels_do_not_depend_on_the_network():
     one, two = generate(NETWORK, TARGET, "one"), generate(NETWORK, TARGET, "two")
     shared = [path for path in one if path.startswith("secateur_")]
-    assert len(shared) == 4
+    assert len(shared) == 5
     assert all(one[path] == two[path] for path in shared)
 
 

@@ -52,7 +52,7 @@ class Net:
         """The .tflite."""
         return self.writer.finish([self.first], outputs or [self.current], None)
 
-    def weights(self, shape, axis, reach):
+    def weights(self, shape, axis, reach, values=None):
         """Weights, their scales along an axis or one, and a bias, so that results are in range."""
         generator, rows = self.generator, shape[axis]
         share = 0.4 * 2.0 ** generator.uniform(-1, 1) / (reach**0.5 * 70 * 70)
@@ -62,7 +62,8 @@ class Net:
         if generator.random() < 0.15:
             spread[0] = 2.0 ** generator.uniform(8, 16)
         scales = (spread * 100 * share * target / self.scale).astype(np.float32)
-        matrix = self.writer.tensor("w", shape, "int8", scales, None, generator.integers(-127, 128, shape))
+        values = generator.integers(-127, 128, shape) if values is None else values
+        matrix = self.writer.tensor("w", shape, "int8", scales, None, values)
         entry = self.writer.tensors[matrix]
         entry.quantization.quantizedDimension = axis if per_row else 0
         inputs = [self.current, matrix]
@@ -87,14 +88,22 @@ class Net:
             return [-(-size // step) for size, step in zip(self.shape[1:3], steps)]
         return [(size - side) // step + 1 for size, side, step in zip(self.shape[1:3], window, steps)]
 
-    def conv(self, rows, window, steps=(1, 1), padding=0, activation=0):
+    def dense(self, rows, values=None):
+        """FULLY_CONNECTED."""
+        inputs, scale = self.weights((rows, self.shape[1]), 0, self.shape[1], values)
+        self.current = self.result((1, rows), scale, None, "fc")
+        self.writer.operator("FULLY_CONNECTED", inputs, [self.current], "FullyConnectedOptions")
+
+    def conv(self, rows, window, steps=(1, 1), padding=0, activation=0, values=None, dilation=(1, 1)):
         """CONV_2D."""
         channels = self.shape[3]
-        inputs, scale = self.weights((rows, *window, channels), 0, channels * window[0] * window[1])
-        places = self.places(window, steps, padding)
+        inputs, scale = self.weights((rows, *window, channels), 0, channels * window[0] * window[1], values)
+        whole = [(side - 1) * by + 1 for side, by in zip(window, dilation)]
+        places = self.places(whole, steps, padding)
         self.current = self.result((1, *places, rows), scale, -128 if activation else None, "conv")
-        options = {"strideH": steps[0], "strideW": steps[1], "padding": padding, "dilationHFactor": 1}
-        options |= {"dilationWFactor": 1, "fusedActivationFunction": activation}
+        options = {"strideH": steps[0], "strideW": steps[1], "padding": padding}
+        options |= {"dilationHFactor": dilation[0], "dilationWFactor": dilation[1]}
+        options |= {"fusedActivationFunction": activation}
         self.writer.operator("CONV_2D", inputs, [self.current], "Conv2DOptions", **options)
 
     def depthwise(self, window, steps=(1, 1), padding=0, activation=0, multiplier=1):
@@ -162,6 +171,51 @@ def conv(generator):
     if generator.random() < 0.25:
         window, steps = (1, 1), (1, 1)
     net.conv(int(generator.integers(1, 20)), window, steps, padding, _pick(generator, 0, 1, 3))
+    return net.finish()
+
+
+def dilated(generator):
+    """Windows with places left out."""
+    net = Net(generator, (1, int(generator.integers(7, 11)), int(generator.integers(7, 11)), 5))
+    window = tuple(int(side) for side in generator.integers(1, 4, 2))
+    dilation = tuple(int(factor) for factor in generator.integers(1, 4, 2))
+    net.conv(int(generator.integers(1, 9)), window, (1, 1), int(generator.integers(2)), dilation=dilation)
+    return net.finish()
+
+
+def pointwise(generator):
+    """Single pixels of 8, 16, … channels."""
+    size = generator.integers(1, 8, 2)
+    net = Net(generator, (1, int(size[0]), int(size[1]), 8 * int(generator.integers(1, 5))))
+    net.conv(int(generator.integers(1, 14)), (1, 1), (1, 1), int(generator.integers(2)))
+    return net.finish()
+
+
+def heavy(generator):
+    """Weights as large as they can be, of one sign, −128 among them or not; up to 1,400 in a sum."""
+    deep = int(_pick(generator, 5, 300, 511, 512, 513, 516, 1100, 1400))
+    least = int(_pick(generator, -128, -127))
+    rows = int(generator.integers(1, 14))
+    signs = generator.random((rows, 1)) < 0.5
+    values = np.where(signs, least, 127) * np.ones((rows, deep), np.int64)
+    if generator.random() < 0.5:
+        net = Net(generator, (1, deep))
+        net.dense(rows, values)
+    else:
+        net = Net(generator, (1, 1, 3, deep))
+        net.conv(rows, (1, 1), values=values.reshape(rows, 1, 1, deep))
+    return net.finish()
+
+
+def depthwise_3x3(generator):
+    """The most usual window, over images narrower than it too."""
+    size = generator.integers(1, 12, 2)
+    net = Net(generator, (1, int(size[0]), int(size[1]), int(generator.integers(4, 14))))
+    if generator.random() < 0.3:
+        net.pad([(0, 0), *generator.integers(0, 4, (2, 2)).tolist(), (0, 0)])
+    padding = 0 if min(net.shape[1:3]) < 3 else int(generator.integers(2))
+    steps = tuple(int(step) for step in generator.integers(1, 4, 2))
+    net.depthwise((3, 3), steps, padding, _pick(generator, 0, 1, 3))
     return net.finish()
 
 
@@ -264,6 +318,36 @@ def _pair(kinds, option, same=False):
     return build
 
 
+def select(generator):
+    """The one or the other by a comparison, constants among them."""
+    net = Net(generator, _image(generator, 6, 12))
+    shape, scale, zero = net.shape, net.scale, net.zero
+    small = tuple(size if kept else 1 for size, kept in zip(shape, generator.random(4) < 0.5))
+    other = _second(net, generator, small if generator.random() < 0.5 else shape, True)
+    if generator.random() < 0.3:
+        other = _second(net, generator, shape, False)
+    kind = _pick(generator, "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "EQUAL", "NOT_EQUAL")
+    truth = net.writer.tensor("truth", shape, "bool")
+    sides = [net.first, other] if generator.random() < 0.6 else [other, net.first]
+    net.writer.operator(kind, sides, [truth], f"{kind.title().replace('_', '')}Options")
+    values = generator.integers(-128, 128, (1, 1, 1, shape[3]))
+    third = net.writer.tensor("v", values.shape, "int8", [scale], [zero], values)
+    chosen = [net.first, third] if generator.random() < 0.5 else [third, net.first]
+    net.current = net.result(shape, scale, zero)
+    net.writer.operator("SELECT_V2", [truth, *chosen], [net.current], "SelectV2Options")
+    return net.finish()
+
+
+def vectors(generator):
+    """A fully connected layer over several vectors."""
+    net = Net(generator, (1, int(generator.integers(2, 7)), int(generator.integers(1, 30))))
+    rows = int(generator.integers(1, 12))
+    inputs, scale = net.weights((rows, net.shape[2]), 0, net.shape[2])
+    net.current = net.result((*net.shape[:2], rows), scale, None, "fc")
+    net.writer.operator("FULLY_CONNECTED", inputs, [net.current], "FullyConnectedOptions", keepNumDims=True)
+    return net.finish()
+
+
 def moves(generator):
     """Transposes, slices with and without steps, splits, concatenations."""
     net = Net(generator, (1, *(int(size) for size in generator.integers(2, 7, 3))))
@@ -332,7 +416,11 @@ def batch_matmul(generator):
 
 BUILDERS = {
     "conv": conv,
+    "dilated": dilated,
+    "pointwise": pointwise,
+    "heavy": heavy,
     "depthwise": depthwise,
+    "depthwise_3x3": depthwise_3x3,
     "pools": pools,
     "mean": mean,
     "softmax": softmax,
@@ -342,6 +430,8 @@ BUILDERS = {
     "mul": _pair(("MUL",), "MulOptions"),
     "squared_difference": _pair(("SQUARED_DIFFERENCE",), "SquaredDifferenceOptions"),
     "extreme": _pair(("MAXIMUM", "MINIMUM"), "MaximumMinimumOptions", same=True),
+    "select": select,
+    "vectors": vectors,
     "moves": moves,
     "batch_matmul": batch_matmul,
 }

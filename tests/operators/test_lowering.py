@@ -160,6 +160,51 @@ def test_unsupported_operator_names_itself_its_tensor_and_what_to_write():
     assert all(kind in message for kind in RULES)
 
 
+def test_what_to_write_instead():
+    """Of an operator that converters emit; the module that it came from is named."""
+    writer = Writer()
+    source = writer.tensor("in", (1, 4), "int8", [0.1], [0])
+    result = writer.tensor("pkg.Policy/pkg.Encoder_encoder/pkg.Curve_curve;", (1, 4), "int8", [0.1], [0])
+    writer.operator("GELU", [source], [result])
+    message = refused(writer, [source], [result])
+    assert "(from encoder/curve)" in message
+    assert "sigmoid(1.702 x)" in message
+
+
+def test_weights_of_minus_128_have_a_kernel_of_their_own():
+    for value, kernels in ((-127, ["fully_connected", "conv"]), (-128, ["conv_wide", "conv_wide"])):
+        values = np.full((6, 8), value)
+        net = Net(np.random.default_rng(1), (1, 8))
+        net.dense(6, values)
+        image = Net(np.random.default_rng(1), (1, 2, 2, 8))
+        image.conv(6, (1, 1), values=values.reshape(6, 1, 1, 8))
+        found = [lower(read_tflite(one.finish())).steps[0].kernel for one in (net, image)]
+        assert found == kernels
+
+
+def test_truth_values_are_no_output():
+    writer = Writer()
+    source = writer.tensor("in", (1, 4), "int8", [0.1], [0])
+    result = writer.tensor("truth", (1, 4), "bool")
+    writer.operator("GREATER", [source, source], [result], "GreaterOptions")
+    assert "is bool" in refused(writer, [source], [result])
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "seen"),
+    [
+        ("DEPTHWISE_CONV_2D", {"depthMultiplier": 2}, "has weights"),
+        ("DEPTHWISE_CONV_2D", {"dilationWFactor": -1}, "dilated"),
+    ],
+)
+def test_options_that_contradict_shapes_are_refused(kind, change, seen):
+    net = Net(np.random.default_rng(0), (1, 6, 6, 4))
+    net.depthwise((3, 3))
+    for name, value in change.items():
+        setattr(net.writer.operators[0].builtinOptions, name, value)
+    assert seen in refused(net, None, None)
+
+
 def test_float_input_is_refused():
     writer = Writer()
     source, result = writer.tensor("in", (1, 4), "float32"), writer.tensor("out", (1, 4), "int8", [0.1], [0])
@@ -176,13 +221,14 @@ def test_a_network_that_computes_nothing_is_refused():
     assert "computes something" in refused(writer, [source], [result])
 
 
-def test_batch_is_refused():
+def test_several_vectors_are_pixels():
     writer = Writer()
     source = writer.tensor("in", (2, 4), "int8", [0.1], [0])
     weights = writer.tensor("w", (3, 4), "int8", [0.1], [0], np.ones((3, 4)))
     result = writer.tensor("out", (2, 3), "int8", [0.1], [0])
     writer.operator("FULLY_CONNECTED", [source, weights, -1], [result], "FullyConnectedOptions")
-    assert "batch of one" in refused(writer, [source], [result])
+    (step,) = lower(read_tflite(writer.finish([source], [result]))).steps
+    assert (step.kernel, step.macs, step.payload.window.target_width) == ("conv", 24, 2)
 
 
 def test_padding_is_taken_in_by_the_convolution_after_it():
@@ -214,8 +260,9 @@ def test_sums_work_in_place_of_a_source_that_is_done_with():
     assert program.steps[1].writes == program.steps[1].reads[:1]
 
 
-def test_a_dilated_convolution_is_refused():
+def test_a_dilated_convolution_counts_the_products_that_it_has():
     net = Net(np.random.default_rng(0), (1, 6, 6, 4))
-    net.conv(8, (3, 3))
-    net.writer.operators[0].builtinOptions.dilationHFactor = 2
-    assert "dilation of 1" in refused(net, None, None)
+    net.conv(8, (3, 2), dilation=(2, 3))
+    (step,) = lower(read_tflite(net.finish())).steps
+    assert (step.macs, step.parameters - 8) == (36 * 8 * 4 * 6, 8 * 4 * 6)
+    assert (step.payload.window.height, step.payload.window.width) == (5, 4)

@@ -10,6 +10,7 @@ TYPES = {
     "int8": schema.TensorType.INT8,
     "int32": schema.TensorType.INT32,
     "float32": schema.TensorType.FLOAT32,
+    "bool": schema.TensorType.BOOL,
 }
 
 

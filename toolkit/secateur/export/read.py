@@ -137,7 +137,9 @@ def _quantization(entry: Any, name: str, shape: tuple[int, ...]) -> Quantization
     if entry is None or entry.ScaleLength() == 0:
         return None
     scales = tuple(float(scale) for scale in _vector(entry.ScaleAsNumpy()))
-    zero_points = tuple(int(point) for point in _vector(entry.ZeroPointAsNumpy())) or (0,)
+    zero_points = tuple(int(point) for point in _vector(entry.ZeroPointAsNumpy()))
+    if not zero_points:
+        return None  # for TFLM too, such a tensor is not quantised
     if len(zero_points) == 1:
         zero_points *= len(scales)
     axis = entry.QuantizedDimension()

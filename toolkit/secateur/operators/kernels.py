@@ -3,8 +3,9 @@
 from secateur.operators.add.kernel import ADD
 from secateur.operators.batch_matmul.kernel import BATCH_MATMUL
 from secateur.operators.clamp.kernel import CLAMP
-from secateur.operators.conv.kernel import CONV
-from secateur.operators.depthwise.kernel import DEPTHWISE
+from secateur.operators.compare.kernel import COMPARE
+from secateur.operators.conv.kernel import CONV, CONV_WIDE
+from secateur.operators.depthwise.kernel import DEPTHWISE, DEPTHWISE_3X3
 from secateur.operators.extreme.kernel import EXTREME
 from secateur.operators.fill.kernel import FILL
 from secateur.operators.fully_connected.kernel import FULLY_CONNECTED
@@ -14,6 +15,7 @@ from secateur.operators.mean.kernel import MEAN
 from secateur.operators.move.kernel import MOVE
 from secateur.operators.multiply.kernel import MULTIPLY
 from secateur.operators.pool.kernel import AVERAGE_POOL, MAX_POOL
+from secateur.operators.select.kernel import SELECT
 from secateur.operators.softmax.kernel import SOFTMAX
 from secateur.operators.squared_difference.kernel import SQUARED_DIFFERENCE
 
@@ -22,7 +24,9 @@ KERNELS: dict[str, Kernel] = {
     for kernel in (
         FULLY_CONNECTED,
         CONV,
+        CONV_WIDE,
         DEPTHWISE,
+        DEPTHWISE_3X3,
         AVERAGE_POOL,
         MAX_POOL,
         MEAN,
@@ -31,6 +35,8 @@ KERNELS: dict[str, Kernel] = {
         MULTIPLY,
         SQUARED_DIFFERENCE,
         EXTREME,
+        COMPARE,
+        SELECT,
         BATCH_MATMUL,
         LOOKUP,
         CLAMP,

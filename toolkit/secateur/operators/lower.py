@@ -3,23 +3,25 @@
 from collections.abc import Callable
 
 from secateur.errors import SecateurError
-from secateur.network import Network
+from secateur.network import Network, Operator, Tensor
 from secateur.operators.add.rule import lower_add
 from secateur.operators.batch_matmul.rule import lower_batch_matmul
 from secateur.operators.broadcast.rule import lower_broadcast
+from secateur.operators.compare.rule import ANSWERS, lower_compare
 from secateur.operators.concatenation.rule import lower_concatenation
 from secateur.operators.conv.rule import lower_conv
 from secateur.operators.depthwise.rule import lower_depthwise
 from secateur.operators.extreme.rule import lower_extreme
 from secateur.operators.fully_connected.rule import lower_fully_connected
 from secateur.operators.lookup.rule import ELEMENTWISE, lower_elementwise
-from secateur.operators.lowering import Lowering, unsupported
+from secateur.operators.lowering import Lowering, check_activation, unsupported
 from secateur.operators.mean.rule import lower_mean
 from secateur.operators.multiply.rule import lower_multiply
 from secateur.operators.pad.rule import lower_pad
 from secateur.operators.pool.rule import lower_pool
 from secateur.operators.program import Program
 from secateur.operators.reshape.rule import lower_reshape
+from secateur.operators.select.rule import lower_select
 from secateur.operators.slice.rule import lower_slice
 from secateur.operators.softmax.rule import lower_softmax
 from secateur.operators.split.rule import lower_split
@@ -44,6 +46,7 @@ RULES: dict[str, Callable[[Lowering, int], None]] = {
     "PAD": lower_pad,
     "PADV2": lower_pad,
     "RESHAPE": lower_reshape,
+    "SELECT_V2": lower_select,
     "SLICE": lower_slice,
     "SOFTMAX": lower_softmax,
     "SPLIT": lower_split,
@@ -53,6 +56,7 @@ RULES: dict[str, Callable[[Lowering, int], None]] = {
     "STRIDED_SLICE": lower_slice,
     "SUB": lower_add,
     "TRANSPOSE": lower_transpose,
+    **dict.fromkeys(sorted(ANSWERS), lower_compare),
     **dict.fromkeys(sorted(ELEMENTWISE), lower_elementwise),
 }
 """Operator kind → its rule: adds steps for the operator at an index, and for those it fuses with it."""
@@ -60,13 +64,39 @@ RULES: dict[str, Callable[[Lowering, int], None]] = {
 INPUTS = {
     **dict.fromkeys(("ADD", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAXIMUM"), 2),
     **dict.fromkeys(("MEAN", "MINIMUM", "MUL", "PAD", "SPLIT", "SQUARED_DIFFERENCE", "SUB", "TRANSPOSE"), 2),
-    **dict.fromkeys(("PADV2", "SLICE", "SPLIT_V"), 3),
+    **dict.fromkeys(ANSWERS, 2),
+    **dict.fromkeys(("PADV2", "SELECT_V2", "SLICE", "SPLIT_V"), 3),
     "STRIDED_SLICE": 4,
 }
 """Inputs that an operator cannot be without, where more than one."""
 
 SEVERAL_OUTPUTS = ("SPLIT", "SPLIT_V")
 """Operators that may have more than one output."""
+
+
+INSTEAD = {
+    "DIV": "Multiply by the reciprocal where the divisor is constant.",
+    "GATHER": "Take parts by slices.",
+    "GELU": "Use x · sigmoid(1.702 x).",
+    "L2_NORMALIZATION": "Use SQUARE, MEAN, RSQRT and MUL on a layer of float, or leave the norm out.",
+    "PACK": "Use CONCATENATION of what EXPAND_DIMS makes (torch.cat of unsqueeze).",
+    "POW": "Use a product of x with itself.",
+    "PRELU": "Use LEAKY_RELU, one slope for all channels.",
+    "REDUCE_MAX": "Use MAX_POOL_2D over height and width.",
+    "SELECT": "Rewrite it as SELECT_V2, which has the same inputs.",
+    "SUM": "Use MEAN, and let the next layer's weights take in the count.",
+    "TRANSPOSE_CONV": "Use a convolution of an image that a PAD or a RESHAPE has enlarged.",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "Unroll the cell for one step, its state an input and an output.",
+    "UNPACK": "Use SPLIT and RESHAPE (torch.split and squeeze).",
+    "WHILE": "Unroll the loop; one step of a recurrent cell takes its state as an input.",
+}
+"""What to write in the model in place of operators that converters emit and that there is no kernel for."""
+
+
+def _check_truth(operator: Operator, tensor: Tensor) -> None:
+    """Refuse a comparison whose answers are not bool."""
+    if tensor.dtype != "bool":
+        raise unsupported(operator, tensor, f"answers in {tensor.dtype}", "Convert the model again.")
 
 
 def lower(network: Network) -> Program:
@@ -77,6 +107,8 @@ def lower(network: Network) -> Program:
             tensor. Or no operator computes anything.
     """
     program = lower_part(network)
+    for tensor in (*network.inputs.values(), *network.outputs.values()):
+        check_activation(network.tensors[tensor])
     if not program.steps:
         raise SecateurError("a network computes something", "no operator does", "Convert the model again.")
     return program
@@ -93,7 +125,7 @@ def lower_part(network: Network) -> Program:
                 operator,
                 network.tensors[(*operator.outputs, *network.outputs.values())[0]],
                 "is not supported",
-                f"Write the model with {', '.join(sorted(RULES))}.",
+                f"{INSTEAD.get(operator.kind, '')} Write the model with {', '.join(sorted(RULES))}.".strip(),
             )
         if (
             len(operator.outputs) < 1
@@ -106,8 +138,10 @@ def lower_part(network: Network) -> Program:
                 f"operator {index} has inputs {operator.inputs} and outputs {operator.outputs}",
                 "Convert the model again.",
             )
-        if operator.kind not in ELEMENTWISE:
-            for tensor in operator.outputs:
+        for tensor in operator.outputs:
+            if operator.kind in ANSWERS:
+                _check_truth(operator, network.tensors[tensor])
+            elif operator.kind not in ELEMENTWISE:
                 lowering.check_activation(tensor)
         RULES[operator.kind](lowering, index)
     for name, tensor in network.outputs.items():

@@ -58,6 +58,10 @@ class Lowering:
         consumers = self._consumers.get(tensor, ())
         return consumers[0] if len(consumers) == 1 and tensor not in self._results else None
 
+    def consumers(self, tensor: int) -> Sequence[int] | None:
+        """The operators that read a tensor, or None if it is an output too."""
+        return None if tensor in self._results else self._consumers.get(tensor, ())
+
     def producer(self, tensor: int) -> int | None:
         """The operator that writes a tensor, or None."""
         return self._producers.get(tensor)
@@ -90,25 +94,12 @@ class Lowering:
 
     def check_activation(self, tensor: int) -> None:
         """Refuse a tensor that is not int8 with one scale and zero point."""
-        entry = self.tensor(tensor)
-        if entry.dtype != "int8" or entry.quantization is None or len(entry.quantization.scales) != 1:
-            kind = entry.dtype if entry.dtype != "int8" else "int8 without one scale for the tensor"
-            raise SecateurError(
-                "activations on a microcontroller are int8 with one scale and zero point",
-                f"tensor {entry.name!r} is {kind}",
-                "Quantise the model fully to int8, inputs and outputs included.",
-            )
-        scale, zero_point = entry.quantization.scales[0], entry.quantization.zero_points[0]
-        if not np.float32(scale) > 0 or not -128 <= zero_point <= 127:
-            raise SecateurError(
-                "an int8 activation has a positive scale and a zero point from -128 to 127",
-                f"tensor {entry.name!r} has scale {scale} and zero point {zero_point}",
-                "Calibrate the model again.",
-            )
+        check_activation(self.tensor(tensor))
 
     def new_buffer(self, tensor: int) -> int:
-        """A buffer of its own for an activation, which must be int8 and per-tensor quantised."""
-        self.check_activation(tensor)
+        """A buffer of its own for an activation, which must be int8 and per-tensor quantised, or truth values."""
+        if self.tensor(tensor).dtype != "bool":
+            self.check_activation(tensor)
         self._sizes.append(prod(self.tensor(tensor).shape))
         self._names.append(self.tensor(tensor).name)
         self._tensors.append([tensor])
@@ -129,7 +120,7 @@ class Lowering:
     def alias(self, tensor: int, source: int) -> None:
         """The tensor lives in the bytes of ``source``: another view of them, or their successor."""
         self.check_activation(tensor)
-        buffer = self._where[source]
+        buffer = self.buffer(source)
         self._where[tensor] = buffer
         self._tensors[buffer].append(tensor)
 
@@ -152,7 +143,7 @@ class Lowering:
 
     def label_of_writer(self, tensor: int) -> str | None:
         """The label of the last step that wrote a tensor's buffer, if a step did."""
-        buffer = self._where[tensor]
+        buffer = self.buffer(tensor)
         return next((step.label for step in reversed(self._steps) if buffer in step.writes), None)
 
     def derived_label(self, tensor: int, suffix: str) -> str:
@@ -190,10 +181,30 @@ class Lowering:
         return Program(self.network, tuple(self._steps), buffers, inputs, outputs)
 
 
+def check_activation(entry: Tensor) -> None:
+    """Refuse a tensor that is not int8 with one scale and zero point."""
+    if entry.dtype != "int8" or entry.quantization is None or len(entry.quantization.scales) != 1:
+        kind = entry.dtype if entry.dtype != "int8" else "int8 without one scale for the tensor"
+        raise SecateurError(
+            "activations on a microcontroller are int8 with one scale and zero point",
+            f"tensor {entry.name!r} is {kind}",
+            "Quantise the model fully to int8, inputs and outputs included.",
+        )
+    scale, zero_point = entry.quantization.scales[0], entry.quantization.zero_points[0]
+    if not np.float32(scale) > 0 or not -128 <= zero_point <= 127:
+        raise SecateurError(
+            "an int8 activation has a positive scale and a zero point from -128 to 127",
+            f"tensor {entry.name!r} has scale {scale} and zero point {zero_point}",
+            "Calibrate the model again.",
+        )
+
+
 def unsupported(operator: Operator, tensor: Tensor, seen: str, remedy: str) -> SecateurError:
-    """The one error for what the back end lacks: names operator and tensor, and what to write instead."""
+    """The one error for what the back end lacks: names operator, tensor and module, and what to write instead."""
+    module = readable(tensor.name)
+    origin = f" (from {module})" if module != tensor.name else ""
     return SecateurError(
         f"{operator.kind} is supported in the forms listed in operators/",
-        f"{operator.kind} that writes {tensor.name!r} {seen}",
+        f"{operator.kind} that writes {tensor.name!r}{origin} {seen}",
         remedy,
     )

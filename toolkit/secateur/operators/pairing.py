@@ -51,7 +51,7 @@ def lower_pair(lowering: Lowering, index: int, kernel: str, words: Words) -> Non
         raise unsupported(operator, target, seen, remedy)
 
     sources = [lowering.tensor(tensor) for tensor in operator.inputs[:2]]
-    for tensor in (*operator.inputs[:2], result):
+    for tensor in (*operator.inputs[:2], *(() if target.dtype == "bool" else (result,))):
         lowering.check_activation(tensor)
     activation = int(operator.options.get("fusedActivationFunction", 0))
     if activation not in ACTIVATION_RANGES:
@@ -79,7 +79,8 @@ def lower_pair(lowering: Lowering, index: int, kernel: str, words: Words) -> Non
     )
     writes = _place(lowering, index, part, target.shape)
     lowering.add(pair_step(label, index, kernel, (reads, writes), part, prod(target.shape)))
-    add_clamp(lowering, index, result, activation)
+    if target.dtype == "int8":
+        add_clamp(lowering, index, result, activation)
 
 
 def _place(lowering: Lowering, index: int, part: Pair, shape: tuple[int, ...]) -> int:
@@ -88,6 +89,7 @@ def _place(lowering: Lowering, index: int, part: Pair, shape: tuple[int, ...]) -
         other = part.tensors[1 - place]
         if (
             not part.constant[place]
+            and lowering.tensor(part.tensors[2]).dtype == "int8"
             and lowering.tensor(tensor).shape == shape
             and lowering.may_overwrite(tensor, [index])
             and (

@@ -78,6 +78,20 @@ def words_of(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values).view("<u4").astype(np.int64)
 
 
+def paired(weights: np.ndarray) -> np.ndarray:
+    """Rows by twos, as the kernels read them: 256 · the weight of the even row + that of the odd one.
+
+    Args:
+        weights: integers from −127 to 127, [2n, 4k].
+
+    Returns:
+        int64 [n, 2k]: of every four columns a word for the first and the third, and one for the others.
+    """
+    halves = (256 * weights[0::2].astype(np.int64) + weights[1::2]) & 0xFFFF
+    quads = halves.reshape(len(halves), -1, 4)
+    return (quads[..., :2] | quads[..., 2:] << 16).reshape(len(halves), -1)
+
+
 def shift_bytes(shift: np.ndarray, rows: int) -> np.ndarray:
     """Left shifts [n] → a byte each: of up to ``rows`` rows those to the right, then those to the left."""
     both = np.zeros((2, rows), np.int8)

@@ -11,7 +11,8 @@ from secateur.operators.lowering import Lowering, unsupported
 SAME, VALID = 0, 1
 """The schema's paddings."""
 
-_LARGEST = {"a window": 0xFF, "a stride": 0xFF, "an image": 0xFFFF}
+LARGEST = {"a window": 0xFF, "a stride": 0xFF, "an image": 0xFFFF}
+"""What → its largest side that fits the words of a kernel."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def padding_amounts(lowering: Lowering, index: int) -> np.ndarray:
     operator = lowering.network.operators[index]
     amounts = lowering.integers(operator, 1)
     axes = len(lowering.tensor(operator.inputs[0]).shape)
-    if amounts.shape != (axes, 2) or amounts.min() < 0 or amounts.max() > _LARGEST["an image"]:
+    if amounts.shape != (axes, 2) or amounts.min() < 0 or amounts.max() > LARGEST["an image"]:
         raise unsupported(
             operator,
             lowering.tensor(operator.outputs[0]),
@@ -163,7 +164,7 @@ def slide(
     if tuple(places) != tuple(target.shape[1:3]):
         refuse(f"writes {target.shape} where {tuple(places)} follow", "Convert the model again.")
     sizes = {"a window": max(height, width), "a stride": max(steps), "an image": max(*image, *target.shape)}
-    for what, largest in _LARGEST.items():
+    for what, largest in LARGEST.items():
         if sizes[what] > largest:
             refuse(f"has {what} of {sizes[what]}", f"Keep {what} to {largest} a side.")
     if padding:

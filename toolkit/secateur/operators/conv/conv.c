@@ -6,216 +6,252 @@
  *     target's width | height << 16, source's width | height << 16, source's channels | target's << 16,
  *     window's width | height << 8 | step to the right << 16 | step down << 24,
  *     padding to the left | above << 16, source's zero point, target's zero point,
- *     then for every two channels, and for the one that may be left:
- *         a bias per channel, less the zero point of the source times the sum of the weights;
- *         for every quad of the window, a word of four weights per channel;
- *         a multiplier per channel; in bytes the shifts to the right, then those to the left.
+ *     then for every two channels a and c:
+ *         for every quad of the window two words of weights: of values 0 and 2, of values 1 and 3. Half a word is
+ *         256 times the weight of a, plus that of c;
+ *         a bias for each, less the zero point of the source times the sum of the weights;
+ *         a multiplier for each; in bytes their shifts to the right;
+ *     then for the one channel that may be left:
+ *         its bias, for every quad a word of four weights, its multiplier, its shift.
  *
  * A quad is four values that follow each other in a row of the window; rows are padded with zero weights to
- * whole quads. columns is room for 16 bytes per quad.
+ * whole quads, and the window to an even number of them. columns is room for 16 bytes per quad.
+ *
+ * Two channels in one number: SMLAD over the halves sums up S = 256 A + C modulo 2^32, C is summed up beside it from
+ * the low bytes, so A is (S - C) / 256 as long as it fits 24 bits. That is so for windows of at most 512 values and
+ * weights other than -128, for which this kernel is chosen, where no sum is scaled up.
  */
 #include "secateur_kernels.h"
+#include "secateur_gather.h"
 #include "secateur_requantise.h"
 
+/* Two pixels, and how to go on to the next two where their windows are single pixels. */
 typedef struct {
-    const int8_t *source;
-    int32_t width, height, channels;
-    int32_t window_width, window_height, step_right, step_down, pad_left, pad_above;
-    int32_t zero_point, quads;
-} layer_t;
+    const secateur_pair_t *columns, *end;
+    int32_t zero_point;
+    int8_t *one, *two, *one_end; /* the end of the channels that go by twos */
+    int32_t odd;                 /* channels that do not */
+    const uint32_t *stream;
+    const int8_t *from; /* values to be gathered, of the other pixel so many behind it; NULL: columns are filled */
+    int32_t apart;
+    int32_t left; /* pixels, these two included */
+    int32_t channels, even_channels;
+} pixels_t;
 
-#if defined(__ARM_FEATURE_DSP)
+/* All channels of both pixels, and of those that follow if there are more left. Channels are two or more. */
+void secateur_conv_channels(pixels_t *pixels);
 
-typedef uint32_t pair_t; /* two int16 */
-#define QUAD_PAIRS 4     /* per quad of both columns: even and odd values of the one, then of the other */
+#if defined(__ARM_FEATURE_DSP) && defined(__thumb2__)
 
-static inline pair_t *put_bytes(pair_t *to, uint32_t bytes)
-{
-    to[0] = secateur_even(bytes);
-    to[1] = secateur_odd(bytes);
-    return to + QUAD_PAIRS;
-}
-
-static inline pair_t *put_words(pair_t *to, const int8_t *from, const int8_t *end)
-{
-    uint32_t even, odd;
-    __asm__ volatile("1:\n\t"
-                     "ldr    %[odd], [%[from]], #4\n\t"
-                     "cmp    %[from], %[end]\n\t"
-                     "sxtb16 %[even], %[odd]\n\t"
-                     "sxtb16 %[odd], %[odd], ror #8\n\t"
-                     "strd   %[even], %[odd], [%[to]], #16\n\t"
-                     "bne    1b"
-                     : [to] "+r"(to), [from] "+r"(from), [even] "=&r"(even), [odd] "=&r"(odd)
-                     : [end] "r"(end)
-                     : "cc", "memory");
-    return to;
-}
-
-/* Per quad one word of weights of each channel, four of the columns: sixteen products. The sums are those of
- * the first channel in both columns, then of the second. */
-static inline const uint32_t *multiply_two(const uint32_t *stream, const pair_t *columns, const pair_t *end,
-                                           int32_t sums[4])
-{
-    int32_t a, b, c, d;
-    uint32_t first, second, part;
-    __asm__ volatile("ldrd   %[a], %[c], [%[stream]], #8\n\t"
-                     "sub    %[part], %[end], %[columns]\n\t"
-                     "mov    %[b], %[a]\n\t"
-                     "mov    %[d], %[c]\n\t"
-                     "tst    %[part], #16\n\t"
-                     "bne    2f\n\t"
-#define QUAD                                          \
-    "ldm    %[columns]!, {r8, r9, r10, r11}\n\t"      \
-    "ldrd   %[first], %[second], [%[stream]], #8\n\t" \
-    "sxtb16 %[part], %[first]\n\t"                    \
-    "sxtb16 %[first], %[first], ror #8\n\t"           \
-    "smlad  %[a], %[part], r8, %[a]\n\t"              \
-    "smlad  %[b], %[part], r10, %[b]\n\t"             \
-    "sxtb16 %[part], %[second]\n\t"                   \
-    "smlad  %[a], %[first], r9, %[a]\n\t"             \
-    "smlad  %[b], %[first], r11, %[b]\n\t"            \
-    "sxtb16 %[second], %[second], ror #8\n\t"         \
-    "smlad  %[c], %[part], r8, %[c]\n\t"              \
-    "smlad  %[d], %[part], r10, %[d]\n\t"             \
-    "smlad  %[c], %[second], r9, %[c]\n\t"            \
-    "smlad  %[d], %[second], r11, %[d]\n\t"
-                     "1:\n\t" QUAD "2:\n\t" QUAD
-                     "cmp    %[columns], %[end]\n\t"
-                     "bne    1b"
-                     : [columns] "+r"(columns), [stream] "+r"(stream), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c),
-                       [d] "=&r"(d), [first] "=&r"(first), [second] "=&r"(second), [part] "=&r"(part)
-                     : [end] "r"(end)
-                     : "r8", "r9", "r10", "r11", "cc", "memory");
-    sums[0] = a;
-    sums[1] = b;
-    sums[2] = c;
-    sums[3] = d;
-    return stream;
-}
-
-static inline const uint32_t *multiply_one(const uint32_t *stream, const pair_t *columns, const pair_t *end,
-                                           int32_t sums[4])
-{
-    int32_t a, b;
-    uint32_t weights, part;
-    __asm__ volatile("ldr    %[a], [%[stream]], #4\n\t"
-                     "mov    %[b], %[a]\n\t"
-                     "1:\n\t"
-                     "ldm    %[columns]!, {r8, r9, r10, r11}\n\t"
-                     "ldr    %[weights], [%[stream]], #4\n\t"
-                     "sxtb16 %[part], %[weights]\n\t"
-                     "sxtb16 %[weights], %[weights], ror #8\n\t"
-                     "smlad  %[a], %[part], r8, %[a]\n\t"
-                     "smlad  %[b], %[part], r10, %[b]\n\t"
-                     "smlad  %[a], %[weights], r9, %[a]\n\t"
-                     "smlad  %[b], %[weights], r11, %[b]\n\t"
-                     "cmp    %[columns], %[end]\n\t"
-                     "bne    1b"
-                     : [columns] "+r"(columns), [stream] "+r"(stream), [a] "=&r"(a), [b] "=&r"(b),
-                       [weights] "=&r"(weights), [part] "=&r"(part)
-                     : [end] "r"(end)
-                     : "r8", "r9", "r10", "r11", "cc", "memory");
-    sums[0] = a;
-    sums[1] = b;
-    return stream;
-}
+/* r0 stream, r1 columns, r2 their end, r3 and r4 S of the one pixel and of the other, r5 and r6 C, lr pixels. */
+__asm__(
+    ".syntax unified\n\t"
+    ".section .text.secateur_conv_channels,\"ax\",%progbits\n\t"
+    ".balign 4\n\t"
+    ".type secateur_conv_channels, %function\n\t"
+    ".global secateur_conv_channels\n\t"
+    ".thumb_func\n"
+    "secateur_conv_channels:\n\t"
+    "push   {r4-r11, lr}\n\t"
+    "mov    lr, r0\n"
+    "1:\n\t" /* two pixels: gather their values, two quads of each at a time */
+    "ldrd   r1, r2, [lr]\n\t"
+    "ldrd   r3, r7, [lr, #32]\n\t"
+    "cbz    r3, 3f\n\t"
+    "add    r4, r3, r7\n"
+    "2:\n\t"
+#define POINT                      \
+    "ldr    r7, [r3], #4\n\t"      \
+    "ldr    r12, [r4], #4\n\t"     \
+    "sxtb16 r8, r7\n\t"            \
+    "sxtb16 r9, r7, ror #8\n\t"    \
+    "sxtb16 r10, r12\n\t"          \
+    "sxtb16 r11, r12, ror #8\n\t"  \
+    "stm    r1!, {r8-r11}\n\t"
+    POINT POINT
+    "cmp    r1, r2\n\t"
+    "bne    2b\n\t"
+    "str    r4, [lr, #32]\n\t"
+    "ldr    r1, [lr]\n"
+    "3:\n\t"
+    "ldr    r0, [lr, #28]\n"
+    "4:\n\t" /* two channels */
+    "ldm    r1!, {r8-r11}\n\t"
+    "ldrd   r7, r12, [r0], #8\n\t"
+    "smuad  r3, r7, r8\n\t"
+    "smuad  r4, r7, r10\n\t"
+    "sxtb16 r7, r7\n\t"
+    "smuad  r5, r7, r8\n\t"
+    "smuad  r6, r7, r10\n\t"
+    "smlad  r3, r12, r9, r3\n\t"
+    "smlad  r4, r12, r11, r4\n\t"
+    "sxtb16 r12, r12\n\t"
+    "smlad  r5, r12, r9, r5\n\t"
+    "smlad  r6, r12, r11, r6\n\t"
+    "b      6f\n"
+#define QUAD                       \
+    "ldm    r1!, {r8-r11}\n\t"     \
+    "ldrd   r7, r12, [r0], #8\n\t" \
+    "smlad  r3, r7, r8, r3\n\t"    \
+    "smlad  r4, r7, r10, r4\n\t"   \
+    "sxtb16 r7, r7\n\t"            \
+    "smlad  r5, r7, r8, r5\n\t"    \
+    "smlad  r6, r7, r10, r6\n\t"   \
+    "smlad  r3, r12, r9, r3\n\t"   \
+    "smlad  r4, r12, r11, r4\n\t"  \
+    "sxtb16 r12, r12\n\t"          \
+    "smlad  r5, r12, r9, r5\n\t"   \
+    "smlad  r6, r12, r11, r6\n"
+    "5:\n\t" QUAD "6:\n\t" QUAD
+    "\tcmp  r1, r2\n\t"
+    "bne    5b\n\t"
+    "ldm    r0!, {r7-r11}\n\t"
+    "sub    r3, r3, r5\n\t"
+    "sub    r4, r4, r6\n\t"
+    "add    r3, r7, r3, asr #8\n\t"
+    "add    r4, r7, r4, asr #8\n\t"
+    "add    r5, r8\n\t"
+    "add    r6, r8\n\t"
+    "smmlar r3, r3, r9, r3\n\t"
+    "smmlar r4, r4, r9, r4\n\t"
+    "smmlar r5, r5, r10, r5\n\t"
+    "smmlar r6, r6, r10, r6\n\t"
+    "lsr    r12, r11, #8\n\t"
+    "ldm    lr, {r1, r2, r7, r8, r9, r10}\n\t"
+/* As in secateur_requantise.h, after SMMLAR. */
+#define FINISH(sum, shift, target)                  \
+    "adds   " sum ", " sum ", " sum ", asr #31\n\t" \
+    "asrs   " sum ", " sum ", " shift "\n\t"        \
+    "adc    " sum ", " sum ", r7\n\t"               \
+    "ssat   " sum ", #8, " sum "\n\t"               \
+    "strb   " sum ", [" target "], #1\n\t"
+    FINISH("r4", "r11", "r9")
+    FINISH("r6", "r12", "r9")
+    FINISH("r3", "r11", "r8")
+    FINISH("r5", "r12", "r8")
+    "strd   r8, r9, [lr, #12]\n\t"
+    "cmp    r8, r10\n\t"
+    "bne    4b\n\t"
+    "ldr    r7, [lr, #24]\n\t"
+    "cbz    r7, 8f\n\t"
+    "ldr    r3, [r0], #4\n\t"
+    "mov    r4, r3\n"
+    "7:\n\t" /* the channel that is left */
+    "ldm    r1!, {r8-r11}\n\t"
+    "ldr    r7, [r0], #4\n\t"
+    "sxtb16 r12, r7\n\t"
+    "sxtb16 r7, r7, ror #8\n\t"
+    "smlad  r3, r12, r8, r3\n\t"
+    "smlad  r4, r12, r10, r4\n\t"
+    "smlad  r3, r7, r9, r3\n\t"
+    "smlad  r4, r7, r11, r4\n\t"
+    "cmp    r1, r2\n\t"
+    "bne    7b\n\t"
+    "ldrd   r10, r11, [r0]\n\t"
+    "ldrd   r7, r8, [lr, #8]\n\t"
+    "ldr    r9, [lr, #16]\n\t"
+    "smmlar r3, r3, r10, r3\n\t"
+    "smmlar r4, r4, r10, r4\n\t"
+    FINISH("r4", "r11", "r9")
+    FINISH("r3", "r11", "r8")
+    "\n"
+    "8:\n\t"
+    "ldr    r7, [lr, #40]\n\t"
+    "subs   r7, #2\n\t"
+    "ble    9f\n\t"
+    "str    r7, [lr, #40]\n\t"
+    "ldrd   r10, r11, [lr, #44]\n\t"
+    "add    r10, r9\n\t"
+    "add    r11, r9\n\t"
+    "strd   r9, r10, [lr, #12]\n\t"
+    "str    r11, [lr, #20]\n\t"
+    "b      1b\n"
+    "9:\n\t"
+    "pop    {r4-r11, pc}\n\t"
+    ".size  secateur_conv_channels, . - secateur_conv_channels\n\t"
+    ".text\n");
 
 #else
 
-typedef int16_t pair_t;
-#define QUAD_PAIRS 8 /* per quad: four values of the one column, four of the other */
-
-static pair_t *put_bytes(pair_t *to, uint32_t bytes)
+/* Adds the products of half a word of weights, of channels a and c, with a value of each pixel. */
+static void add_products(int32_t sums[4], uint32_t half, int32_t one, int32_t two)
 {
-    for (int32_t index = 0; index < 4; index++) {
-        to[index] = (int16_t)secateur_byte(bytes, index);
-    }
-    return to + QUAD_PAIRS;
+    const int32_t c = (int8_t)(half & 0xFFu), a = ((int16_t)(half & 0xFFFFu) - c) >> 8;
+    sums[0] = (int32_t)((uint32_t)sums[0] + (uint32_t)(a * one));
+    sums[1] = (int32_t)((uint32_t)sums[1] + (uint32_t)(a * two));
+    sums[2] = (int32_t)((uint32_t)sums[2] + (uint32_t)(c * one));
+    sums[3] = (int32_t)((uint32_t)sums[3] + (uint32_t)(c * two));
 }
 
-static pair_t *put_words(pair_t *to, const int8_t *from, const int8_t *end)
+static void channels_of_two(const pixels_t *pixels)
 {
-    for (; from != end; from += 4, to += QUAD_PAIRS) {
-        for (int32_t index = 0; index < 4; index++) {
-            to[index] = from[index];
+    const uint32_t *stream = pixels->stream;
+    int8_t *one = pixels->one, *two = pixels->two;
+    while (one != pixels->one_end) {
+        int32_t sums[4] = {0, 0, 0, 0};
+        for (const secateur_pair_t *from = pixels->columns; from != pixels->end; from += SECATEUR_QUAD_PAIRS) {
+            for (int32_t index = 0; index < 4; index++) {
+                const uint32_t half = stream[index % 2] >> (index < 2 ? 0 : 16);
+                add_products(sums, half, from[index], from[4 + index]);
+            }
+            stream += 2;
         }
+        for (int32_t row = 0; row < 2; row++) {
+            for (int32_t pixel = 1; pixel >= 0; pixel--) {
+                const int32_t sum = (int32_t)((uint32_t)sums[2 * row + pixel] + stream[row]);
+                *(pixel ? two : one) = secateur_finish(sum, (int32_t)stream[2 + row], stream[4] >> (8 * row),
+                                                       pixels->zero_point);
+            }
+            one++;
+            two++;
+        }
+        stream += 5;
     }
-    return to;
-}
-
-static const uint32_t *multiply(const uint32_t *stream, const pair_t *columns, const pair_t *end, int32_t sums[4],
-                                int32_t rows)
-{
-    for (int32_t row = 0; row < rows; row++) {
-        sums[2 * row] = sums[2 * row + 1] = (int32_t)*stream++;
-    }
-    for (; columns != end; columns += QUAD_PAIRS) {
-        for (int32_t row = 0; row < rows; row++, stream++) {
+    if (pixels->odd) {
+        int32_t sums[2] = {(int32_t)*stream, (int32_t)*stream};
+        stream++;
+        for (const secateur_pair_t *from = pixels->columns; from != pixels->end; from += SECATEUR_QUAD_PAIRS) {
             for (int32_t index = 0; index < 4; index++) {
                 const int32_t weight = secateur_byte(*stream, index);
-                sums[2 * row] = (int32_t)((uint32_t)sums[2 * row] + (uint32_t)(weight * columns[index]));
-                sums[2 * row + 1] =
-                    (int32_t)((uint32_t)sums[2 * row + 1] + (uint32_t)(weight * columns[4 + index]));
+                sums[0] = (int32_t)((uint32_t)sums[0] + (uint32_t)(weight * from[index]));
+                sums[1] = (int32_t)((uint32_t)sums[1] + (uint32_t)(weight * from[4 + index]));
             }
+            stream++;
         }
+        *two = secateur_finish(sums[1], (int32_t)stream[0], stream[1], pixels->zero_point);
+        *one = secateur_finish(sums[0], (int32_t)stream[0], stream[1], pixels->zero_point);
     }
-    return stream;
 }
 
-#define multiply_two(stream, columns, end, sums) multiply(stream, columns, end, sums, 2)
-#define multiply_one(stream, columns, end, sums) multiply(stream, columns, end, sums, 1)
+void secateur_conv_channels(pixels_t *pixels)
+{
+    do {
+        if (pixels->from != 0) {
+            secateur_pair_t *to = (secateur_pair_t *)pixels->columns;
+            for (; to != pixels->end; to += SECATEUR_QUAD_PAIRS, pixels->from += 4) {
+                for (int32_t index = 0; index < 4; index++) {
+                    to[index] = pixels->from[index];
+                    to[4 + index] = pixels->from[pixels->apart + index];
+                }
+            }
+            pixels->from += pixels->apart;
+        }
+        channels_of_two(pixels);
+        pixels->one = pixels->two + pixels->channels;
+        pixels->two = pixels->one + pixels->channels;
+        pixels->one_end = pixels->one + pixels->even_channels;
+        pixels->left -= 2;
+    } while (pixels->left > 0);
+}
 
 #endif
-
-/* A row of a window: bytes first to last of it lie in the source, the others are padding. */
-static pair_t *gather_row(const layer_t *layer, pair_t *to, int32_t offset, int32_t first, int32_t last)
-{
-    const uint32_t fill = (uint32_t)(layer->zero_point & 0xFF) * 0x01010101u;
-    int32_t place = 0;
-    const int32_t end = 4 * layer->quads;
-    while (place < end) {
-        if (place >= first && place + 4 <= last) {
-            const int32_t bytes = (last - place) & ~3;
-            const int8_t *const from = layer->source + (offset + place);
-            to = put_words(to, from, from + bytes);
-            place += bytes;
-            continue;
-        }
-        uint32_t word = fill;
-        if (place + 4 > first && place < last) {
-            for (int32_t index = 3; index >= 0; index--) {
-                const int32_t byte = place + index;
-                const int32_t value =
-                    byte >= first && byte < last ? layer->source[offset + byte] : layer->zero_point;
-                word = word << 8 | (uint32_t)(value & 0xFF);
-            }
-        }
-        to = put_bytes(to, word);
-        place += 4;
-    }
-    return to;
-}
-
-static __attribute__((noinline)) void gather(const layer_t *layer, pair_t *to, int32_t right, int32_t down)
-{
-    const int32_t x = right * layer->step_right - layer->pad_left;
-    int32_t y = down * layer->step_down - layer->pad_above;
-    const int32_t over = x + layer->window_width - layer->width;
-    const int32_t first = x < 0 ? -x * layer->channels : 0;
-    const int32_t last = (layer->window_width - (over > 0 ? over : 0)) * layer->channels;
-    for (int32_t row = 0; row < layer->window_height; row++, y++) {
-        const int32_t inside = y >= 0 && y < layer->height;
-        to = gather_row(layer, to, (y * layer->width + x) * layer->channels, first, inside ? last : 0);
-    }
-}
 
 void secateur_conv(const uint32_t *stream, const int8_t *source, int8_t *target, int8_t *scratch)
 {
     const int32_t target_width = (int32_t)(stream[0] & 0xFFFFu);
-    const int32_t pixels = target_width * (int32_t)(stream[0] >> 16);
+    const int32_t count = target_width * (int32_t)(stream[0] >> 16);
     const int32_t channels = (int32_t)(stream[2] >> 16);
-    const layer_t layer = {
+    const secateur_image_t image = {
         source,
         (int32_t)(stream[1] & 0xFFFFu),
         (int32_t)(stream[1] >> 16),
@@ -229,49 +265,47 @@ void secateur_conv(const uint32_t *stream, const int8_t *source, int8_t *target,
         (int32_t)stream[5],
         ((int32_t)(stream[3] & 0xFFu) * (int32_t)(stream[2] & 0xFFFFu) + 3) / 4,
     };
-    const int32_t zero_point = (int32_t)stream[6];
-    pair_t *const columns = (pair_t *)(void *)scratch;
-    const pair_t *const end = columns + layer.quads * layer.window_height * QUAD_PAIRS;
+    /* a window of one pixel, by steps of one, as many pixels as in the source, quads with nothing behind them */
+    const int32_t points =
+        stream[3] == 0x01010101u && stream[4] == 0 && stream[0] == stream[1] && image.channels % 8 == 0;
+    secateur_pair_t *const columns = (secateur_pair_t *)(void *)scratch;
+    const int32_t quads = (image.quads * image.window_height + 1) & ~1;
+    const int32_t together = points ? count & ~1 : 2; /* pixels of one call, but for a last one alone */
+    pixels_t pixels = {columns,
+                       columns + quads * SECATEUR_QUAD_PAIRS,
+                       (int32_t)stream[6],
+                       target,
+                       target,
+                       target,
+                       channels & 1,
+                       stream + 7,
+                       0,
+                       image.channels,
+                       together,
+                       channels,
+                       channels & ~1};
     int32_t right = 0, down = 0;
-    for (int32_t pixel = 0; pixel < pixels; pixel += 2) {
-        int8_t *one = target + pixel * channels, *two = one;
-        gather(&layer, columns, right, down);
-        if (++right == target_width) {
-            right = 0;
-            down++;
+    for (int32_t pixel = 0; pixel < count; pixel += pixel == 0 && count > 1 ? together : 2) {
+        pixels.one = target + pixel * channels;
+        pixels.two = pixels.one + channels;
+        pixels.one_end = pixels.one + pixels.even_channels;
+        pixels.left = together;
+        if (pixel + 1 == count) { /* alone: the other column is whatever, and written first */
+            pixels.two = pixels.one;
+            pixels.apart = 0;
+            pixels.left = 1;
         }
-        if (pixel + 1 < pixels) {
-            two += channels;
-            gather(&layer, columns + QUAD_PAIRS / 2, right, down);
-            if (++right == target_width) {
-                right = 0;
-                down++;
+        if (points) {
+            pixels.from = source + pixel * image.channels;
+        } else {
+            for (int32_t other = 0; other < pixels.left; other++) {
+                secateur_gather(&image, columns + other * (SECATEUR_QUAD_PAIRS / 2), right, down);
+                if (++right == target_width) {
+                    right = 0;
+                    down++;
+                }
             }
         }
-        const uint32_t *part = stream + 7; /* a last pixel alone has nothing in the other column, and is written last */
-        int32_t sums[4];
-        for (int32_t left = channels; left > 1; left -= 2) {
-            part = multiply_two(part, columns, end, sums);
-            const int32_t first = (int32_t)part[0], second = (int32_t)part[1];
-            const uint32_t shifts = part[2];
-            if (shifts >> 16 != 0) {
-                sums[0] = secateur_shift_left(sums[0], shifts >> 16);
-                sums[1] = secateur_shift_left(sums[1], shifts >> 16);
-                sums[2] = secateur_shift_left(sums[2], shifts >> 24);
-                sums[3] = secateur_shift_left(sums[3], shifts >> 24);
-            }
-            *two++ = secateur_finish(sums[1], first, shifts, zero_point);
-            *one++ = secateur_finish(sums[0], first, shifts, zero_point);
-            *two++ = secateur_finish(sums[3], second, shifts >> 8, zero_point);
-            *one++ = secateur_finish(sums[2], second, shifts >> 8, zero_point);
-            part += 3;
-        }
-        if (channels % 2 != 0) {
-            part = multiply_one(part, columns, end, sums);
-            sums[0] = secateur_shift_left(sums[0], part[1] >> 16);
-            sums[1] = secateur_shift_left(sums[1], part[1] >> 16);
-            *two = secateur_finish(sums[1], (int32_t)part[0], part[1], zero_point);
-            *one = secateur_finish(sums[0], (int32_t)part[0], part[1], zero_point);
-        }
+        secateur_conv_channels(&pixels);
     }
 }

@@ -1,6 +1,6 @@
 """How the weights of a depthwise convolution are laid out for its kernel, and how the kernel is called."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,29 +28,60 @@ def pack(network: Network, step: Step) -> tuple[Array, ...]:
             multiplier[4]                       2·m − 2³²
             right shift[4], left shift[4]       a byte each
     """
+    return _packed(network, step, _by_taps, (0, 1))
+
+
+def pack_3x3(network: Network, step: Step) -> tuple[Array, ...]:
+    """One stream of words.
+
+    ::
+
+        seven words in front as above
+        for every four channels:
+            bias[4]
+            for every column of the window: those of its upper two taps as above, lower weights[4]
+            multiplier[4]
+            right shift[4]                      a byte each
+    """
+    return _packed(network, step, _by_columns, (0,))
+
+
+def _by_taps(own: np.ndarray) -> np.ndarray:
+    """int8 [height, width, 4] → words."""
+    own = own.reshape(-1, 4)
+    even = len(own) - len(own) % 2
+    pairs = own[:even].reshape(-1, 2, 2, 2).transpose(0, 2, 1, 3)
+    return np.concatenate([words_of(pairs.reshape(-1, 4)).reshape(-1), words_of(own[even:]).reshape(-1)])
+
+
+def _by_columns(own: np.ndarray) -> np.ndarray:
+    """int8 [3, 3, 4] → words."""
+    pairs = own[:2].reshape(2, 3, 2, 2).transpose(1, 2, 0, 3).reshape(3, 8)
+    return words_of(np.concatenate([pairs, own[2]], axis=1)).reshape(-1)
+
+
+def _packed(
+    network: Network, step: Step, arranged: Callable[[np.ndarray], np.ndarray], shifts: tuple[int, ...]
+) -> tuple[Array, ...]:
     part: Depthwise = step.payload
     window, rows = part.window, step.rows
     layer = constants(
         network, step.label, (part.source, part.weights, part.bias, part.target), rows, single=False
     )
-    weights = layer.weights.reshape(-1, rows).copy()
-    offset = layer.bias - layer.source_zero_point * weights.sum(axis=0)
-    weights[:, layer.nothing], offset[layer.nothing] = 0, 0
-    taps = len(weights)
+    weights = layer.weights.reshape(window.height, window.width, rows).copy()
+    offset = layer.bias - layer.source_zero_point * weights.sum(axis=(0, 1))
+    weights[..., layer.nothing], offset[layer.nothing] = 0, 0
     words = [
         window_words(window, rows),
         np.array([layer.source_zero_point, layer.target_zero_point], np.int64),
     ]
     for start in range(0, rows, 4):
         block = slice(min(start, rows - 4), min(start, rows - 4) + 4)
-        own = weights[:, block].astype(np.int8)
-        pairs = own[: taps - taps % 2].reshape(-1, 2, 2, 2).transpose(0, 2, 1, 3)
         words += [
             offset[block],
-            words_of(pairs.reshape(-1, 4)).reshape(-1),
-            words_of(own[taps - taps % 2 :]).reshape(-1),
+            arranged(weights[..., block].astype(np.int8)),
             layer.multiplier[block],
-            shift_bytes(layer.shift[block], 4),
+            shift_bytes(layer.shift[block], 4)[list(shifts)],
         ]
     stream = (np.concatenate(words) & 0xFFFFFFFF).astype(np.uint32)
     text = (
@@ -65,15 +96,32 @@ def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Seque
     return f"{arrays[0]}, {reads[0]}, {writes[0]}, {writes[1]}"
 
 
-DEPTHWISE = Kernel(
-    name="depthwise",
-    folder=Path(__file__).parent,
-    prototype=(
-        "void secateur_depthwise(const uint32_t *stream, const int8_t *source, int8_t *target, int8_t *scratch)"
-    ),
-    summary="target[y, x, c] = requantise(weights[c] . window of source[c] at (y, x) + bias[c]).",
-    terms=("call", "padding", "pixel", "list", "list_tap", "block", "block_pair", "block_odd"),
-    pack=pack,
-    call=_call,
-    includes=("requantise",),
+def _kernel(
+    name: str, window: str, packed: Callable[[Network, Step], tuple[Array, ...]], terms: tuple[str, ...]
+) -> Kernel:
+    return Kernel(
+        name=name,
+        folder=Path(__file__).parent,
+        prototype=(
+            f"void secateur_{name}(const uint32_t *stream, const int8_t *source, int8_t *target, int8_t *scratch)"
+        ),
+        summary=f"target[y, x, c] = requantise(weights[c] . window{window} of source[c] at (y, x) + bias[c]).",
+        terms=terms,
+        pack=packed,
+        call=_call,
+        includes=("requantise",),
+    )
+
+
+DEPTHWISE = _kernel(
+    "depthwise",
+    "",
+    pack,
+    ("call", "padding", "pixel", "list", "list_tap", "block", "block_pair", "block_odd"),
+)
+DEPTHWISE_3X3 = _kernel(
+    "depthwise_3x3",
+    " of 3 x 3",
+    pack_3x3,
+    ("call", "padding", "block", "row", "column", "edge_column", "pixel"),
 )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
-from secateur.operators.conv.rule import Conv, add_clamp, add_conv, check_weights
+from secateur.operators.conv.rule import Conv, add_clamp, add_conv, check_weights, is_scaled_up
 from secateur.operators.lowering import Lowering
 from secateur.operators.program import Step
 from secateur.operators.window import Window, fused_padding, slide
@@ -39,9 +39,12 @@ def lower_depthwise(lowering: Lowering, index: int) -> None:
         matrix.shape != (1, *shape[1:])
         or rows % channels
         or lowering.tensor(operator.outputs[0]).shape[3] != rows
+        or operator.options.get("depthMultiplier", rows // channels) != rows // channels
     ):
         refuse(f"has weights {matrix.shape}", "Use [1, height, width, rows], rows a multiple of channels.")
     bias = check_weights(lowering, index, rows, 3, refuse)
+    if any(int(operator.options.get(f"dilation{side}Factor", 1)) != 1 for side in "HW"):
+        refuse("is dilated", "Use a dilation of 1, or one group.")
     source = padding.source if padding else operator.inputs[0]
     operators = (index, padding.operator) if padding else (index,)
     if channels < 4 or rows != channels:
@@ -55,48 +58,90 @@ def lower_depthwise(lowering: Lowering, index: int) -> None:
         return
     reads, writes = lowering.buffer(source), lowering.new_buffer(operator.outputs[0])
     label = lowering.label(operator.inputs[1])
-    taps = window.height * window.width
-    scratch = lowering.new_scratch(label, 4 * taps + (rows if window.padded else 0))
     deep = Depthwise(source, operator.inputs[1], bias, operator.outputs[0], window)
-    lowering.add(depthwise_step(label, operators, (reads, writes, scratch), rows, deep))
+    by_rows = (window.height, window.width) == (3, 3) and window.left < 3
+    kernel = "depthwise_3x3" if by_rows and not is_scaled_up(lowering, deep, rows, False) else "depthwise"
+    scratch = lowering.new_scratch(label, scratch_bytes(kernel, window, rows))
+    lowering.add(depthwise_step(label, kernel, operators, (reads, writes, scratch), rows, deep))
     add_clamp(lowering, index, deep.target, int(operator.options.get("fusedActivationFunction", 0)))
 
 
+def scratch_bytes(kernel: str, window: Window, rows: int) -> int:
+    """Constants of four channels and the columns of a row; or offsets of the taps and a pixel of padding."""
+    if kernel == "depthwise_3x3":
+        return 124 + 24 * columns_of_row(window)
+    return 4 * window.height * window.width + (rows if window.padded else 0)
+
+
+def columns_of_row(window: Window) -> int:
+    """Columns of the source, those of its padding included, below a row of the target."""
+    return (window.target_width - 1) * window.step_right + window.width
+
+
 def depthwise_step(
-    label: str, operators: tuple[int, ...], buffers: tuple[int, int, int], rows: int, part: Depthwise
+    label: str,
+    kernel: str,
+    operators: tuple[int, ...],
+    buffers: tuple[int, int, int],
+    rows: int,
+    part: Depthwise,
 ) -> Step:
     """The step, its size and its work.
 
-    Seven words in front state the layer; four channels take their biases (16), eight bytes for every two
-    taps, four for an odd last one, their multipliers (16) and shifts (8).
+    Seven words in front state the layer; four channels take their biases (16), their weights, their multipliers
+    (16) and shifts (8, those to the right alone 4). Weights are eight bytes for every two taps and four for an
+    odd last one; for a window of 3 × 3, twelve for every column.
     """
     window = part.window
-    pixels = window.target_height * window.target_width
     taps, blocks = window.height * window.width, -(-rows // 4)
-    padding = rows if window.padded else 0
+    by_rows = kernel == "depthwise_3x3"
     return Step(
         label=label,
-        kernel="depthwise",
+        kernel=kernel,
         operators=operators,
         reads=(buffers[0],),
         writes=buffers[1:],
         rows=rows,
         columns=taps,
-        macs=pixels * rows * taps,
+        macs=window.target_height * window.target_width * rows * taps,
         parameters=rows * (taps + (part.bias != -1)),
-        weights_bytes=28 + blocks * (40 + 4 * taps),
+        weights_bytes=28 + blocks * (72 if by_rows else 40 + 4 * taps),
         tables_bytes=0,
-        work=(
-            1,
-            padding,
-            pixels,
-            lists(window),
-            lists(window) * taps,
-            pixels * blocks,
-            pixels * blocks * (taps // 2),
-            pixels * blocks * (taps % 2),
-        ),
+        work=work_by_rows(window, blocks) if by_rows else work_by_pixels(window, rows),
         payload=part,
+    )
+
+
+def work_by_rows(window: Window, blocks: int) -> tuple[int, ...]:
+    """Calls, columns of padding, blocks, rows, columns spread out quickly and with padding, pixels."""
+    needed = columns_of_row(window)
+    inside = min(needed - window.left, window.source_width)
+    whole = sum(window.inside(place, down=True) == (0, 3) for place in range(window.target_height))
+    rows = window.target_height
+    return (
+        1,
+        needed - inside,
+        blocks,
+        blocks * rows,
+        blocks * whole * inside,
+        blocks * (rows - whole) * inside,
+        blocks * rows * window.target_width,
+    )
+
+
+def work_by_pixels(window: Window, rows: int) -> tuple[int, ...]:
+    """Calls, channels of padding, pixels, lists of offsets, taps in them, blocks, pairs of taps, odd taps."""
+    pixels = window.target_height * window.target_width
+    taps, blocks = window.height * window.width, -(-rows // 4)
+    return (
+        1,
+        rows if window.padded else 0,
+        pixels,
+        lists(window),
+        lists(window) * taps,
+        pixels * blocks,
+        pixels * blocks * (taps // 2),
+        pixels * blocks * (taps % 2),
     )
 
 

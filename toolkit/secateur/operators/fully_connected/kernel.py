@@ -11,6 +11,7 @@ from secateur.operators.fully_connected.rule import FullyConnected
 from secateur.operators.kernel import Array, Kernel
 from secateur.operators.program import Step
 from secateur.operators.requantise import multipliers
+from secateur.operators.stream import paired, words_of
 
 BLOCK_ROWS = 4
 _MAX_DIMENSION = 0xFFFF
@@ -23,11 +24,14 @@ def pack(network: Network, step: Step) -> tuple[Array, ...]:
 
         rows | quads << 16          quads = columns / 4, rounded up
         zero point of the output
-        for every block of 4 rows, and then for each single row of the 1 to 3 left:
-            bias[rows of the block]                       less the input's zero point × the sum of the weights
-            for every quad: weights[row][4 columns]       a word for each row of the block
-            multiplier[rows of the block]                 2·m − 2³²
-            right shift[rows of the block]                a byte each, padded to a word; left: negative
+        for every block of 4 rows:
+            bias[rows 1, 3, 0, 2]           less the input's zero point × the sum of the weights
+            for every quad:                 rows 0 and 1 for columns 0, 2 and 1, 3; rows 2 and 3 likewise:
+                256 · weights[even row][column] + weights[odd row][column]      half a word each
+            multiplier[4 rows]              2·m − 2³²
+            right shift[4 rows]             a byte each; left: negative
+        for each single row of the 1 to 3 left:
+            bias, for every quad weights[4 columns], multiplier, right shift    a word each
     """
     part: FullyConnected = step.payload
     source, matrix, target = (network.tensors[index] for index in (part.source, part.weights, part.target))
@@ -60,28 +64,25 @@ def pack(network: Network, step: Step) -> tuple[Array, ...]:
 
     quads = weights.shape[1] // 4
     words = [np.array([rows | quads << 16, target.quantization.zero_points[0]], np.int64)]
-    stored, bytes_ = 2 * multiplier, _words(weights.astype(np.int8))
-    split = rows - rows % BLOCK_ROWS
-    spans = [(row, row + BLOCK_ROWS) for row in range(0, split, BLOCK_ROWS)] + [
-        (row, row + 1) for row in range(split, rows)
-    ]
-    for start, end in spans:
-        shifts = np.zeros((1, 4), np.int8)
-        shifts[0, : end - start] = -shift[start:end]
+    stored, split = 2 * multiplier, rows - rows % BLOCK_ROWS
+    for start in range(0, split, BLOCK_ROWS):
+        block = slice(start, start + BLOCK_ROWS)
         words += [
-            offset[start:end],
-            bytes_[start:end].T.reshape(-1),
-            stored[start:end],
-            _words(shifts).reshape(-1),
+            offset[block][[1, 3, 0, 2]],
+            paired(weights[block]).reshape(2, quads, 2).transpose(1, 0, 2).reshape(-1),
+            stored[block],
+            words_of((-shift[block]).astype(np.int8)),
+        ]
+    for row in range(split, rows):
+        words += [
+            offset[row : row + 1],
+            words_of(weights[row].astype(np.int8)),
+            stored[row : row + 1],
+            words_of(np.array([-shift[row], 0, 0, 0], np.int8)),
         ]
     stream = (np.concatenate(words) & 0xFFFFFFFF).astype(np.uint32)
     bias_text = "" if bias is not None else ", no bias"
     return (Array("weights", stream, f"{step.label}: fully connected, {columns} to {rows}{bias_text}"),)
-
-
-def _words(values: np.ndarray) -> np.ndarray:
-    """int8 [n, 4k] → int64 [n, k], the first byte lowest."""
-    return np.ascontiguousarray(values).view("<u4").astype(np.int64)
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
@@ -96,4 +97,5 @@ FULLY_CONNECTED = Kernel(
     terms=("call", "block", "block_quad", "row", "row_quad"),
     pack=pack,
     call=_call,
+    includes=("requantise",),
 )

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from math import prod
 
 from secateur.operators.clamp.rule import clamp_step
+from secateur.operators.conv.rule import Conv, add_conv, is_narrow
 from secateur.operators.lowering import Lowering, unsupported
 from secateur.operators.program import Step
 from secateur.operators.requantise import ACTIVATION_RANGES, activation_range
+from secateur.operators.window import LARGEST, Window
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ def lower_fully_connected(lowering: Lowering, index: int) -> None:
     """``target[rows] = activation(weights[rows, columns] · source[columns] + bias[rows])``.
 
     The activation is in the saturation to int8 wherever the output's zero point makes it so, which is the
-    rule after calibration; a clamp step follows where it is not.
+    rule after calibration; a clamp step follows where it is not. Several vectors become the pixels of a
+    convolution, which takes two at a time; so does one with a weight of −128, which only a convolution can read.
     """
     operator = lowering.network.operators[index]
     target = lowering.tensor(operator.outputs[0])
@@ -53,10 +56,16 @@ def lower_fully_connected(lowering: Lowering, index: int) -> None:
     if operator.options.get("weightsFormat", 0):
         refuse("has shuffled weights", "Convert without shuffled weights.")
     rows, columns = matrix.shape
-    if prod(lowering.tensor(source).shape) != columns or prod(target.shape) != rows:
+    vectors = prod(lowering.tensor(source).shape) // columns
+    whole = prod(lowering.tensor(source).shape) == columns * vectors and target.shape[-1:] == (rows,)
+    if not whole or prod(target.shape) != rows * vectors:
         refuse(
             f"maps {lowering.tensor(source).shape} to {target.shape} with weights {matrix.shape}",
-            "Use a batch of one vector.",
+            "Convert the model again.",
+        )
+    if max(rows, columns, vectors) > LARGEST["an image"]:
+        refuse(
+            f"takes {vectors} vectors of {columns} to {rows}", f"Take at most {LARGEST['an image']} of each."
         )
     if bias != -1:
         vector = lowering.tensor(bias)
@@ -66,6 +75,11 @@ def lower_fully_connected(lowering: Lowering, index: int) -> None:
                 "Use a constant int32 bias [rows].",
             )
 
+    if vectors > 1 or not is_narrow(matrix):
+        image = Window(1, vectors, 1, vectors, 1, 1, 1, 1, 0, 0)
+        part = Conv(source, weights, bias, operator.outputs[0], image, columns, single=True)
+        add_conv(lowering, (index,), part, rows)
+        return
     reads = lowering.buffer(source)
     writes = lowering.new_buffer(operator.outputs[0])
     label = lowering.label(weights)

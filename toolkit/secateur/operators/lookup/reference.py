@@ -1,6 +1,6 @@
-"""A chain of element-wise operators over all 256 bytes, by TFLM itself: cut out as a .tflite and run."""
+"""Element-wise operators over all 256 bytes, by TFLM itself: cut out as a .tflite and run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flatbuffers
@@ -15,9 +15,19 @@ _TENSOR_TYPES = {
     "int8": schema.TensorType.INT8,
     "int16": schema.TensorType.INT16,
     "float32": schema.TensorType.FLOAT32,
+    "bool": schema.TensorType.BOOL,
 }
-_OPTIONS = {"LEAKY_RELU": "LeakyReluOptions"}
+_OPTIONS = {
+    "ADD": "AddOptions",
+    "DIV": "DivOptions",
+    "LEAKY_RELU": "LeakyReluOptions",
+    "MUL": "MulOptions",
+    "SUB": "SubOptions",
+}
 """Operators whose options change what they compute → the schema's name of these."""
+
+_SAME = {"SELECT": "SELECT_V2"}
+"""Operators that TFLM lacks → what computes the same from the same inputs."""
 
 
 def evaluate_chain(network: Network, source: int, operators: Sequence[int]) -> np.ndarray:
@@ -26,7 +36,8 @@ def evaluate_chain(network: Network, source: int, operators: Sequence[int]) -> n
     Args:
         network: its data is not needed, only quantisation and options.
         source: the tensor that the chain starts from.
-        operators: network operators in order, each reading what the one before wrote.
+        operators: network operators in order, each reading what those before wrote, and constants that are
+            the same everywhere.
 
     Returns:
         int8 [256]: of −128 … 127.
@@ -52,21 +63,29 @@ def evaluate_chain(network: Network, source: int, operators: Sequence[int]) -> n
 
 
 def _model(network: Network, source: int, operators: Sequence[int]) -> bytes:
-    """The chain alone, over tensors [1, 256]."""
+    """The operators alone, over tensors [1, 256] and constants, of which one element counts."""
     chain = [network.operators[index] for index in operators]
-    tensors = [network.tensors[source], *(network.tensors[operator.outputs[0]] for operator in chain)]
-    graph = schema.SubGraphT()
-    graph.tensors = [_tensor(tensor) for tensor in tensors]
-    graph.inputs, graph.outputs = [0], [len(chain)]
-    kinds = sorted({operator.kind for operator in chain})
-    graph.operators = [
-        _operator(operator, kinds.index(operator.kind), place) for place, operator in enumerate(chain)
-    ]
-    model = schema.ModelT()
+    places, graph, model = {source: 0}, schema.SubGraphT(), schema.ModelT()
+    model.buffers = [schema.BufferT()]
+    graph.tensors = [_tensor(network.tensors[source])]
+    kinds = sorted({_SAME.get(operator.kind, operator.kind) for operator in chain})
+    graph.operators = []
+    for operator in chain:
+        for tensor in (*operator.inputs, *operator.outputs):
+            if tensor not in places:
+                places[tensor] = len(graph.tensors)
+                graph.tensors.append(_tensor(network.tensors[tensor]))
+                data = network.tensors[tensor].data
+                if data is not None:
+                    graph.tensors[-1].shape, graph.tensors[-1].buffer = [1], len(model.buffers)
+                    model.buffers.append(schema.BufferT())
+                    model.buffers[-1].data = np.frombuffer(data.reshape(-1)[:1].tobytes(), np.uint8)
+        code = kinds.index(_SAME.get(operator.kind, operator.kind))
+        graph.operators.append(_operator(operator, code, places))
+    graph.inputs, graph.outputs = [0], [places[chain[-1].outputs[0]]]
     model.version = 3
     model.operatorCodes = [_code(kind) for kind in kinds]
     model.subgraphs = [graph]
-    model.buffers = [schema.BufferT()]
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
@@ -96,9 +115,11 @@ def _tensor(tensor: Tensor) -> Any:
     return entry
 
 
-def _operator(operator: Operator, code: int, place: int) -> Any:
+def _operator(operator: Operator, code: int, places: Mapping[int, int]) -> Any:
     entry = schema.OperatorT()
-    entry.opcodeIndex, entry.inputs, entry.outputs = code, [place], [place + 1]
+    entry.opcodeIndex = code
+    entry.inputs = [places[tensor] for tensor in operator.inputs]
+    entry.outputs = [places[tensor] for tensor in operator.outputs]
     if operator.kind in _OPTIONS:
         options = getattr(schema, _OPTIONS[operator.kind] + "T")()
         for key, value in operator.options.items():

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 
-from secateur.network import Operator
+from secateur.network import Operator, Tensor
 from secateur.operators.lowering import Lowering, unsupported
 from secateur.operators.program import Step
 
@@ -31,12 +31,32 @@ ELEMENTWISE = frozenset(
 )
 """Operators of one input and one output that map every element alone."""
 
+POINTWISE = ELEMENTWISE | {
+    "ADD",
+    "DIV",
+    "EQUAL",
+    "FLOOR",
+    "GREATER",
+    "GREATER_EQUAL",
+    "LESS",
+    "LESS_EQUAL",
+    "MAXIMUM",
+    "MINIMUM",
+    "MUL",
+    "NOT_EQUAL",
+    "SELECT",
+    "SELECT_V2",
+    "SQUARED_DIFFERENCE",
+    "SUB",
+}
+"""Operators that, between values made of one source and single constants, map every element alone too."""
+
 _UNNAMED = ("QUANTIZE", "DEQUANTIZE")
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """The chain: network tensors at both ends, and its operators in order."""
+    """What the table does: network tensors at both ends, and the operators between them in order."""
 
     source: int
     target: int
@@ -49,7 +69,11 @@ def is_elementwise(operator: Operator) -> bool:
 
 
 def lower_elementwise(lowering: Lowering, index: int) -> None:
-    """The longest chain that ends in int8 → one table, in place where the source is done with."""
+    """The longest chain that ends in int8 → one table, in place where the source is done with.
+
+    Where values fork and join on the way (the ELU or softplus of a converter, say), all that is made of the source
+    alone becomes a table for each int8 that others read.
+    """
     network = lowering.network
     first = network.operators[index]
     source = first.inputs[0]
@@ -60,39 +84,97 @@ def lower_elementwise(lowering: Lowering, index: int) -> None:
             f"reads {lowering.tensor(source).dtype}",
             "Quantise the model fully to int8, inputs and outputs included.",
         )
-    chain, length, current = [index], 0, first.outputs[0]
+    chain = _chain(lowering, index)
+    for operators in [chain] if chain else _net(lowering, index):
+        _add_table(lowering, source, operators)
+
+
+def _chain(lowering: Lowering, index: int) -> tuple[int, ...]:
+    """The longest chain from an operator that ends in int8; empty if none does."""
+    operators = lowering.network.operators
+    chain, length, current = [index], 0, operators[index].outputs[0]
     while True:
         if lowering.tensor(current).dtype == "int8":
             length = len(chain)
         following = lowering.sole_consumer(current)
-        if following is None or not is_elementwise(network.operators[following]):
+        if following is None or not is_elementwise(operators[following]):
             break
         chain.append(following)
-        current = network.operators[following].outputs[0]
-    if length == 0:
-        raise unsupported(
-            first,
-            lowering.tensor(current),
-            f"starts a chain of element-wise operators that ends in {lowering.tensor(current).dtype}",
-            "End the chain in int8 (QUANTIZE), or write the operator that follows it in a supported form.",
-        )
-    chain = chain[:length]
-    target = network.operators[chain[-1]].outputs[0]
-    kinds = [network.operators[item].kind for item in chain]
+        current = operators[following].outputs[0]
+    return tuple(chain[:length])
+
+
+def _net(lowering: Lowering, index: int) -> list[tuple[int, ...]]:
+    """The operators on the way to each int8 that others read and that is made of a source alone."""
+    operators = lowering.network.operators
+    source, makers = operators[index].inputs[0], dict[int, int]()
+    size = prod(lowering.tensor(source).shape)
+    for number, operator in enumerate(operators[index:], index):
+        own = [tensor for tensor in operator.inputs if tensor == source or tensor in makers]
+        rest = [tensor for tensor in operator.inputs if tensor not in own]
+        if (
+            own
+            and number not in lowering.done
+            and operator.kind in POINTWISE
+            and len(operator.outputs) == 1
+            and prod(lowering.tensor(operator.outputs[0]).shape) == size
+            and all(tensor != -1 and _is_number(lowering.tensor(tensor)) for tensor in rest)
+        ):
+            makers[operator.outputs[0]] = number
+    members, ways = set(makers.values()), []
+    for tensor, maker in makers.items():
+        readers = lowering.consumers(tensor)
+        if readers is not None and members.issuperset(readers):
+            continue
+        dtype = lowering.tensor(tensor).dtype
+        if dtype != "int8":
+            others = [operators[each].kind for each in readers or () if each not in members]
+            raise unsupported(
+                operators[index],
+                lowering.tensor(tensor),
+                f"starts element-wise operators whose {operators[maker].kind} ends in {dtype}, "
+                f"read by {', '.join(others) or 'the graph, as an output'}",
+                "End them in int8 (QUANTIZE), or write the operator that follows in a supported form.",
+            )
+        way, unknown = {maker}, list(operators[maker].inputs)
+        while unknown:
+            tensor = unknown.pop()
+            if tensor in makers and makers[tensor] not in way:
+                way.add(makers[tensor])
+                unknown += operators[makers[tensor]].inputs
+        ways.append(tuple(sorted(way)))
+    lowering.done |= members
+    return ways
+
+
+def _is_number(tensor: Tensor) -> bool:
+    """A constant that is the same everywhere, so far as known."""
+    return tensor.constant and (tensor.data is None or bool((tensor.data == tensor.data.flat[0]).all()))
+
+
+def _add_table(lowering: Lowering, source: int, operators: tuple[int, ...]) -> None:
+    network = lowering.network
+    target = network.operators[operators[-1]].outputs[0]
+    kinds = [network.operators[item].kind for item in operators]
     named = [kind for kind in kinds if kind not in _UNNAMED] or kinds[:1]
     label = lowering.derived_label(source, "/" + "-".join(kind.lower() for kind in named))
-    reads = lowering.buffer(source)
-    if lowering.may_overwrite(source, chain):
-        lowering.alias(target, source)
-    else:
-        lowering.new_buffer(target)
-    writes = lowering.buffer(target)
     elements = prod(lowering.tensor(target).shape)
     if elements != prod(lowering.tensor(source).shape):
         raise unsupported(
-            first, lowering.tensor(target), "changes the number of elements", "Convert the model again."
+            network.operators[operators[0]],
+            lowering.tensor(target),
+            "changes the number of elements",
+            "Convert the model again.",
         )
-    lowering.add(lookup_step(label, (reads, writes), elements, Lookup(source, target, tuple(chain))))
+    reads = lowering.buffer(source)
+    if lowering.may_overwrite(source, operators):
+        lowering.alias(target, source)
+    else:
+        lowering.check_activation(target)
+        lowering.new_buffer(target)
+    lowering.add(
+        lookup_step(label, (reads, lowering.buffer(target)), elements, Lookup(source, target, operators))
+    )
 
 
 def lookup_step(label: str, buffers: tuple[int, int], elements: int, payload: Lookup) -> Step:

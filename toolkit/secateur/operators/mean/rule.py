@@ -35,11 +35,15 @@ def lower_mean(lowering: Lowering, index: int) -> None:
     operator = lowering.network.operators[index]
     source, target = lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0])
     rank = len(source.shape)
-    axes = sorted({int(axis) % rank for axis in lowering.integers(operator, 1).reshape(-1)})
+    named = [int(axis) for axis in lowering.integers(operator, 1).reshape(-1)]
+    if not named or not all(-rank <= axis < rank for axis in named):
+        raise unsupported(operator, target, f"takes the mean over axes {named}", "Name axes that there are.")
+    axes = sorted({axis % rank for axis in named if source.shape[axis] > 1}) or [named[0] % rank]
     reads, writes = lowering.buffer(operator.inputs[0]), lowering.new_buffer(operator.outputs[0])
     outer, inner = prod(source.shape[: axes[0]]), prod(source.shape[axes[-1] + 1 :])
     count = prod(source.shape[axes[0] : axes[-1] + 1])
-    if axes != list(range(axes[0], axes[-1] + 1)) or prod(target.shape) != outer * inner or rank > 4:
+    between = [axis for axis in range(axes[0], axes[-1] + 1) if source.shape[axis] > 1 or len(axes) == 1]
+    if axes != between or prod(target.shape) != outer * inner or rank > 4:
         raise unsupported(
             operator, target, f"takes the mean of {source.shape} over {axes}", "Use axes that are neighbours."
         )

@@ -16,14 +16,17 @@ def lower_slice(lowering: Lowering, index: int) -> None:
     begins = lowering.integers(operator, 1).reshape(-1).tolist()
     if operator.kind == "SLICE":
         steps = [1] * len(begins)
-        counts = list(target.shape)
+        sizes = lowering.integers(operator, 2).reshape(-1).tolist()
+        rest = [whole - begin for whole, begin in zip(source.shape, begins)]
+        counts = [left if size == -1 else size for size, left in zip(sizes, rest)]
     else:
         begins, steps, counts = _strided(lowering, operator, source)
     reads = lowering.buffer(operator.inputs[0])
     rank = len(source.shape)
     ends = [begin + (count - 1) * step for begin, step, count in zip(begins, steps, counts)]
     inside = all(0 <= place < size for size, *both in zip(source.shape, begins, ends) for place in both)
-    if len(begins) != rank or len(counts) != rank or prod(counts) != prod(target.shape) or not inside:
+    fits = len(begins) == len(counts) == rank and min(counts, default=1) > 0
+    if not fits or prod(counts) != prod(target.shape) or not inside:
         raise unsupported(
             operator,
             target,

@@ -40,6 +40,9 @@ WHOLE = ("dense", "cnn")
 FLAT = ("clamp", "fill", "lookup")
 """Kernels without a frame of their own."""
 
+TOGETHER = {"compare": ("select",), "select": ("compare",)}
+"""Kernel → those that are in every network that it is in; a bound for the one is a bound for the other."""
+
 STEP_BYTES = 28
 """Of the call of a kernel, as the cores' files state it."""
 
@@ -175,7 +178,8 @@ def stack_bytes(probes: list[tuple[Program, Measurement]], kernel: str) -> int:
     depths = [
         measurement.stack_bytes or 0
         for program, measurement in probes
-        if kernel in (names := {step.kernel for step in program.steps}) and names <= {kernel, *FLAT}
+        if kernel in (names := {step.kernel for step in program.steps})
+        and names <= {kernel, *FLAT, *TOGETHER.get(kernel, ())}
     ]
     return max(16, -(-max(depths, default=0) // 8) * 8)
 

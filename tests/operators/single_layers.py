@@ -352,7 +352,7 @@ def moves(generator):
     """Transposes, slices with and without steps, splits, concatenations."""
     net = Net(generator, (1, *(int(size) for size in generator.integers(2, 7, 3))))
     for _ in range(int(generator.integers(1, 4))):
-        kind = _pick(generator, "TRANSPOSE", "SLICE", "STRIDED_SLICE", "CONCATENATION", "SPLIT")
+        kind = _pick(generator, "TRANSPOSE", "SLICE", "STRIDED_SLICE", "CONCATENATION", "SPLIT", "PACK")
         source, shape = net.current, net.shape
         if kind == "TRANSPOSE":
             order = [0, *(1 + generator.permutation(3)).tolist()]
@@ -378,6 +378,17 @@ def moves(generator):
             inputs = [source, net.constant(begin), net.constant(end), net.constant(step)]
             net.current = net.result(size, net.scale, net.zero)
             net.writer.operator(kind, inputs, [net.current], "StridedSliceOptions", beginMask=mask)
+        elif kind == "PACK":
+            axis = int(generator.integers(1, 4))
+            parts = [
+                net.result([*shape[:axis], *shape[axis + 1 :]], net.scale, net.zero)
+                for _ in range(shape[axis])
+            ]
+            named = _pick(generator, axis, axis - 4)
+            net.writer.operator("UNPACK", [source], parts, "UnpackOptions", num=shape[axis], axis=named)
+            net.current = net.result(shape, net.scale, net.zero)
+            options = {"valuesCount": shape[axis], "axis": named}
+            net.writer.operator("PACK", parts[::-1], [net.current], "PackOptions", **options)
         elif kind == "CONCATENATION":
             axis = int(generator.integers(1, 4))
             net.current = net.result(

@@ -8,7 +8,7 @@ from secateur.operators.add.rule import lower_add
 from secateur.operators.batch_matmul.rule import lower_batch_matmul
 from secateur.operators.broadcast.rule import lower_broadcast
 from secateur.operators.compare.rule import ANSWERS, lower_compare
-from secateur.operators.concatenation.rule import lower_concatenation
+from secateur.operators.concatenation.rule import lower_concatenation, lower_pack
 from secateur.operators.conv.rule import lower_conv
 from secateur.operators.depthwise.rule import lower_depthwise
 from secateur.operators.extreme.rule import lower_extreme
@@ -24,7 +24,7 @@ from secateur.operators.reshape.rule import lower_reshape
 from secateur.operators.select.rule import lower_select
 from secateur.operators.slice.rule import lower_slice
 from secateur.operators.softmax.rule import lower_softmax
-from secateur.operators.split.rule import lower_split
+from secateur.operators.split.rule import lower_split, lower_unpack
 from secateur.operators.squared_difference.rule import lower_squared_difference
 from secateur.operators.transpose.rule import lower_transpose
 
@@ -43,6 +43,7 @@ RULES: dict[str, Callable[[Lowering, int], None]] = {
     "MEAN": lower_mean,
     "MINIMUM": lower_extreme,
     "MUL": lower_multiply,
+    "PACK": lower_pack,
     "PAD": lower_pad,
     "PADV2": lower_pad,
     "RESHAPE": lower_reshape,
@@ -56,6 +57,7 @@ RULES: dict[str, Callable[[Lowering, int], None]] = {
     "STRIDED_SLICE": lower_slice,
     "SUB": lower_add,
     "TRANSPOSE": lower_transpose,
+    "UNPACK": lower_unpack,
     **dict.fromkeys(sorted(ANSWERS), lower_compare),
     **dict.fromkeys(sorted(ELEMENTWISE), lower_elementwise),
 }
@@ -70,7 +72,7 @@ INPUTS = {
 }
 """Inputs that an operator cannot be without, where more than one."""
 
-SEVERAL_OUTPUTS = ("SPLIT", "SPLIT_V")
+SEVERAL_OUTPUTS = ("SPLIT", "SPLIT_V", "UNPACK")
 """Operators that may have more than one output."""
 
 
@@ -79,7 +81,6 @@ INSTEAD = {
     "GATHER": "Take parts by slices.",
     "GELU": "Use x · sigmoid(1.702 x).",
     "L2_NORMALIZATION": "Use SQUARE, MEAN, RSQRT and MUL on a layer of float, or leave the norm out.",
-    "PACK": "Use CONCATENATION of what EXPAND_DIMS makes (torch.cat of unsqueeze).",
     "POW": "Use a product of x with itself.",
     "PRELU": "Use LEAKY_RELU, one slope for all channels.",
     "REDUCE_MAX": "Use MAX_POOL_2D over height and width.",
@@ -87,7 +88,6 @@ INSTEAD = {
     "SUM": "Use MEAN, and let the next layer's weights take in the count.",
     "TRANSPOSE_CONV": "Use a convolution of an image that a PAD or a RESHAPE has enlarged.",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "Unroll the cell for one step, its state an input and an output.",
-    "UNPACK": "Use SPLIT and RESHAPE (torch.split and squeeze).",
     "WHILE": "Unroll the loop; one step of a recurrent cell takes its state as an input.",
 }
 """What to write in the model in place of operators that converters emit and that there is no kernel for."""

@@ -1,4 +1,4 @@
-"""A CONCATENATION is a move of every source to its place in the target."""
+"""A CONCATENATION, or a PACK, is a move of every source to its place in the target."""
 
 from secateur.operators.lowering import Lowering, unsupported
 from secateur.operators.move.rule import move_step, strides
@@ -33,3 +33,23 @@ def lower_concatenation(lowering: Lowering, index: int) -> None:
         source = (0, strides(shape))
         lowering.add(move_step(label, index, (buffer, writes), shape, source, (start, own)))
         start += shape[along] * own[along]
+
+
+def lower_pack(lowering: Lowering, index: int) -> None:
+    """``target`` = the sources one after the other along an axis that they do not have."""
+    operator = lowering.network.operators[index]
+    target = lowering.tensor(operator.outputs[0])
+    shapes = [lowering.tensor(tensor).shape for tensor in operator.inputs]
+    rank, axis = len(target.shape), int(operator.options.get("axis", 0))
+    along = axis % rank if rank else 0
+    rest = target.shape[:along] + target.shape[along + 1 :]
+    if not -rank <= axis < rank or set(shapes) != {rest} or len(shapes) != target.shape[along]:
+        raise unsupported(operator, target, f"packs {shapes}", "Convert the model again.")
+    reads = [lowering.buffer(tensor) for tensor in operator.inputs]
+    writes = lowering.new_buffer(operator.outputs[0])
+    own = strides(target.shape)
+    steps = own[:along] + own[along + 1 :]
+    for place, (tensor, buffer) in enumerate(zip(operator.inputs, reads)):
+        label = lowering.derived_label(tensor, "/pack")
+        start = place * own[along]
+        lowering.add(move_step(label, index, (buffer, writes), rest, (0, strides(rest)), (start, steps)))

@@ -1,4 +1,4 @@
-"""A SPLIT is a move of every part out of the source."""
+"""A SPLIT, or an UNPACK, is a move of every part out of the source."""
 
 from secateur.operators.lowering import Lowering, unsupported
 from secateur.operators.move.rule import move_step, strides
@@ -31,3 +31,25 @@ def lower_split(lowering: Lowering, index: int) -> None:
         label = lowering.derived_label(tensor, "/split")
         lowering.add(move_step(label, index, (reads, writes), shape, (start, own), (0, strides(shape))))
         start += shape[along] * own[along]
+
+
+def lower_unpack(lowering: Lowering, index: int) -> None:
+    """The outputs are the source at each index of an axis, which they do not have."""
+    operator = lowering.network.operators[index]
+    tensor = operator.inputs[0]
+    source = lowering.tensor(tensor)
+    shapes = [lowering.tensor(part).shape for part in operator.outputs]
+    rank, axis = len(source.shape), int(operator.options.get("axis", 0))
+    along = axis % rank if rank else 0
+    rest = source.shape[:along] + source.shape[along + 1 :]
+    if not -rank <= axis < rank or set(shapes) != {rest} or len(shapes) != source.shape[along]:
+        target = lowering.tensor(operator.outputs[0])
+        raise unsupported(operator, target, f"unpacks {source.shape} to {shapes}", "Convert the model again.")
+    reads = lowering.buffer(tensor)
+    own = strides(source.shape)
+    steps = own[:along] + own[along + 1 :]
+    for place, part in enumerate(operator.outputs):
+        writes = lowering.new_buffer(part)
+        label = lowering.derived_label(tensor, "/unpack")
+        start = place * own[along]
+        lowering.add(move_step(label, index, (reads, writes), rest, (start, steps), (0, strides(rest))))

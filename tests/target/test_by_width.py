@@ -119,9 +119,9 @@ def test_other_steps_at_other_widths(lowered):
         for channels in (1, 3, 9)
     }
     assert kernels == {
-        1: ["conv", "conv", "fully_connected"],
+        1: ["conv_wide", "conv_wide", "fully_connected"],
         3: ["conv", "conv", "move", "fully_connected"],
-        9: ["conv", "depthwise", "move", "fully_connected"],
+        9: ["conv", "depthwise_3x3", "move", "fully_connected"],
     }
     for channels in (1, 3, 9, 2, 5):
         assert predict({"group0": channels}) == straight(template, {"group0": channels})

@@ -105,6 +105,10 @@ def dense(generator: np.random.Generator) -> Network:
     chain = Chain(generator, (1, _log(generator, 260)))
     for _ in range(int(generator.integers(1, 7))):
         chain.dense(_log(generator, 260), int(generator.random() < 0.3))
+        if generator.random() < 0.1:  # sums that are scaled up
+            last = chain.tensors[chain.current]
+            narrow = Quantization((0.0003,), (5,))
+            chain.tensors[chain.current] = Tensor(last.name, last.shape, last.dtype, narrow)
         if generator.random() < 0.3:
             chain.apply("TANH", chain.shape, quantization=Quantization((1 / 128,), (0,)))
     return chain.finish()

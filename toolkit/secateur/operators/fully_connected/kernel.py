@@ -94,7 +94,7 @@ FULLY_CONNECTED = Kernel(
     folder=Path(__file__).parent,
     prototype="void secateur_fully_connected(const uint32_t *stream, const int8_t *source, int8_t *target)",
     summary="target[rows] = requantise(weights . source + bias); the source is read by whole words.",
-    terms=("call", "block", "block_quad", "row", "row_quad"),
+    terms=("call", "block", "block_quad", "row", "row_quad", "scaled_up"),
     pack=pack,
     call=_call,
     includes=("requantise",),

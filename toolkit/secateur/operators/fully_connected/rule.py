@@ -7,7 +7,7 @@ from secateur.operators.clamp.rule import clamp_step
 from secateur.operators.conv.rule import Conv, add_conv, is_narrow
 from secateur.operators.lowering import Lowering, unsupported
 from secateur.operators.program import Step
-from secateur.operators.requantise import ACTIVATION_RANGES, activation_range
+from secateur.operators.requantise import ACTIVATION_RANGES, activation_range, multipliers
 from secateur.operators.window import LARGEST, Window
 
 
@@ -91,6 +91,7 @@ def lower_fully_connected(lowering: Lowering, index: int) -> None:
             rows,
             columns,
             FullyConnected(source, weights, bias, operator.outputs[0]),
+            _scaled_up(lowering, index, rows),
         )
     )
     assert target.quantization is not None
@@ -101,8 +102,25 @@ def lower_fully_connected(lowering: Lowering, index: int) -> None:
         )
 
 
+def _scaled_up(lowering: Lowering, index: int, rows: int) -> int:
+    """Blocks of four rows in which sums are shifted to the left, so far as known: none after calibration."""
+    operator = lowering.network.operators[index]
+    tensors = [lowering.tensor(tensor) for tensor in (*operator.inputs[:2], operator.outputs[0])]
+    source, weights, target = (tensor.quantization for tensor in tensors)
+    if tensors[1].data is None or source is None or weights is None or target is None:
+        return 0
+    shift = multipliers(source, weights, target, rows)[1][: rows - rows % 4]
+    return int((shift.reshape(-1, 4) > 0).any(axis=1).sum())
+
+
 def fully_connected_step(
-    label: str, operator: int, buffers: tuple[int, int], rows: int, columns: int, payload: FullyConnected
+    label: str,
+    operator: int,
+    buffers: tuple[int, int],
+    rows: int,
+    columns: int,
+    payload: FullyConnected,
+    scaled_up: int,
 ) -> Step:
     """The step, its size and its work.
 
@@ -125,6 +143,6 @@ def fully_connected_step(
         parameters=rows * (columns + (payload.bias != -1)),
         weights_bytes=8 + blocks * (36 + 16 * quads) + singles * (12 + 4 * quads),
         tables_bytes=0,
-        work=(1, blocks, blocks * quads, singles, singles * quads),
+        work=(1, blocks, blocks * quads, singles, singles * quads, scaled_up),
         payload=payload,
     )

@@ -81,9 +81,9 @@ def test_the_component_that_matters_keeps_more(setting):
     counts = graph.parameter_counts(found.widths)
     assert counts["busy"] > counts["idle"]
     assert found.trial.rounds == trials.plan.final_rounds
-    finals = [t for t in trials.all if t.rounds > 1]
+    finals = [t for t in trials.asked if t.rounds > 1]
     assert found.trial.loss == min(t.loss for t in finals)
-    assert found.trials == len(trials.all) > 5
+    assert found.trials == len(trials.asked) > 5
     blind = trials.final(by_importance(graph, scores, price, budget))
     assert found.trial.error < blind.error
     assert {curve.part.name for curve in found.curves} >= {"busy", "idle"}
@@ -95,7 +95,7 @@ def test_trials_are_remembered_and_can_be_handed_on(setting):
     assert one({"busy.0": 8}) is first
     other = trials_of(setting, one.records)
     assert other({"busy.0": 8}) == first
-    assert len(other.all) == 1
+    assert len(other.asked) == 1
     repeated = trials_of(setting)({"busy.0": 8})
     assert repeated == first
 
@@ -106,7 +106,7 @@ def test_a_budget_under_which_nothing_is_lost_is_not_searched(setting):
     trials = trials_of(setting)
     found = search(graph, scores, price, Budget(Limits(flash_bytes=10**9)), trials)
     assert found.widths == graph.full
-    assert len(trials.all) == 1
+    assert len(trials.asked) == 1
     assert found.curves == ()
 
 

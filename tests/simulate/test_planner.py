@@ -97,7 +97,7 @@ def test_it_drives_the_point_to_zero_where_the_policy_stands_still():
     assert np.mean(still) < 16
 
 
-@pytest.mark.parametrize("seeds", [[3], [7, 3], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]])
+@pytest.mark.parametrize("seeds", [[3], [7, 3], [1, 2, 4, 5, 6, 7, 8, 9, 10, 3, 11]])
 def test_an_episode_does_not_depend_on_those_beside_it(seeds):
     alone = rollouts(TASK, PlanningController(line(), TASK), [3])[0]
     among = rollouts(TASK, PlanningController(line(), TASK), seeds)[seeds.index(3)]

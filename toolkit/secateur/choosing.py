@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from secateur.runfolder import cache_folder, to_json, write_atomically
 SCORED_STATES = 2048
 TRIAL = TrialPlan()
 """How candidates for widths are tried out."""
+TYPICAL_TRIALS = 40
+"""Of a search; what its progress is shown by."""
 
 
 def visited_states(original: Path) -> dict[str, torch.Tensor]:
@@ -42,13 +45,16 @@ def choose_widths(job: Job, price: Price, original: Path, to: Path, share: Share
     ranked = {name: scores[name] for name in job.cuttable}
     strategy = STRATEGIES[job.request.strategy]
     if strategy.measures:
-        path = _trials_path(job)
+        path = _trials_path(job, visited, ranked)
         path.parent.mkdir(parents=True, exist_ok=True)
 
         def tell(trial: Trial) -> None:
             write_atomically(path, to_json(trials.records))
             kept = "" if trial.kept is None else f", {trial.kept:.0%} of the return"
-            share(0.0, f"trial {len(trials.all)}: error {trial.error:.3f}{kept}")
+            share(
+                len(trials.asked) / TYPICAL_TRIALS,
+                f"trial {len(trials.asked)}: error {trial.error:.3f}{kept}",
+            )
 
         teacher = teacher_of(job.policy, job.graph, job.request.seed)
         trials = Trials(teacher, visited, ranked, job.task, job.request.seed, TRIAL, _known(path), tell)
@@ -73,12 +79,43 @@ def scores_of(job: Job, visited: dict[str, torch.Tensor]) -> Callable[[Policy, C
     return scores
 
 
-def _trials_path(job: Job) -> Path:
-    """Where trials of this policy are kept from run to run: they depend on neither board nor budget."""
-    decides = ("weights_sha256", "code_sha256", "versions", "importance", "seed", "control_hz")
-    record = {key: job.identity[key] for key in decides}
-    record |= {"plan": asdict(TRIAL), "groups": list(job.cuttable)}
+def _trials_path(job: Job, visited: Mapping[str, torch.Tensor], scores: Scores) -> Path:
+    """Where trials of this policy are kept from run to run: they depend on neither board nor budget.
+
+    On what they do depend: policy and task as they were named, their code, weights and entries; the states that were
+    visited and the scores, which tell of everything the task loads; the toolkit's own code; the seed.
+    """
+    policy = job.policy
+    record = {key: job.identity[key] for key in ("weights_sha256", "code_sha256", "versions", "control_hz")}
+    record |= {
+        "policy": [job.request.policy, policy.name, policy.deployed, repr(policy.planning)],
+        "entries": [
+            [e.name, sorted(e.feeds.items()), policy.entry_weights.get(e.name)] for e in policy.entries
+        ],
+        "visited": _digest(visited),
+        "scores": _digest(scores),
+        "plan": asdict(TRIAL),
+        "seed": job.request.seed,
+        "toolkit": toolkit_sha256(),
+    }
     return cache_folder() / "trials" / f"{sha256(to_json(record)).hexdigest()}.json"
+
+
+def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@cache
+def toolkit_sha256() -> str:
+    """Of the code that trials run through."""
+    digest = sha256()
+    for folder in ("graph", "policy", "prune", "simulate"):
+        for path in sorted((Path(__file__).parent / folder).rglob("*.py")):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _known(path: Path) -> Mapping[str, Any] | None:

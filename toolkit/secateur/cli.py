@@ -110,8 +110,12 @@ def prune(
     command = "secateur " + shlex.join(sys.argv[1:])
     if pareto is not None or frontier is not None:
         from secateur import fronts
-        from secateur.errors import require_known
+        from secateur.errors import UsageError, require_known
 
+        if frontier is not None and pareto is not None:
+            raise UsageError(
+                "one front is drawn at a time", "got --pareto and --frontier", "Leave one of them out."
+            )
         if frontier is not None:
             require_known("frontier", frontier, fronts.FRONTIERS)
         with progress() as bars:

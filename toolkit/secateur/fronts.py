@@ -163,6 +163,8 @@ def _front(
     price = stages.price_of(job)
     stages.require_feasible(job, price)
     with folder:
+        if folder.finished:  # by another process, while this one was converting
+            return read_finished(output)
         sizes = _Sizes(job, price, resource, folder, progress)
         document = {
             "schema": 1,
@@ -203,11 +205,11 @@ class _Sizes:
         return self.folder.stage(name, produce)
 
     def ends(self) -> tuple[float, float]:
-        """What the least widths take, a little above, and what the whole takes, or the budget where that is less."""
+        """What the least widths take, a little above, and what the whole takes, or the budget or board where less."""
         least = STRATEGIES[self.job.request.strategy].least(self.job.graph)
         lowest = {**self.job.graph.full, **{name: least[name] for name in self.job.cuttable}}
         low, high = 1.02 * self._read(lowest), self._read(self.job.graph.full)
-        given = getattr(self.job.request.budget.total, self.key)
+        given = getattr(self.job.budget.total, self.key)
         return low, max(1.001 * low, min(high, given) if given is not None else high)
 
     def at(self, name: str, title: str, limit: float) -> tuple[dict[str, int], Policy]:

@@ -69,6 +69,15 @@ def _require_control_rate(policy: Policy) -> None:
         )
 
 
+def _require_entry(policy: Policy) -> None:
+    if policy.plans:
+        raise SecateurError(
+            "a microcontroller runs an entry of the policy, not its planner",
+            f"{policy.name} is deployed by planning",
+            f"Set deployed to one of {', '.join(e.name for e in policy.entries)}.",
+        )
+
+
 def versions() -> dict[str, str]:
     """Of everything that decides a result."""
     own = {"secateur": __version__, "python": platform.python_version()}
@@ -107,6 +116,7 @@ def prepare(request: PruneRequest) -> Job:
         "target_sha256": sha256(repr(target).encode()).hexdigest(),
         "versions": versions(),
     }
+    _require_entry(policy)
     _require_control_rate(policy)
     check_task(policy, loaded.task)
     graph = analyse(policy)

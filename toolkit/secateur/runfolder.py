@@ -28,7 +28,7 @@ _LOCK = ".lock"
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes the file, whole or not at all, and onto the disk before it gets its name."""
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with part.open("wb") as stream:
         stream.write(data)
         stream.flush()
@@ -120,6 +120,11 @@ def read_finished(folder: Path) -> dict[str, Any]:
     return summary
 
 
+def _beginning(name: str) -> bool:
+    """True for all that a run killed in its first moment leaves."""
+    return name == _LOCK or (name.startswith(f".{_REQUEST}.") and name.endswith(".part"))
+
+
 class RunFolder:
     """One run, from its first stage to its summary. Use as a context manager: it holds the folder's lock.
 
@@ -140,8 +145,7 @@ class RunFolder:
         self.path, self.request = path, json.loads(to_json(dict(request)))
         if path.exists() and not path.is_dir():
             raise SecateurError("a run is written to a folder", f"{path} is a file", "Choose another -o.")
-        beginnings = {_LOCK, f".{_REQUEST}.part"}  # all that a run killed in its first moment leaves
-        existing = path.is_dir() and any(entry.name not in beginnings for entry in path.iterdir())
+        existing = path.is_dir() and any(not _beginning(entry.name) for entry in path.iterdir())
         if existing and not resume:
             raise SecateurError(
                 "nothing is written over an earlier result",

@@ -184,11 +184,18 @@ def run_device(job: Job, exported: Path, to: Path) -> None:
 
 
 def _of_a_step(measurement: Measurement, times: int) -> Measurement:
-    """The latency of a whole control step; instructions stay those of one call."""
+    """Latency and instructions of a whole control step."""
     if times == 1 or measurement.latency_s is None:
         return measurement
     source = f"{measurement.latency_source} × {times} calls in a step"
-    return replace(measurement, latency_s=scaled(measurement.latency_s, times), latency_source=source)
+    counts = measurement.operator_instructions
+    return replace(
+        measurement,
+        instructions=None if measurement.instructions is None else times * measurement.instructions,
+        operator_instructions={label: times * count for label, count in counts.items()},
+        latency_s=scaled(measurement.latency_s, times),
+        latency_source=source,
+    )
 
 
 def _measurement(measured: Path) -> Measurement:

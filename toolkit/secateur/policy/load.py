@@ -109,7 +109,8 @@ def _import_folder(folder: Path) -> ModuleType:
     (``..tdmpc.model``).
     """
     around = f"secateur_policies_{sha256(str(folder.parent).encode()).hexdigest()[:8]}"
-    package = f"{around}.{re.sub(r'[^0-9a-zA-Z_]', '_', folder.name)}"
+    plain = re.sub(r"[^0-9a-zA-Z_]", "_", folder.name)
+    package = f"{around}.{plain}_{sha256(folder.name.encode()).hexdigest()[:8]}"
     for name, path in ((around, folder.parent), (package, folder)):
         if name not in sys.modules:
             sys.modules[name] = ModuleType(name)

@@ -207,6 +207,8 @@ def _check_names(policy: Policy) -> None:
                     "Correct the path.",
                 )
     known = {e.name for e in policy.entries}
+    if PLAN in known:
+        fail(f"an entry is called {PLAN!r}, which stands for the planner", "Give it another name.")
     if policy.planning is not None:
         for name in policy.planning.entries:
             if name not in known:

@@ -19,7 +19,9 @@ class Call:
     outputs: Tensors
 
 
-def run_entries(policy: Policy, module: nn.Module, visited: Tensors, passes: int = 2) -> list[Call]:
+def run_entries(
+    policy: Policy, module: nn.Module, visited: Tensors, passes: int = 2, wanted: str | None = None
+) -> list[Call]:
     """Calls every entry on a batch of visited states, feeding outputs to inputs as the entries declare.
 
     An input fed by several entries takes the first of them in the first pass, the second in the next: the latent
@@ -30,15 +32,17 @@ def run_entries(policy: Policy, module: nn.Module, visited: Tensors, passes: int
         module: its module, or a pruned copy.
         visited: the deployed entry's inputs, ``[batch, ...]``.
         passes: how often entries with several sources are run.
+        wanted: run this entry and those that feed it, and no others.
 
     Raises:
         SecateurError: feeds that wait for each other.
     """
     batch = len(next(iter(visited.values())))
+    entries = policy.entries if wanted is None else _behind(policy, wanted)
     made: dict[str, Tensors] = {}
     calls: list[Call] = []
     for number in range(passes):
-        waiting = [e for e in policy.entries if number == 0 or _deepens(e, number)]
+        waiting = [e for e in entries if number == 0 or _deepens(e, number)]
         previous = dict(made)
         while waiting:
             ready = [e for e in waiting if all(s.split(".")[0] in made for s in _sources(e, number).values())]
@@ -63,6 +67,17 @@ def run_entries(policy: Policy, module: nn.Module, visited: Tensors, passes: int
                 calls.append(Call(entry, inputs, outputs))
                 waiting.remove(entry)
     return calls
+
+
+def _behind(policy: Policy, wanted: str) -> tuple[Entry, ...]:
+    """An entry with all that feed it, directly or not, in the policy's order."""
+    needed, new = {wanted}, [wanted]
+    while new:
+        feeds = policy.entry(new.pop()).feeds.values()
+        found = {source.split(".")[0] for sources in feeds for source in sources} - needed
+        needed |= found
+        new += sorted(found)
+    return tuple(entry for entry in policy.entries if entry.name in needed)
 
 
 def _deepens(entry: Entry, number: int) -> bool:

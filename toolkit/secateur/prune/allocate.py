@@ -7,7 +7,7 @@ this measure, and has a floor. Components that are not on the board keep their i
 buy nothing. *uniform*, *per_component* and *global_ranking* are what it is compared with.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from math import ceil, log
 
 import torch
@@ -46,11 +46,18 @@ def component_floors(graph: ComponentGraph) -> dict[str, int]:
     return {group.name: least(group) for group in graph.groups}
 
 
-def by_importance(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget) -> dict[str, int]:
-    """Keeps the sum of −log(importance kept) small over the groups on the board; measures nothing."""
+def by_importance(
+    graph: ComponentGraph, scores: Scores, price: Price, budget: Budget, frozen: Collection[str] = ()
+) -> dict[str, int]:
+    """Keeps the sum of −log(importance kept) small over the groups on the board; measures nothing.
+
+    Groups named in ``frozen`` stay whole.
+    """
     least = component_floors(graph)
     knobs = []
     for group in on_board(graph, price):
+        if group.name in frozen:
+            continue
         kept = _kept_share(scores[group.name])
         widths = [group.width]
         while (lower := max(least[group.name], _step_down(widths[-1]))) != widths[-1]:
@@ -182,7 +189,7 @@ def _round(width: float, full: int) -> int:
 
 
 def _largest(at: Callable[[float], dict[str, int]], price: Price, budget: Budget) -> dict[str, int]:
-    """The widths at the largest share in [0, 1] that fit, by bisection over thousandths."""
+    """The widths at the largest share in [0, 1] that fit, by bisection over 4096ths."""
     limits = resources(budget)
 
     def fits(share: float) -> bool:

@@ -6,15 +6,16 @@ a model that is right for one step may be useless after five.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
+from hashlib import sha256
 from typing import Protocol
 
 import torch
 
 from secateur.graph.groups import ComponentGraph
 from secateur.policy.planning import Planning
-from secateur.policy.policy import Entry, Policy, Tensors
+from secateur.policy.policy import Policy, Tensors
 from secateur.policy.unroll import Call, run_entries
 from secateur.prune.states import weight_of
 from secateur.prune.surgery import Keep, kept_indices
@@ -116,22 +117,26 @@ class EntryTeacher:
 
     def loss(self, student: Policy, keep: Keep) -> Loss:
         """Squared error of each output in units of the original's spread, weighted by entry."""
-        light = _deployed_alone(student)
         kept = _Kept(self.graph, keep)
 
         def loss(batch: Lesson, step: int) -> torch.Tensor:
-            return self._distance(student if step % self.others_every == 0 else light, kept, batch)
+            return self._distance(student, kept, batch, step % self.others_every == 0)
 
         return loss
 
     def error(self, student: Policy, keep: Keep, lesson: Lesson) -> float:
         """Of the deployed entry alone."""
         with torch.no_grad():
-            return float(self._distance(_deployed_alone(student), _Kept(self.graph, keep), lesson))
+            return float(self._distance(student, _Kept(self.graph, keep), lesson, False))
 
-    def _distance(self, student: Policy, kept: "_Kept", batch: Lesson) -> torch.Tensor:
+    def _distance(self, student: Policy, kept: "_Kept", batch: Lesson, all_entries: bool) -> torch.Tensor:
         total = torch.zeros(())
-        for key, answer in _answers(run_entries(student, student.module, batch.states)).items():
+        wanted = None if all_entries else student.deployed
+        for key, answer in _answers(
+            run_entries(student, student.module, batch.states, wanted=wanted)
+        ).items():
+            if wanted not in (None, key[0]):
+                continue
             weight = weight_of(student, student.entry(key[0]))
             total = total + weight * _error(answer, kept(key, batch.answers[key]))
         return total
@@ -141,9 +146,8 @@ class UnrollingTeacher:
     """The latent model unrolled from visited states, along the policy's own actions with noise."""
 
     def __init__(self, original: Policy, graph: ComponentGraph, planning: Planning, seed: int) -> None:
-        """``seed`` is of the noise."""
-        self.original, self.graph, self.planning = original, graph, planning
-        self._generator = torch.Generator().manual_seed(seed)
+        """``seed`` is of the noise, which is a function of it and of the states alone."""
+        self.original, self.graph, self.planning, self.seed = original, graph, planning, seed
 
     def lesson(self, states: Tensors) -> Lesson:
         """Answers of all five entries along ``HORIZON`` steps.
@@ -152,9 +156,10 @@ class UnrollingTeacher:
         policy's own plans, and draws from far around them.
         """
         pieces = []
+        generator = torch.Generator().manual_seed(self.seed ^ _digest(states))
         for part in _chunks(states):
             count = len(next(iter(part.values())))
-            spread = torch.rand(count, 1, generator=self._generator)
+            spread = torch.rand(count, 1, generator=generator)
             actions: dict[int, torch.Tensor] = {}
 
             def act(
@@ -163,7 +168,7 @@ class UnrollingTeacher:
                 actions: dict[int, torch.Tensor] = actions,
                 spread: torch.Tensor = spread,
             ) -> torch.Tensor:
-                noise = torch.randn(own.shape, generator=self._generator)
+                noise = torch.randn(own.shape, generator=generator)
                 actions[step] = (own + spread * noise).clamp(-1, 1)
                 return actions[step]
 
@@ -234,9 +239,12 @@ def _error(answer: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     return ((answer - wanted) / spread).square().mean()
 
 
-def _deployed_alone(policy: Policy) -> Policy:
-    entry: Entry = policy.entry()
-    return replace(policy, entries=(entry,), planning=None, deployed=entry.name)
+def _digest(states: Tensors) -> int:
+    """A number of 60 bits that tells sets of states apart."""
+    digest = sha256()
+    for name, tensor in sorted(states.items()):
+        digest.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+    return int.from_bytes(digest.digest()[:8], "big") >> 4
 
 
 def _chunks(states: Tensors) -> Sequence[Tensors]:

@@ -1,5 +1,6 @@
 """From the original to its widths: in one cut, or in several with recovery and new scores in between."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
@@ -60,6 +61,7 @@ def iterative(
     full = {name: graph.full[name] for name in scores}
     keep: Keep = {name: torch.arange(width) for name, width in full.items()}
     curve: list[Round] = []
+    started = time.monotonic()
     for stage in range(1, STAGES + 1):
         aim = {name: _between(full[name], widths[name], stage / STAGES) for name in full}
         if stage > 1:
@@ -69,8 +71,9 @@ def iterative(
         local = keep_best(scores, {name: width for name, width in aim.items() if name in scores})
         policy = cut(policy, graph, local)
         keep = {**keep, **{name: keep[name][index] for name, index in local.items()}}
-        rounds = ceil(plan.rounds / 2) if stage == STAGES else plan.rounds // 2 // (STAGES - 1)
-        if not rounds or not plan.steps:
+        rounds = _share(plan.rounds, stage)
+        left = None if plan.minutes is None else plan.minutes - (time.monotonic() - started) / 60
+        if not rounds or not plan.steps or (left is not None and left <= 0):
             continue
         before = curve[-1].steps if curve else 0
 
@@ -78,10 +81,23 @@ def iterative(
             progress(replace(point, steps=before + point.steps))
 
         policy, points = recover(
-            teacher, lesson, policy, keep, task, seed + stage, replace(plan, rounds=rounds), count
+            teacher,
+            lesson,
+            policy,
+            keep,
+            task,
+            seed + stage,
+            replace(plan, rounds=rounds, minutes=left),
+            count,
         )
         curve.extend(replace(point, steps=before + point.steps) for point in points)
     return policy, tuple(curve)
+
+
+def _share(rounds: int, stage: int) -> int:
+    """Rounds of recovery after a cut: half of them after the last, the rest divided among the others, all in all."""
+    early, others = rounds // 2, STAGES - 1
+    return rounds - early if stage == STAGES else early // others + (stage > others - early % others)
 
 
 def _between(full: int, least: int, share: float) -> int:

@@ -26,7 +26,7 @@ from secateur.prune.curves import (
     nearest,
     widths_at,
 )
-from secateur.prune.limits import Price
+from secateur.prune.limits import Price, check_feasible
 from secateur.prune.solve import Choice, Knob, Problem, equal, solve
 from secateur.prune.trials import Trial, Trials
 from secateur.records import Budget, Widths
@@ -57,7 +57,7 @@ class Search:
         widths: the best finalist, by ``Trial.loss``.
         trial: what came of them.
         curves: of components and couplings, around the equal share; none where nothing is lost there.
-        corrections: by part, how much more (or less) it loses in company than its curve says.
+        corrections: by part, how much more (or less) it loses in company than the other parts, by their curves.
         rank_correlation: Spearman's ρ between error and return lost, over all trials.
         trials: how many there were.
     """
@@ -125,10 +125,10 @@ def search(
         price,
         budget,
     )
+    check_feasible(price, budget, plain.widths(plain.least))
     base = equal(plain)
-    tried = [trials(plain.widths(base))]
-    if not frozen:
-        tried.append(trials(by_importance(graph, scores, price, budget)))
+    quick = by_importance(graph, scores, price, budget, frozen)
+    tried = [trials(quick), trials(plain.widths(base))]
     first: _Asking | None = None
     factors: tuple[float, ...] = ()
     if min(trial.loss for trial in tried) > NOTHING:
@@ -152,7 +152,7 @@ def search(
         tuple(first.curves) if first else (),
         factors,
         trials.rank_correlation(),
-        len(trials.all),
+        len(trials.asked),
     )
 
 

@@ -44,8 +44,8 @@ def planned(policy: Policy, visited: Tensors, seed: int) -> Policy:
 
 def _moved(policy: Policy, planning: Planning, entry: str, states: Tensors, seed: int) -> float:
     """Mean square by which planned actions change when an entry's outputs are noisy."""
-    calm = Planner(EntryModel(policy, planning), planning.settings, seed, common_noise=True)
-    noisy = Planner(_Noisy(policy, planning, entry, seed), planning.settings, seed, common_noise=True)
+    calm = Planner(EntryModel(policy, planning), planning.settings, seed)
+    noisy = Planner(_Noisy(policy, planning, entry, seed), planning.settings, seed)
     return float((noisy.plan(states) - calm.plan(states)).square().mean())
 
 

@@ -9,17 +9,22 @@ return is reported as a rank correlation.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from secateur.errors import SecateurError
 from secateur.policy.policy import Policy, Task, Tensors
 from secateur.prune.allocate import Scores, keep_best
 from secateur.prune.lessons import Lesson, Teacher
 from secateur.prune.recover import RecoveryPlan, judge, recover
 from secateur.prune.surgery import cut
 from secateur.records import Widths
+
+HOPELESS = 1e3
+"""The error, and the loss of return, of a policy that diverges."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class Trials:
         known = known or {}
         self.original_return: float | None = known.get("original_return")
         self._done: dict[tuple[int, ...], Trial] = {}
+        self._asked: dict[tuple[int, ...], None] = {}
         for record in known.get("trials", ()):
             self._remember(Trial(**record))
 
@@ -107,6 +113,7 @@ class Trials:
 
     def _trial(self, widths: Widths, closed_loop: bool, rounds: int) -> Trial:
         complete = {**self.teacher.graph.full, **widths}
+        self._asked[self._key(complete, rounds)] = None
         known = self._done.get(self._key(complete, rounds))
         if known is None or (closed_loop and known.kept is None):
             known = self._try(complete, closed_loop, rounds)
@@ -115,18 +122,19 @@ class Trials:
         return known
 
     @property
-    def all(self) -> tuple[Trial, ...]:
-        """Every trial so far, in order."""
-        return tuple(self._done.values())
+    def asked(self) -> tuple[Trial, ...]:
+        """Every trial that was asked for, in order, whether it was made now or is remembered."""
+        return tuple(self._done[key] for key in self._asked if key in self._done)
 
     @property
     def records(self) -> dict[str, Any]:
         """All of it as plain data."""
-        return {"original_return": self.original_return, "trials": [asdict(trial) for trial in self.all]}
+        trials = [asdict(trial) for trial in self._done.values()]
+        return {"original_return": self.original_return, "trials": trials}
 
     def rank_correlation(self) -> float | None:
         """Spearman's ρ between error and return lost, over judged short trials; None where either is constant."""
-        judged = [t for t in self.all if t.kept is not None and t.rounds == 1]
+        judged = [t for t in self.asked if t.kept is not None and t.rounds == 1]
         errors, lost = [t.error for t in judged], [-t.kept for t in judged if t.kept is not None]
         if len(set(errors)) < 3 or len(set(lost)) < 3:
             return None
@@ -146,7 +154,12 @@ class Trials:
         plan = RecoveryPlan(rounds=rounds, steps=self.plan.steps, episodes=met, judged_episodes=0)
         student, _ = recover(self.teacher, train, pruned, keep, self.task, self.seed, plan)
         error = self.teacher.error(student, keep, held_out)
-        return Trial(dict(widths), error, self._kept(student) if closed_loop else None, rounds)
+        return Trial(
+            dict(widths),
+            error if isfinite(error) else HOPELESS,
+            self._kept(student) if closed_loop else None,
+            rounds,
+        )
 
     def _prepared(self) -> tuple[Lesson, Lesson]:
         if self._lessons is None:
@@ -163,5 +176,8 @@ class Trials:
     def _kept(self, student: Policy) -> float:
         if self.original_return is None:
             self.original_return = judge(self.teacher.original, self.task, self._episodes)
-        reached = judge(student, self.task, self._episodes)
+        try:
+            reached = judge(student, self.task, self._episodes)
+        except SecateurError:  # the student or the simulation diverged; it did not with the original
+            return 1.0 - HOPELESS
         return 1.0 - (self.original_return - reached) / max(abs(self.original_return), 1e-9)

@@ -4,7 +4,7 @@ Section 3 of Hansen et al. 2022 (arXiv 2203.04955): sample action sequences, sco
 the model foresees plus the value of where they end, and refit a Gaussian to the best.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -76,11 +76,15 @@ class EntryModel:
         return next(iter(self._run(name, inputs).values()))
 
 
+Noise = Callable[..., torch.Tensor]
+"""(rows, *shape) → standard normal ``[rows, *shape]``."""
+
+
 class Planner:
     """Plans anew at every step, warm-started from its last plan, for any number of rows at once.
 
-    The random numbers come from its own generator, so the same seed and observations give the same actions.
-    With ``common_noise`` all rows share them: what happens in one row then depends on no other.
+    The random numbers come from its own generator, so the same seed and observations give the same actions, unless
+    ``noise`` is given, which then makes them.
     """
 
     def __init__(
@@ -88,12 +92,12 @@ class Planner:
         model: LatentModel,
         settings: PlannerSettings | None = None,
         seed: int = 0,
-        common_noise: bool = False,
+        noise: Noise | None = None,
     ) -> None:
         """Plans with ``model``, pruned ones included."""
         self.model = model
         self.settings = settings or PlannerSettings()
-        self.common_noise = common_noise
+        self._noise = noise
         self.reset(seed)
 
     def reset(self, seed: int | None = None) -> None:
@@ -177,16 +181,42 @@ class Planner:
 
     def _normal(self, n: int, *shape: int) -> torch.Tensor:
         """Standard normal ``[n, *shape]``."""
-        if self.common_noise:
-            return torch.randn(1, *shape, generator=self._generator).expand(n, *shape)
+        if self._noise is not None:
+            return self._noise(n, *shape)
         return torch.randn(n, *shape, generator=self._generator)
 
 
-class PlanningController:
-    """A policy's planner as a controller of several lanes, all with the same random numbers.
+class EpisodeNoise:
+    """Random numbers of a row that depend on the seed and on the row's step within its episode, and on nothing else."""
 
-    The generator goes on from call to call, so an episode is a function of its seed and of how many decisions the
-    controller took before: make a new controller for each set of episodes. Every call plans for ``LANES`` rows,
+    def __init__(self, seed: int, rows: int) -> None:
+        """For so many rows, all at their first step."""
+        self.seed = seed
+        self.steps = [-1] * rows
+
+    def start(self, rows: Sequence[int]) -> None:
+        """A new episode in these rows."""
+        for row in rows:
+            self.steps[row] = -1
+
+    def advance(self, rows: Sequence[int]) -> None:
+        """The next decision, in these rows."""
+        for row in rows:
+            self.steps[row] += 1
+        self._generators = {
+            step: torch.Generator().manual_seed(self.seed * 1_000_003 + step + 1) for step in set(self.steps)
+        }
+
+    def __call__(self, n: int, *shape: int) -> torch.Tensor:
+        """The next numbers of every row."""
+        drawn = {step: torch.randn(*shape, generator=g) for step, g in sorted(self._generators.items())}
+        return torch.stack([drawn[step] for step in self.steps])
+
+
+class PlanningController:
+    """A policy's planner as a controller of several lanes.
+
+    Random numbers depend on the seed and on the step within a lane's episode. Every call plans for ``LANES`` rows,
     filled up with zeros, so that the sums of one lane do not depend on how many others there are.
     """
 
@@ -200,7 +230,8 @@ class PlanningController:
             raise ValueError(f"{policy.name} declares no planning")
         self.module, self.task = policy.module, task
         model = EntryModel(policy, policy.planning)
-        self.planner = Planner(model, policy.planning.settings, seed, common_noise=True)
+        self.noise = EpisodeNoise(seed, LANES)
+        self.planner = Planner(model, policy.planning.settings, noise=self.noise)
         self.output = next(
             iter(policy.entry(policy.planning.choose).run(policy.module, self._example(policy)))
         )
@@ -213,6 +244,7 @@ class PlanningController:
     def reset(self, lanes: Sequence[int]) -> None:
         """Forgets the plans of these lanes."""
         self.planner.forget(lanes)
+        self.noise.start(lanes)
 
     def act(self, observations: Sequence[Any], lanes: Sequence[int]) -> list[Any]:
         """One action for each observation."""
@@ -220,6 +252,7 @@ class PlanningController:
         padded = {name: np.zeros((LANES, *array.shape[1:]), np.float32) for name, array in rows.items()}
         for name, array in rows.items():
             padded[name][list(lanes)] = array
+        self.noise.advance(lanes)
         with acting(self.module):
             actions = self.planner.plan({name: torch.from_numpy(array) for name, array in padded.items()})
         return [self.task.to_action({self.output: actions[lane : lane + 1].numpy()}) for lane in lanes]

@@ -94,6 +94,11 @@ def _components(cost: Cost, budget: Budget) -> Iterator[str]:
                 f"Worst-case latency of {name} is {format_seconds(part.latency_s.high)} (predicted), "
                 f"over its limit of {format_seconds(limits.latency_s)}."
             )
+        if limits.utilisation is not None and part.utilisation > limits.utilisation:
+            yield (
+                f"{name} keeps the core busy for {part.utilisation:.1%} of the time (predicted), "
+                f"over its limit of {limits.utilisation:.1%}."
+            )
 
 
 def _period(cost: Cost, measurement: Measurement | None, period_s: float | None) -> Iterator[str]:

@@ -7,7 +7,8 @@ choice over that of the best there is, found by trying all. *Real*: the shipped 
 shares of its parameters; the loss (error plus return lost) that the search ends with, and how many trials it took,
 against NetAdapt's iteration (Yang et al. 2018, arXiv 1804.03230: shrink step by step, each time the part that costs
 least after a short recovery) and an evolutionary search (mutation of the best, as many trials as ours took). All of
-them try widths out in the same way. Writes bench/results/allocation.json.
+them try widths out in the same way, and what each ends with goes through the same longer trial. Shrinking step by
+step, NetAdapt takes as many trials as it takes. Writes bench/results/allocation.json.
 """
 
 import argparse
@@ -162,11 +163,11 @@ def real(share: float, seed: int) -> list[dict[str, Any]]:
         problem = Problem(knobs, reference.graph.full, price, budget)
         started = time.perf_counter()
         if name == "component-aware":
-            found = search(reference.graph, scores, price, budget, reference.trials)
-            trial, tried = found.trial, found.trials
-            spent = tried
+            trial = search(reference.graph, scores, price, budget, reference.trials).trial
+            spent = tried = len(reference.trials.asked)
         else:
-            trial, tried = WAYS[name](reference, parts, problem, spent)
+            best, tried = WAYS[name](reference, parts, problem, spent)
+            trial = reference.trials.final(best.widths)
         rows.append(
             {
                 "budget_percent": 100 * share,

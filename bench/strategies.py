@@ -28,6 +28,7 @@ from references import Reference, prepare, random_like, untrained
 from strategies_report import report
 
 from secateur.calibration import calibrate
+from secateur.choosing import toolkit_sha256
 from secateur.device.devices import open_device
 from secateur.errors import BudgetInfeasible
 from secateur.export.tflite import to_tflite
@@ -235,6 +236,7 @@ def main() -> None:
                 started = time.perf_counter()
                 cell = run_cell(reference, budget / 100, args.match, strategy, args)
                 cell |= {
+                    "toolkit_sha256": toolkit_sha256(),
                     "wall_s": round(time.perf_counter() - started, 1),
                     "command": command,
                     "machine": {"processor": platform.machine(), "python": platform.python_version()},

@@ -183,7 +183,8 @@ def bench(
     device: Annotated[
         list[str],
         typer.Option(
-            help="emulator, host or tflm; host or ssh://[user@]host[:port] (may be repeated) for computers."
+            help="emulator, qemu, serial:PORT[@BAUD], host or tflm; "
+            "host or ssh://[user@]host[:port] (may be repeated) for computers."
         ),
     ],
     target: Annotated[

@@ -118,6 +118,8 @@ class Measurement:
         latency_s: of one call. On an emulator: counted instructions × the target's cycles per instruction, so
             a range; see ``latency_source``.
         latency_source: ``"measured"``, or what the latency was predicted from.
+        cycles: of the board's own counter, per call, the most over all timed calls.
+        round_trip_s: of one call as the host saw it, the line to the board included.
     """
 
     device: str
@@ -130,6 +132,8 @@ class Measurement:
     operator_instructions: Mapping[str, int] = field(default_factory=dict)
     latency_s: Range | None = None
     latency_source: str = ""
+    cycles: int | None = None
+    round_trip_s: Range | None = None
 
     @property
     def flash_bytes(self) -> int | None:

@@ -8,9 +8,13 @@ from secateur.device.emulator import Emulator
 from secateur.device.host import Host
 from secateur.device.litert import LiteRt
 from secateur.device.protocol import Device
+from secateur.device.qemu import Qemu
+from secateur.device.serial import open_serial
 from secateur.device.tflm import Tflm
 from secateur.errors import SecateurError
 from secateur.export.c.generate import generate
+from secateur.export.firmware.boards import emulated_board
+from secateur.export.firmware.image import build_firmware
 from secateur.export.read import read_tflite
 from secateur.export.toolchain import build, build_host
 from secateur.target.computer import Computer
@@ -35,6 +39,12 @@ def _open_litert(model: bytes, target: Target | Computer, workdir: Path) -> Devi
     return LiteRt(read_tflite(model), model)
 
 
+def _open_qemu(model: bytes, target: Target, workdir: Path) -> Device:
+    network, board = read_tflite(model), emulated_board(target)
+    image = build_firmware(network, model, target, board, IMAGE_NAME, workdir)
+    return Qemu(network, model, image, board, target)
+
+
 def _open_tflm(model: bytes, target: Target, workdir: Path) -> Device:
     return Tflm(read_tflite(model), model)
 
@@ -42,17 +52,21 @@ def _open_tflm(model: bytes, target: Target, workdir: Path) -> Device:
 DEVICES: dict[str, Callable[[bytes, Any, Path], Device]] = {
     "emulator": _open_emulator,
     "host": _open_host,
+    "qemu": _open_qemu,
     "tflm": _open_tflm,
     "litert": _open_litert,
 }
 """Kind → how to open it."""
+
+SERIAL = "serial:"
+"""Before the port of a board that runs this model's firmware already."""
 
 
 def open_device(kind: str, model: bytes, target: Target | Computer, workdir: Path) -> Device:
     """A device that runs a .tflite.
 
     Args:
-        kind: key of ``DEVICES``.
+        kind: key of ``DEVICES``, or ``serial:PORT``.
         model: the int8 .tflite; for "litert" of any dtype.
         target: the board; a computer for "litert".
         workdir: a folder for what is built on the way.
@@ -60,7 +74,10 @@ def open_device(kind: str, model: bytes, target: Target | Computer, workdir: Pat
     Raises:
         SecateurError: unknown kind; or the model cannot be read, generated, built or run.
     """
+    if kind.startswith(SERIAL):
+        return open_serial(read_tflite(model), model, kind.removeprefix(SERIAL))
     if kind not in DEVICES:
-        raise SecateurError(f"devices are {', '.join(DEVICES)}", f"got {kind!r}", "Take one of them.")
+        names = f"{', '.join(DEVICES)} and {SERIAL}PORT"
+        raise SecateurError(f"devices are {names}", f"got {kind!r}", "Take one of them.")
     workdir.mkdir(parents=True, exist_ok=True)
     return DEVICES[kind](model, target, workdir)

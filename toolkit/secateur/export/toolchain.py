@@ -92,32 +92,47 @@ def build(files: Mapping[str, str], target: Target, name: str, folder: Path) -> 
     Raises:
         SecateurError: with the compiler's message.
     """
-    write_sources(files, folder)
-    (folder / f"{name}.ld").write_text(
-        _SCRIPT.format(
-            name=name,
-            flash_origin=target.flash_origin,
-            flash_bytes=target.flash_bytes,
-            ram_origin=target.ram_origin,
-            ram_bytes=target.ram_bytes,
-        ),
-        encoding="utf-8",
+    script = _SCRIPT.format(
+        name=name,
+        flash_origin=target.flash_origin,
+        flash_bytes=target.flash_bytes,
+        ram_origin=target.ram_origin,
+        ram_bytes=target.ram_bytes,
     )
-    command = [
-        *("-target", target.toolchain.triple, f"-mcpu={target.toolchain.cpu}"),
-        *(*WARNINGS, *_IMAGE_FLAGS, *target.toolchain.flags),  # -rtlib counts after -nostdlib only
-        *sorted(path for path in files if path.endswith(".c")),
-        *(
-            "-Wl,--gc-sections",
-            "-Wl,--build-id=none",
-            f"-Wl,-T,{name}.ld",
-            f"-Wl,-e,{name}_step",
-            "-o",
-            f"{name}.elf",
-        ),
-    ]
-    run_compiler([sys.executable, "-m", "ziglang", "cc", *command], folder)
+    return link({**files, f"{name}.ld": script}, target, name, f"{name}_step", folder)
+
+
+def link(files: Mapping[str, str], target: Target, name: str, entry: str, folder: Path) -> Path:
+    """Compile C and link it by the linker script among the files, ``<name>.ld``.
+
+    Args:
+        files: relative path → content.
+        target: whose compiler flags are used.
+        name: of script and image.
+        entry: the symbol that the image begins with.
+        folder: sources and image are written here.
+
+    Returns:
+        The ELF image: ``<folder>/<name>.elf``.
+
+    Raises:
+        SecateurError: with the compiler's message.
+    """
+    write_sources(files, folder)
+    sources = sorted(path for path in files if path.endswith(".c"))
+    run_compiler([sys.executable, "-m", "ziglang", *compile_command(target, sources, name, entry)], folder)
     return folder / f"{name}.elf"
+
+
+def compile_command(target: Target, sources: list[str], name: str, entry: str) -> list[str]:
+    """Arguments of zig that make ``<name>.elf`` of sources and ``<name>.ld`` in the current folder."""
+    return [
+        *("cc", "-target", target.toolchain.triple, f"-mcpu={target.toolchain.cpu}"),
+        *(*WARNINGS, *_IMAGE_FLAGS, *target.toolchain.flags),  # -rtlib counts after -nostdlib only
+        *sources,
+        *("-Wl,--gc-sections", "-Wl,--build-id=none", f"-Wl,-T,{name}.ld", f"-Wl,-e,{entry}"),
+        *("-o", f"{name}.elf"),
+    ]
 
 
 def build_host(

@@ -36,6 +36,10 @@ def print_bench(found: Mapping[str, Any], console: Console) -> None:
     table.add_row(
         "latency", _range(predicted.get("latency_s")), latency if observed else f"{latency} (predicted)"
     )
+    if measured["cycles"] is not None:
+        table.add_row("cycles", "–", _count(measured["cycles"]))
+    if measured["round_trip_s"]:
+        table.add_row("round trip, line included", "–", _range(measured["round_trip_s"]))
     console.print(table)
     if predicted:
         fit = predicted["instruction_fit"]

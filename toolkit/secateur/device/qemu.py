@@ -25,8 +25,8 @@ from secateur.target.target import Target
 
 PROGRAM = "qemu-system-arm"
 _START_TIMEOUT_S = 30
-_CALL_INSTRUCTIONS = 1
-"""An empty call ends with a return, as every call does, and is taken off as a whole."""
+_RETURN_INSTRUCTIONS = 1  # of an empty call, which the board takes off as a whole; the network's own is counted
+_WRAP_TICKS, _WRAP_INSTRUCTIONS = 1 << 24, 5  # of clock_systick.c
 
 
 class Machine:
@@ -135,8 +135,7 @@ class Qemu:
     def measure(self) -> Measurement:
         """Sizes of the whole image, round trips on this machine, and instructions by the board's counter."""
         observed = self.serial.observe()
-        per_tick = 1e9 / observed.clock_hz / (1 << ICOUNT_SHIFT)
-        instructions = max(round(ticks * per_tick) for ticks in observed.ticks) + _CALL_INSTRUCTIONS
+        instructions = max(_instructions(ticks, observed.clock_hz) for ticks in observed.ticks)
         sizes = image_sizes(self._image)
         latency = self._target.latency
         return Measurement(
@@ -159,3 +158,9 @@ class Qemu:
         """See ``Device.close``."""
         self.serial.close()
         self.machine.stop()
+
+
+def _instructions(ticks: int, clock_hz: int) -> int:
+    """Ticks of the emulated counter → instructions that ran between, those of its own handler left out."""
+    passed = round(ticks * 1e9 / clock_hz / (1 << ICOUNT_SHIFT))
+    return passed + _RETURN_INSTRUCTIONS - ticks // _WRAP_TICKS * _WRAP_INSTRUCTIONS

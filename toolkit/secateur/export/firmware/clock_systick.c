@@ -14,11 +14,12 @@ enum { RUN = 7 /* core clock, exception, on */, PERIOD = 1 << 24, SYSTICK_PENDIN
 
 const uint32_t clock_kind = BOARD_CLOCK, clock_hz = BOARD_CLOCK_HZ;
 
-static volatile uint32_t wraps;
+static volatile uint32_t wraps __asm__("clock_wraps");
 
-void clock_wrapped(void)
+/* Five instructions, whatever the compiler: an emulator's count is rid of them by the host. */
+__attribute__((naked)) void clock_wrapped(void)
 {
-    wraps++;
+    __asm__("ldr r0, =clock_wraps\n\tldr r1, [r0]\n\tadds r1, #1\n\tstr r1, [r0]\n\tbx lr\n\t.ltorg");
 }
 
 void clock_start(void)

@@ -49,7 +49,7 @@ def common_sources(network: Network, model: bytes, target: Target, name: str) ->
     """
     return {
         **generate(network, target, name),
-        **{file: _source(file) for file in COMMON},
+        **{file: firmware_file(file) for file in COMMON},
         "wire.h": wire_header(),
         "model.c": _model_source(network, model, name),
     }
@@ -62,7 +62,7 @@ def firmware_sources(
     own = (*COMMON, *_ON_CORE, *board.sources)
     return {
         **common_sources(network, model, target, name),
-        **{file: _source(file) for file in own},
+        **{file: firmware_file(file) for file in own},
         "board.h": board_header(board),
         f"{NAME}.ld": _script(target, board, name, [*own, "model.c"]),
     }
@@ -94,13 +94,14 @@ def _script(target: Target, board: Board, name: str, own: list[str]) -> str:
     place = on_board(target, board)
     for key in ("flash_origin", "flash_bytes", "ram_origin", "ram_bytes"):
         values[key] = f"{getattr(place, key):#x}"
-    script = _source("image.ld")
+    script = firmware_file("image.ld")
     for key, value in values.items():
         script = script.replace(f"@{key}@", str(value))
     return script
 
 
-def _source(file: str) -> str:
+def firmware_file(file: str) -> str:
+    """The text of a source beside this module."""
     return (resources.files(__package__) / file).read_text(encoding="utf-8")
 
 

@@ -80,6 +80,7 @@ def layout_of(fields: Fields) -> struct.Struct:
 _HEADER, _CRC = layout_of(HEADER), layout_of(CRC)
 SMALLEST_FRAME = _HEADER.size + _CRC.size
 LARGEST_FRAME = SMALLEST_FRAME + MAX_PAYLOAD
+_LONGEST_PIECE = 2 * LARGEST_FRAME  # more than a frame can be stuffed to; of a longer piece no more is kept
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ class Reader:
                     frames.append(frame)
             self._piece.clear()
         self._piece += rest
+        del self._piece[_LONGEST_PIECE:]
         return frames
 
 

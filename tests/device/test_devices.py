@@ -1,5 +1,6 @@
 """Every kind of device, through the one protocol."""
 
+import shutil
 import time
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from reference_runtime import run_reference
 from tflite_networks import Layer, Writer, network
 
+from secateur.device import qemu
 from secateur.device.devices import DEVICES, open_device
 from secateur.device.emulator import Emulator
 from secateur.device.host import Host
@@ -23,6 +25,8 @@ MODEL = network(5, [Layer(37, activation=1, zero_point=-128), Layer(2, tail=("TA
 
 @pytest.fixture(params=DEVICES)
 def device(request, tmp_path):
+    if request.param == "qemu" and shutil.which(qemu.PROGRAM) is None:
+        pytest.skip(f"{qemu.PROGRAM} is not installed")
     opened = open_device(request.param, MODEL, TARGET, tmp_path)
     yield opened
     opened.close()

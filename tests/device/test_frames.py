@@ -39,7 +39,10 @@ class Filter:
 
     def __init__(self, folder: Path) -> None:
         files = {name: firmware_file(name) for name in ("frame.c", "frame.h")}
-        files |= {"wire.h": wire.wire_header(), "main.c": Path(__file__).with_name("frame_main.c").read_text()}
+        files |= {
+            "wire.h": wire.wire_header(),
+            "main.c": Path(__file__).with_name("frame_main.c").read_text(),
+        }
         write_sources(files, folder)
         run_compiler(["cc", *SANITIZERS, "-O1", *WARNINGS, "frame.c", "main.c", "-o", "filter"], folder)
         self.process = subprocess.Popen([folder / "filter"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -54,9 +57,7 @@ class Filter:
         return found, self._number()
 
     def encode(self, frame: Frame) -> bytes:
-        self._send(
-            b"E", struct.pack("<BHI", frame.type, frame.sequence, frame.session) + frame.payload
-        )
+        self._send(b"E", struct.pack("<BHI", frame.type, frame.sequence, frame.session) + frame.payload)
         return self._read(self._number())
 
     def _send(self, command: bytes, data: bytes) -> None:

@@ -1,8 +1,9 @@
 """Requests over a line that loses, flips and doubles bytes, to a board that may be reset at any time.
 
 The host's side of the protocol in ``export/firmware/wire.py``: each request is sent until its answer comes, and is
-carried out once. Time-outs follow the times that answers take (Jacobson, Congestion Avoidance and Control, 1988;
-requests sent more than once are not timed, as Karn and Partridge found), and double with each repetition.
+carried out once. It is sent again when either side sees a damaged frame, and after a time-out. Time-outs follow the
+times that answers take (Jacobson, Congestion Avoidance and Control, 1988; requests sent more than once are not timed,
+as Karn and Partridge found), and double each time.
 """
 
 import secrets
@@ -15,13 +16,21 @@ from secateur.errors import SecateurError
 from secateur.export.firmware.wire import REFUSALS, REPLY, TYPES, Frame, Reader, encode
 
 ATTEMPTS = 12
+"""Time-outs of one request after which a board is given up."""
+
+_REPETITIONS = 100  # of one request, after damaged frames
 _FIRST_TIMEOUT_S, _LEAST_TIMEOUT_S, _LONGEST_TIMEOUT_S = 0.5, 0.03, 4.0
 _BITS_PER_BYTE = 10  # with start and stop bit
 _REASONS = {code: name for name, code in REFUSALS.items()}
+_COMPLAINT = Frame(TYPES["REFUSED"] | REPLY, 0, 0, bytes([REFUSALS["DAMAGED"]]))
 
 
 class SessionLost(Exception):
     """The board knows nothing of this session: it was reset."""
+
+
+class _Damaged(Exception):
+    """One side saw a damaged frame: what was asked or answered may be lost."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,8 @@ class LinkStatistics:
         sent_frames: requests as sent; those beyond ``requests`` were repetitions.
         received_frames: whole ones.
         damaged_frames: pieces between zeros that were no frame.
-        stale_frames: whole ones that nobody waited for any more.
+        stale_frames: whole ones that nobody waited for any more; the board's complaints of damage apart.
+        complaints: of the board, about frames that reached it damaged.
         timeouts: waits that ended without an answer.
         sessions: begun; each after the first followed a reset of the board.
         sent_bytes, received_bytes: on the line.
@@ -44,6 +54,7 @@ class LinkStatistics:
     received_frames: int = 0
     damaged_frames: int = 0
     stale_frames: int = 0
+    complaints: int = 0
     timeouts: int = 0
     sessions: int = 0
     sent_bytes: int = 0
@@ -109,22 +120,29 @@ class Link:
         timeout_s = patience.timeout_s + on_the_line_s
         self._count(requests=1)
         began = time.monotonic()
-        for attempt in range(ATTEMPTS):
+        silences, repetitions = 0, 0
+        while silences < ATTEMPTS and repetitions < _REPETITIONS:
             self._line.send(data)
             self._count(sent_frames=1, sent_bytes=len(data))
             sent = time.monotonic()
-            answer = self._await(kind, sent + timeout_s)
+            try:
+                answer = self._await(kind, sent + timeout_s)
+            except _Damaged:
+                repetitions += 1
+                continue
             if answer is not None:
-                if attempt == 0:
+                if silences + repetitions == 0:
                     patience.learn(time.monotonic() - sent)
                 return self._payload(kind, answer)
             self._count(timeouts=1)
+            silences += 1
             timeout_s = min(2 * timeout_s, _LONGEST_TIMEOUT_S + on_the_line_s)
+        seen, sent_times = self.statistics, silences + repetitions
         raise SecateurError(
             "the board answers over its serial line",
-            f"{self._line.port} at {self._line.baud} baud: no answer to {kind} sent {ATTEMPTS} times over "
-            f"{time.monotonic() - began:.1f} s; {self.statistics.received_bytes} bytes came in all, "
-            f"{self.statistics.damaged_frames} damaged frames among them",
+            f"{self._line.port} at {self._line.baud} baud: no answer to {kind} sent {sent_times} times over "
+            f"{time.monotonic() - began:.1f} s; {seen.received_bytes} bytes came in all, "
+            f"{seen.damaged_frames} damaged frames among them",
             "Check port, baud rate and wiring, and that the board runs the firmware of this model "
             "(secateur export --format firmware).",
         )
@@ -144,12 +162,16 @@ class Link:
     def _await(self, kind: str, deadline: float) -> Frame | None:
         """The answer to the last request, or None once it is late; everything else that comes is stale."""
         wanted = {TYPES[kind] | REPLY, TYPES["REFUSED"] | REPLY}
+        damaged = self._reader.damaged
         while True:
             while self._arrived:
                 frame = self._arrived.popleft()
                 ours = (frame.session, frame.sequence) == (self._session, self._sequence)
                 if ours and frame.type in wanted:
                     return frame
+                if frame == _COMPLAINT:
+                    self._count(complaints=1)
+                    raise _Damaged
                 self._count(stale_frames=1)
             left_s = deadline - time.monotonic()
             if left_s <= 0:
@@ -158,6 +180,8 @@ class Link:
             frames = self._reader.feed(data)
             self._count(received_bytes=len(data), received_frames=len(frames))
             self._arrived.extend(frames)
+            if self._reader.damaged > damaged and not frames:
+                raise _Damaged
 
     def _count(self, **more: int) -> None:
         self._counted = replace(

@@ -25,7 +25,9 @@ from secateur.target.target import Target
 
 PROGRAM = "qemu-system-arm"
 _START_TIMEOUT_S = 30
-_RETURN_INSTRUCTIONS = 1  # of an empty call, which the board takes off as a whole; the network's own is counted
+_RETURN_INSTRUCTIONS = (
+    1  # of an empty call, which the board takes off as a whole; the network's own is counted
+)
 _WRAP_TICKS, _WRAP_INSTRUCTIONS = 1 << 24, 5  # of clock_systick.c
 
 
@@ -98,7 +100,9 @@ class Machine:
 
     def _failed(self, command: str, why: str) -> SecateurError:
         return SecateurError(
-            "QEMU runs the firmware", f"{command}: {why}", f"Check `{PROGRAM} --version`; 7.2 is known to work."
+            "QEMU runs the firmware",
+            f"{command}: {why}",
+            f"Check `{PROGRAM} --version`; 7.2 is known to work.",
         )
 
 

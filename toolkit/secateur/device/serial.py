@@ -192,7 +192,7 @@ class Serial:
 
     def _wrong(self, what: str, seen: object, wanted: object) -> SecateurError:
         return SecateurError(
-            f"the board's {what} is that of the model", f"it has {seen}, the model {wanted}", _REFLASH
+            f"board and host agree on the {what}", f"the board has {seen}, the host {wanted}", _REFLASH
         )
 
 

@@ -55,22 +55,30 @@ static void put(uint8_t byte)
     port_write(byte);
 }
 
-static void send(void)
+static void send(const uint8_t *frame, uint32_t size)
 {
-    frame_put(answer, answer_size, put);
+    frame_put(frame, size, put);
     counters[COUNT_SENT_FRAMES]++;
 }
 
 static void reply(uint32_t type, uint32_t of_session, uint32_t of_sequence, uint32_t payload_size)
 {
     answer_size = frame_seal(answer, type | WIRE_REPLY, of_sequence, of_session, payload_size);
-    send();
+    send(answer, answer_size);
 }
 
 static void refuse(uint32_t why, uint32_t of_session, uint32_t of_sequence)
 {
     answer[HEADER_BYTES] = (uint8_t)why;
     reply(WIRE_REFUSED, of_session, of_sequence, 1);
+}
+
+/* Tells the host at once, so that it need not wait for its time-out. The last answer stays as it is. */
+static void complain(void)
+{
+    uint8_t notice[WIRE_SMALLEST_FRAME + 1];
+    notice[HEADER_BYTES] = WIRE_DAMAGED;
+    send(notice, frame_seal(notice, WIRE_REFUSED | WIRE_REPLY, 0, 0, 1));
 }
 
 static uint32_t hello(uint8_t *out)
@@ -193,7 +201,7 @@ static void take(const uint8_t *frame, uint32_t size)
         session = of_session;
     } else if (of_sequence == sequence) {
         counters[COUNT_REPEATED_FRAMES]++;
-        send();
+        send(answer, answer_size);
         return;
     } else if (of_sequence != ((sequence + 1u) & 0xffffu) || type == WIRE_HELLO) {
         counters[COUNT_DROPPED_FRAMES]++;
@@ -219,5 +227,6 @@ void serve_byte(uint8_t byte)
         take(reader.bytes, reader.size);
     } else if (event == FRAME_DAMAGED) {
         counters[COUNT_DAMAGED_FRAMES]++;
+        complain();
     }
 }

@@ -34,8 +34,8 @@ READ   ``PLACE`` fields → outputs from there, as far as they fit
 STATUS nothing → ``COUNTERS``, 4 bytes each
 """
 
-REFUSALS = {"NO_SESSION": 1, "UNKNOWN_TYPE": 2, "WRONG_PLACE": 3}
-"""The one byte of a REFUSED answer."""
+REFUSALS = {"NO_SESSION": 1, "UNKNOWN_TYPE": 2, "WRONG_PLACE": 3, "DAMAGED": 4}
+"""The one byte of a REFUSED answer. DAMAGED answers what was no frame, so its session and sequence are nobody's: 0."""
 
 CLOCKS = ("none", "cycles", "instructions")
 """What a board's counter counts: nothing, cycles of its core, or an emulator's time, which instructions drive."""

@@ -1,0 +1,189 @@
+"""Ten thousand steps of emulated firmware over a bad serial line, with a reset in the middle; every answer held
+against TFLM.
+
+    python bench/serial.py
+
+The firmware runs on QEMU's board with the target's core, and is driven over its UART by the same code as a real board,
+through a pseudo-terminal that drops, flips and doubles bytes in both directions. Two networks: one whose calls fit a
+frame, and one whose inputs and outputs take several. Each is run with noise and the board's reset button pressed once
+half way, while a call is under way; and a tenth of the steps on a clean line, for comparison. Counts are checked against
+each other: bytes by host, board and line; steps, each carried out once. Fails if anything is wrong; writes
+bench/results/serial.json.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from noisy_line import Noise, NoisyLine, open_board
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from secateur.device.line import Line
+from secateur.device.protocol import random_inputs
+from secateur.device.qemu import Machine
+from secateur.device.serial import Serial
+from secateur.device.tflm import Tflm
+from secateur.errors import SecateurError
+from secateur.export.firmware.boards import BAUD, emulated_board
+from secateur.export.firmware.image import build_firmware
+from secateur.export.quantize import quantize
+from secateur.export.read import read_tflite
+from secateur.runfolder import to_json, write_atomically
+from secateur.target.target import Target, load_target
+
+RESULTS = Path(__file__).parent / "results" / "serial.json"
+NETWORKS = {"one frame a call": (24, 64, 64, 12), "several frames a call": (1200, 24, 1100)}
+CHUNK = 50
+"""Steps between which the progress is looked at."""
+
+
+def int8_model(widths: tuple[int, ...]) -> bytes:
+    """The .tflite of a stack of linear layers with random weights, calibrated on random inputs."""
+    os.environ.setdefault("LITERT_TORCH_SHOW_PROGRESS", "n")
+    import litert_torch
+
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for before, after in zip(widths, widths[1:]):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    module = nn.Sequential(*layers[:-1]).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        litert_torch.convert(module, sample_kwargs={"input": torch.zeros(1, widths[0])}).export(str(path))
+        model = path.read_bytes()
+    samples = np.random.default_rng(0).normal(size=(64, widths[0])).astype(np.float32)
+    return quantize(model, {"input": samples})
+
+
+def require(condition: bool, what: str) -> None:
+    if not condition:
+        raise SystemExit(f"wrong: {what}")
+
+
+def driven(
+    model: bytes, image: Path, target: Target, noise: Noise, steps: int, reset: bool
+) -> dict[str, Any]:
+    """Steps over a line; what became of them."""
+    network = read_tflite(model)
+    inputs = random_inputs(network, steps, np.random.default_rng(1))
+    reference = Tflm(network, model)
+    expected = reference.run(inputs)
+    machine = Machine(emulated_board(target), image)
+    inside = open_board(machine.port)
+    line = NoisyLine(noise, 0, inside)
+    device = Serial(network, model, Line(line.port, BAUD))
+    steps_before_reset, wrong, began = 0, 0, time.monotonic()
+    pressed: threading.Thread | None = None
+    for start in range(0, steps, CHUNK):
+        if reset and pressed is None and start >= steps // 2:
+            line.noise = Noise()
+            steps_before_reset = device.board_counters()["steps"]
+            line.noise = noise
+            pressed = threading.Thread(target=machine.reset)
+            pressed.start()
+        part = {name: values[start : start + CHUNK] for name, values in inputs.items()}
+        for name, values in device.run(part).items():
+            differs = (values != expected[name][start : start + CHUNK]).reshape(len(values), -1).any(axis=1)
+            wrong += int(differs.sum())
+    took_s = time.monotonic() - began
+    line.noise = Noise()
+    device.board_counters()
+    time.sleep(1.0)  # what is late is in by then
+    counters, host = device.board_counters(), device.statistics
+    to_board, from_board = line.to_board, line.from_board
+    device.close()
+    line.close()
+    os.close(inside)
+    machine.stop()
+
+    require(wrong == 0, f"{wrong} outputs differ from TFLM's")
+    require(host.sessions == 1 + reset, f"{host.sessions} sessions")
+    require(host.sent_bytes == to_board["taken"], "bytes sent by the host are not those on the line")
+    require(
+        host.received_bytes == from_board["given"], "bytes received by the host are not those on the line"
+    )
+    for way in (to_board, from_board):
+        require(way["given"] == way["taken"] - way["dropped"] + way["doubled"], "the line lost count")
+    carried_out = counters["steps"] + steps_before_reset
+    if reset:  # the call that the reset fell into may have been carried out, and its answer lost
+        require(0 <= carried_out - steps <= 1 or carried_out < steps, f"{carried_out} steps carried out")
+    else:
+        require(carried_out == steps, f"{carried_out} of {steps} steps carried out")
+        require(
+            counters["received_bytes"] == to_board["given"], "bytes at the board are not those on the line"
+        )
+        asked = counters["received_frames"] - counters["repeated_frames"] - counters["dropped_frames"]
+        require(asked == host.requests, f"{asked} of {host.requests} requests carried out")
+    return {
+        "steps": steps,
+        "wrong_outputs": wrong,
+        "steps_before_reset": steps_before_reset,
+        "noise": asdict(noise),
+        "seconds": round(took_s, 2),
+        "host": asdict(host),
+        "board_since_reset": counters,
+        "line_to_board": to_board,
+        "line_from_board": from_board,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--target", default="stm32f446re")
+    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--share", type=float, default=0.002, help="of bytes dropped, flipped, doubled: each")
+    arguments = parser.parse_args()
+    target = load_target(arguments.target)
+    noise = Noise(arguments.share, arguments.share, arguments.share)
+    table = Table("network", "line", "steps", "wrong", "time", "sent again", "damaged", "sessions", box=None)
+    cases: dict[str, Any] = {}
+    for title, widths in NETWORKS.items():
+        model = int8_model(widths)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                image = build_firmware(
+                    read_tflite(model), model, target, emulated_board(target), "network", Path(folder)
+                )
+                runs = {
+                    "clean": (Noise(), arguments.steps // 10, False),
+                    "noisy": (noise, arguments.steps // 10, False),
+                    "noisy, one reset": (noise, arguments.steps, True),
+                }
+                for name, (of, steps, reset) in runs.items():
+                    row = driven(model, image, target, of, steps, reset)
+                    cases[f"{title}: {name}"] = row
+                    host, board = row["host"], row["board_since_reset"]
+                    again = host["sent_frames"] - host["requests"]
+                    damaged = host["damaged_frames"] + board["damaged_frames"]
+                    cells = (steps, row["wrong_outputs"], f"{row['seconds']:.1f} s", again, damaged)
+                    table.add_row(title, name, *map(str, (*cells, host["sessions"])))
+            except SecateurError as error:
+                raise SystemExit(str(error)) from error
+    Console(width=120).print(table)
+    document = {
+        "command": f"python bench/{' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])}",
+        "target": target.name,
+        "board": emulated_board(target).name,
+        "cases": cases,
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+    }
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(RESULTS, to_json(document))
+
+
+if __name__ == "__main__":
+    main()

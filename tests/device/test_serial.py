@@ -144,12 +144,12 @@ def test_a_reset_between_the_parts_of_a_call_does_not_mix_them(board):
     line = Line(running.port, 115200)
     link = Link(line)
     link.begin()
-    link.ask("WRITE", bytes(4) + bytes(508))
+    link.ask("WRITE", bytes(4) + bytes(252))
     running.reset()
     with pytest.raises(SessionLost):
-        link.ask("WRITE", (508).to_bytes(4, "little") + bytes(508))
+        link.ask("WRITE", (252).to_bytes(4, "little") + bytes(252))
     link.begin()
-    for kind, offset, size in (("WRITE", 508, 508), ("STEP", 0, 508), ("READ", 0, 0), ("STEP", 0, 0)):
+    for kind, offset, size in (("WRITE", 252, 252), ("STEP", 0, 252), ("READ", 0, 0), ("STEP", 0, 0)):
         with pytest.raises(SecateurError, match="WRONG_PLACE"):
             link.ask(kind, offset.to_bytes(4, "little") + bytes(size))
     line.close()
@@ -289,10 +289,10 @@ requests = st.builds(
     st.integers(0, 2),
     st.one_of(
         st.binary(max_size=12),
-        st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 508)).map(
+        st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 252)).map(
             lambda place: place[0].to_bytes(4, "little") + bytes(place[1])
         ),
-        st.tuples(st.sampled_from([0, 1, 508, 1016, 1299, 1300]), st.sampled_from([0, 1, 284, 508])).map(
+        st.tuples(st.sampled_from([0, 1, 252, 504, 1299, 1300]), st.sampled_from([0, 1, 40, 252])).map(
             lambda place: place[0].to_bytes(4, "little") + bytes(place[1])
         ),
     ),

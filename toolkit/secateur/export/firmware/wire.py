@@ -20,7 +20,7 @@ from secateur.network import Network
 VERSION = 1
 """Of all that is said here. The head of HELLO's answer up to its version is the same in every version."""
 
-MAX_PAYLOAD = 512
+MAX_PAYLOAD = 256
 REPLY = 0x80
 """Added to a request's type in the answer to it."""
 

@@ -4,11 +4,11 @@
 
 The firmware runs on QEMU's board with the target's core, and is driven over its UART by the same code as a real board,
 through a pseudo-terminal that drops, flips and doubles bytes in both directions. Two networks: one whose calls fit a
-frame, and one whose inputs and outputs take several; these get a quarter of the noise, of which nearly
-all their frames would be damaged, and a quarter of the steps. Each is run with noise and with the board's reset button pressed half way, while
-calls are under way; a tenth of the steps also with noise alone, and on a clean line. Counts are checked against each
-other: bytes by host, board and line; steps and requests, each carried out once. Fails if anything is wrong; writes
-bench/results/serial.json.
+frame, and one whose inputs and outputs take several; these get a quarter of the noise, of which nearly all their
+frames would be damaged, and a quarter of the steps. Each is run with noise and with the board's reset button pressed
+half way, while calls are under way; a tenth of the steps also with noise alone, and on a clean line. Counts are checked
+against each other: bytes by host, board and line; steps and requests, each carried out once. Fails if anything is
+wrong; writes bench/results/serial.json.
 """
 
 import argparse

@@ -1,6 +1,9 @@
 """``secateur export`` and ``secateur bench``, as a user types them."""
 
 import json
+import shlex
+import shutil
+import subprocess
 import sys
 from hashlib import sha256
 
@@ -98,6 +101,19 @@ def test_bench_of_a_run_uses_its_golden_vectors(secateur, run_folder):
     assert found["parity"] == {"vectors": 12, "mismatched_bytes": 0, "reason": None}
 
 
+@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed")
+def test_bench_on_qemu_counts_what_the_emulator_counts(secateur, model):
+    found = bench_json(secateur, model, "--target", "stm32f446re", "--device", "qemu", "--calls", "7")
+    emulated = bench_json(secateur, model, "--target", "stm32f446re", "--device", "emulator", "--calls", "7")
+    measured = found["measured"]
+    assert found["parity"] == {"vectors": 7, "mismatched_bytes": 0, "reason": None}
+    assert found["device"].startswith("qemu (mps2-an386 for cortex-m4")
+    for same in ("instructions", "flash_bytes", "static_ram_bytes", "latency_s"):
+        assert measured[same] == emulated["measured"][same]
+    assert measured["cycles"] is None
+    assert measured["round_trip_s"]["low"] > 0
+
+
 def test_a_run_that_was_changed_is_refused(secateur, run_folder):
     (run_folder / "model.int8.tflite").write_bytes(MODEL + b"\0")
     for command in (
@@ -137,6 +153,31 @@ def test_export_c(secateur, model, tmp_path, layout):
     files = exported(out)
     assert {"src/my_arm_2.c", "src/my_arm_2.h", "README.md"} <= set(files)
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("target", "run", "said"),
+    [
+        ("stm32f446re", "openocd -f board/st_nucleo_f4.cfg", "Flash it with a tool of your own"),
+        ("rp2040", "qemu-system-arm -M mps2-an385", "write the three functions"),
+    ],
+)
+def test_export_of_firmware(secateur, model, tmp_path, target, run, said):
+    out = tmp_path / "out"
+    code, printed, _ = secateur("export", model, "--target", target, "--format", "firmware", "-o", out)
+    assert code == 0
+    assert run in printed
+    assert f"{out}/firmware.elf" in printed
+    files = exported(out)
+    text = (out / "README.md").read_text()
+    assert said in text
+    command = next(line.strip() for line in text.splitlines() if "-m ziglang" in line)
+    before = files["firmware.elf"].read_bytes()
+    assert before[:4] == b"\x7fELF"
+    files["firmware.elf"].unlink()
+    rebuilt = shlex.split(command.replace("python", sys.executable, 1))
+    subprocess.run(rebuilt, cwd=out, check=True, capture_output=True)
+    assert files["firmware.elf"].read_bytes()[:4] == b"\x7fELF"
 
 
 def test_export_of_a_run(secateur, run_folder, tmp_path):

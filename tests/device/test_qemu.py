@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from secateur.device.protocol import random_inputs
 from secateur.device.qemu import Machine
 from secateur.device.serial import Serial
 from secateur.errors import SecateurError
-from secateur.export.firmware.boards import EMULATED, emulated_board
+from secateur.export.firmware.boards import EMULATED, FLASHED, emulated_board
 from secateur.export.firmware.image import build_firmware
 from secateur.export.read import read_tflite
 from secateur.target.target import Toolchain, load_target
@@ -111,6 +112,25 @@ def test_noise_and_a_reset_on_the_emulated_uart(tmp_path):
     device.close()
     line.close()
     os.close(inside)
+    machine.stop()
+
+
+@needs_qemu
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FLASHED)
+def test_drivers_of_real_boards_on_an_emulated_chip_of_their_family(name, tmp_path):
+    target, network_ = load_target(name), read_tflite(SMALL)
+    board = FLASHED[name]
+    image = build_firmware(network_, SMALL, target, board, "network", tmp_path)
+    machine = Machine(replace(board, name="netduinoplus2"), image, uart=1)  # an STM32F405
+    device = Serial(network_, SMALL, Line(machine.port, 115200))
+    inputs = random_inputs(network_, 40, np.random.default_rng(0))
+    np.testing.assert_array_equal(device.run(inputs)["action"], run_reference(SMALL, inputs["observation"]))
+    measured = device.measure()
+    assert measured.cycles > 0
+    assert measured.latency_s.high == measured.cycles / 16e6
+    assert measured.latency_source == "measured on the board: cycles at 16 MHz"
+    device.close()
     machine.stop()
 
 

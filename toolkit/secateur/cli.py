@@ -138,7 +138,7 @@ def export(
     source: Annotated[str, typer.Argument(help="A policy, the folder of a finished run, or a .tflite.")],
     target: TargetOption,
     form: Annotated[
-        str, typer.Option("--format", help="tflite, c or tflm; tflite or python for a computer.")
+        str, typer.Option("--format", help="tflite, c, tflm or firmware; tflite or python for a computer.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write; must be empty or new.")],
     layout: Annotated[
@@ -173,6 +173,8 @@ def export(
     with progress() as bars:
         manifest = run(request, output, "secateur " + shlex.join(sys.argv[1:]), bars)
     typer.echo(f"{output} holds {', '.join(manifest['files'])}")
+    if manifest["run"]:
+        typer.echo(f"Run it: {manifest['run']}")
 
 
 @app.command()

@@ -5,6 +5,7 @@ bench:  run or .tflite → price on the target → device → outputs against TF
 """
 
 import contextlib
+import shlex
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -22,8 +23,11 @@ from secateur.errors import SecateurError, require_known
 from secateur.export.c.example import Recorded
 from secateur.export.c.generate import generate
 from secateur.export.c.layouts import LAYOUTS, Package
-from secateur.export.readme import c_readme, tflite_readme, tflm_readme
+from secateur.export.firmware.boards import board_of
+from secateur.export.firmware.image import ENTRY, FIRMWARE, IMAGE, firmware_sources
+from secateur.export.readme import c_readme, firmware_readme, tflite_readme, tflm_readme
 from secateur.export.tflm import bundle
+from secateur.export.toolchain import compile_command, link
 from secateur.network import Network
 from secateur.operators.lower import lower
 from secateur.pipeline import Progress
@@ -86,11 +90,17 @@ def export(request: ExportRequest, output: Path, command: str, progress: Progres
         data, note = _for_computer(request, target, progress)
     else:
         data, note = _for_microcontroller(request, target, progress)
+    run = (
+        board_of(target).run.format(image=output / IMAGE)
+        if IMAGE in data and isinstance(target, Target)
+        else ""
+    )
     manifest = {
         "schema": 1,
         "command": {"line": command, **asdict(request)},
         "versions": {"secateur": __version__},
         "note": note,
+        "run": run,
         "files": {path: sha256(content).hexdigest() for path, content in sorted(data.items())},
     }
     write_folder(output, {**data, MANIFEST: to_json(manifest)})
@@ -165,10 +175,21 @@ def _export_tflm(artifact: Artifact, target: Target, request: ExportRequest) -> 
     return {**files, "README.md": tflm_readme(name, arena, len(artifact.model))}
 
 
+def _export_firmware(artifact: Artifact, target: Target, request: ExportRequest) -> Mapping[str, str | bytes]:
+    name, board = request.name or artifact.name, board_of(target)
+    sources = firmware_sources(artifact.network, artifact.model, target, board, name)
+    with tempfile.TemporaryDirectory() as folder:
+        image = link(sources, target, FIRMWARE, ENTRY, Path(folder)).read_bytes()
+    compiled = sorted(path for path in sources if path.endswith(".c"))
+    build = "python -m ziglang " + shlex.join(compile_command(target, compiled, FIRMWARE, ENTRY))
+    return {**sources, IMAGE: image, "README.md": firmware_readme(name, target, board, build)}
+
+
 FORMATS: dict[str, Callable[[Artifact, Target, ExportRequest], Mapping[str, str | bytes]]] = {
     "tflite": _export_tflite,
     "c": _export_c,
     "tflm": _export_tflm,
+    "firmware": _export_firmware,
 }
 """Format → relative path → content."""
 
@@ -184,7 +205,7 @@ def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
     network = artifact.network
     inputs = _calls(artifact, network, request.calls)
     cost = _predicted(network, target)
-    if cost is not None and request.device == "emulator":
+    if cost is not None and request.device in ("emulator", "qemu"):
         _require_fit(cost.flash_bytes, cost.ram_bytes, target)
     with tempfile.TemporaryDirectory() as folder:
         progress.stage(f"building for {request.device}")

@@ -34,8 +34,13 @@ _WRAP_TICKS, _WRAP_INSTRUCTIONS = 1 << 24, 5  # of clock_systick.c
 class Machine:
     """A running QEMU: its UART as a pseudo-terminal, and its reset button."""
 
-    def __init__(self, board: Board, image: Path) -> None:
+    def __init__(self, board: Board, image: Path, uart: int = 0) -> None:
         """Boot an image.
+
+        Args:
+            board: what QEMU emulates.
+            image: ELF.
+            uart: which of the board's serial ports the firmware uses.
 
         Raises:
             SecateurError: QEMU is not installed, or does not start.
@@ -49,7 +54,7 @@ class Machine:
             )
         command = [
             *(program, "-M", board.name, "-display", "none", "-monitor", "none", "-qmp", "stdio"),
-            *("-chardev", "pty,id=uart", "-serial", "chardev:uart"),
+            *("-chardev", "pty,id=uart", *["-serial", "null"] * uart, "-serial", "chardev:uart"),
             *("-icount", f"shift={ICOUNT_SHIFT},align=off,sleep=off", "-kernel", str(image.resolve())),
         ]
         self._process = subprocess.Popen(

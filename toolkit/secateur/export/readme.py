@@ -2,6 +2,8 @@
 
 from secateur.export.c.layouts import BUILT, LAYOUTS, Package
 from secateur.export.c.names import Names
+from secateur.export.firmware.boards import BAUD, Board
+from secateur.export.firmware.image import FIRMWARE, IMAGE
 from secateur.records import Cost
 from secateur.target.target import Target
 from secateur.units import format_bytes, format_seconds
@@ -54,6 +56,50 @@ compiler; {laid_out} follow the documentation of their build systems and were no
 
 Compile for the core with its DSP instructions where it has them (for this target: `{target.core}`, zig's
 `-mcpu={target.toolchain.cpu}`): the kernels choose by `__ARM_FEATURE_DSP`, and are portable C without it.
+"""
+
+
+def firmware_readme(name: str, target: Target, board: Board, build: str) -> str:
+    """README.md of complete firmware.
+
+    Args:
+        name: of the network.
+        target: whose kernels it has.
+        board: what it was built for.
+        build: the command that builds it again, in its folder.
+    """
+    if board.clock == "cycles":
+        where = (
+            f"This image is for {target.name} itself: its serial port is the one described in `{board.sources[0]}`, at "
+            f"{BAUD} baud. Flash it with a tool of your own, for example\n\n    {board.run.format(image=IMAGE)}\n\n"
+            f"and find its port (`/dev/ttyACM0`, usually). The clock stays as reset leaves it, "
+            f"{board.clock_hz // 10**6} MHz, so cycles are those without wait states. The driver was tried on QEMU's "
+            "STM32F405, not on hardware."
+        )
+    else:
+        where = (
+            f"There is no driver for {target.name}'s own serial port here, so this image is for `{board.name}`, which "
+            f"QEMU emulates with the same core:\n\n    {board.run.format(image=IMAGE)}\n\nQEMU says which "
+            f"pseudo-terminal its UART is. For {target.name} itself, write the three functions `port_…` of `port.h` in "
+            f"place of `{board.sources[0]}` (`clock_systick.c` fits any Cortex-M with SysTick), set `board.h` and the "
+            f"memory in `{FIRMWARE}.ld`, build, and flash `{IMAGE}` with your own tool."
+        )
+    return f"""\
+# {name}: firmware
+
+A complete image that answers over a serial line: start-up code, driver, framed protocol, network. C99, no allocation,
+no recursion, no library.
+
+{where} Then
+
+    secateur bench MODEL.tflite --target {target.name} --device serial:PORT
+
+runs the model there and holds every answer against TensorFlow Lite Micro. The board tells the host the sha256 of the
+.tflite that it was built from, and is refused if that is another one.
+
+Build it again after a change, in this folder:
+
+    {build}
 """
 
 

@@ -54,7 +54,7 @@ def on_computers(target: str | None, devices: Sequence[str]) -> bool:
         return True
     if reached or len(devices) != 1:
         raise UsageError(
-            "a microcontroller is benchmarked on one of emulator, host and tflm",
+            "a microcontroller is benchmarked on one of emulator, qemu, serial:PORT, host and tflm",
             f"{target} on {', '.join(devices)}",
             "Take one of them, or a computer as the target.",
         )

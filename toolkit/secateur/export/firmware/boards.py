@@ -14,7 +14,7 @@ class Board:
     """A board: what of the firmware is its own.
 
     Attributes:
-        name: as QEMU calls it, where it is emulated.
+        name: QEMU's, where it is emulated; else the target's.
         sources: its drivers of serial line and clock.
         clock: one of ``CLOCKS``: what its counter counts.
         clock_hz: ticks of the counter in a second.
@@ -69,6 +69,32 @@ EMULATED: Mapping[str, Board] = {
     ),
 }
 """Core → the board of that core that QEMU emulates, in secure state where there is one."""
+
+
+def _stm32f4(name: str, config: str) -> Board:
+    """A board with an STM32F4 that is flashed by OpenOCD, with its configuration files."""
+    return Board(
+        name=name,
+        sources=("port_stm32f4.c", "clock_systick.c"),
+        clock="cycles",
+        clock_hz=16_000_000,
+        constants={"UART_HZ": 16_000_000},
+        memory={},
+        run=f'openocd {config} -c "program {{image}} verify reset exit"',
+    )
+
+
+FLASHED: Mapping[str, Board] = {
+    "stm32f446re": _stm32f4("stm32f446re", "-f board/st_nucleo_f4.cfg"),
+    "stm32f405": _stm32f4("stm32f405", "-f interface/stlink.cfg -f target/stm32f4x.cfg"),
+}
+"""Target → the real board, where there is a driver for its serial port. None was tried on hardware here; the driver
+was, on QEMU's STM32F405."""
+
+
+def board_of(target: Target) -> Board:
+    """The board itself where there is a driver for it, else the emulated one with its core."""
+    return FLASHED.get(target.name) or emulated_board(target)
 
 
 def emulated_board(target: Target) -> Board:

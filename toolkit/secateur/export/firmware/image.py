@@ -16,8 +16,11 @@ from secateur.export.toolchain import link
 from secateur.network import Network
 from secateur.target.target import Target
 
-NAME = "firmware"
-"""Of the image and its linker script."""
+FIRMWARE = "firmware"
+"""Name of the image and its linker script."""
+
+IMAGE = f"{FIRMWARE}.elf"
+ENTRY = "start"
 
 COMMON = ("frame.h", "frame.c", "serve.h", "serve.c", "model.h", "port.h", "main.c")
 """Sources of every firmware, on the host too."""
@@ -64,7 +67,7 @@ def firmware_sources(
         **common_sources(network, model, target, name),
         **{file: firmware_file(file) for file in own},
         "board.h": board_header(board),
-        f"{NAME}.ld": _script(target, board, name, [*own, "model.c"]),
+        f"{FIRMWARE}.ld": _script(target, board, name, [*own, "model.c"]),
     }
 
 
@@ -76,7 +79,7 @@ def build_firmware(
     Raises:
         SecateurError: see ``common_sources``; or with the compiler's message, where it does not fit its memory too.
     """
-    return link(firmware_sources(network, model, target, board, name), target, NAME, "start", folder)
+    return link(firmware_sources(network, model, target, board, name), target, FIRMWARE, ENTRY, folder)
 
 
 def on_board(target: Target, board: Board) -> Target:

@@ -8,11 +8,12 @@ frame, and one whose inputs and outputs take several; these get a quarter of the
 frames would be damaged, and a quarter of the steps. Each is run with noise and with the board's reset button pressed
 half way, while calls are under way; a tenth of the steps also with noise alone, and on a clean line. Counts are checked
 against each other: bytes by host, board and line; steps and requests, each carried out once. Fails if anything is
-wrong; writes bench/results/serial.json.
+wrong; writes bench/results/serial.json and the table in docs/firmware.md.
 """
 
 import argparse
 import itertools
+import json
 import os
 import platform
 import sys
@@ -26,8 +27,6 @@ from typing import Any
 import numpy as np
 import torch
 from noisy_line import Noise, NoisyLine, open_board
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 
 from secateur.device.line import Line
@@ -44,6 +43,7 @@ from secateur.runfolder import to_json, write_atomically
 from secateur.target.target import Target, load_target
 
 RESULTS = Path(__file__).parent / "results" / "serial.json"
+PAGE = Path(__file__).parent.parent / "docs" / "firmware.md"
 NETWORKS = {"one frame a call": ((24, 64, 64, 12), 1), "several frames a call": ((1200, 24, 1100), 4)}
 """Widths, and by what steps and noise are divided."""
 
@@ -145,6 +145,32 @@ def driven(
     }
 
 
+def filled(page: str) -> str:
+    """The page with the table of the kept results."""
+    kept = json.loads(RESULTS.read_bytes())
+    lines = [
+        f"`{kept['command']}`, on {kept['board']} for {kept['target']}. Sent again: requests whose frame or answer was "
+        "lost or damaged; damaged: frames, as host and board saw them (the board since its reset).",
+        "",
+        "| network | line | steps | wrong outputs | sent again | damaged | sessions | a step |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for title, row in kept["cases"].items():
+        network, line = title.split(": ")
+        host, board, noise = row["host"], row["board_since_reset"], row["noise"]
+        disturbed = f", {100 * sum(noise.values()):.2g} % of bytes" if any(noise.values()) else ""
+        cells = (
+            *(network, line + disturbed, f"{row['steps']:,}", row["wrong_outputs"]),
+            f"{host['sent_frames'] - host['requests']:,} of {host['requests']:,}",
+            f"{host['damaged_frames']:,} and {board['damaged_frames']:,}",
+            *(host["sessions"], f"{1000 * row['seconds'] / row['steps']:.1f} ms"),
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    head, rest = page.split("<!-- serial -->")
+    tail = rest.split("<!-- /serial -->")[1]
+    return "\n".join([f"{head}<!-- serial -->", *lines, f"<!-- /serial -->{tail}"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -154,7 +180,6 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.002, help="of bytes dropped, flipped, doubled: each")
     arguments = parser.parse_args()
     target = load_target(arguments.target)
-    table = Table("network", "line", "steps", "wrong", "time", "sent again", "damaged", "sessions", box=None)
     cases: dict[str, Any] = {}
     for title, (widths, divisor) in NETWORKS.items():
         model = int8_model(widths)
@@ -172,14 +197,11 @@ def main() -> None:
                 for name, (of, steps, reset) in runs.items():
                     row = driven(model, image, target, of, steps, reset)
                     cases[f"{title}: {name}"] = row
-                    host, board = row["host"], row["board_since_reset"]
-                    again = host["sent_frames"] - host["requests"]
-                    damaged = host["damaged_frames"] + board["damaged_frames"]
-                    cells = (steps, row["wrong_outputs"], f"{row['seconds']:.1f} s", again, damaged)
-                    table.add_row(title, name, *map(str, (*cells, host["sessions"])))
+                    print(
+                        f"{title}, {name}: {steps} steps in {row['seconds']:.1f} s, {row['wrong_outputs']} wrong"
+                    )
             except SecateurError as error:
                 raise SystemExit(str(error)) from error
-    Console(width=120).print(table)
     document = {
         "command": f"python bench/{' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])}",
         "target": target.name,
@@ -190,6 +212,7 @@ def main() -> None:
     }
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(RESULTS, to_json(document))
+    write_atomically(PAGE, filled(PAGE.read_text(encoding="utf-8")).encode())
 
 
 if __name__ == "__main__":

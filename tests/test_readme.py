@@ -30,3 +30,13 @@ def test_the_shown_demo_met_its_claims():
     assert summary["closed_loop"]["ci95"][0] >= 0.95
     assert summary["budget"]["flash_bytes"] == 12 * 1024
     assert summary["wall_s"] < 600
+
+
+def test_the_table_of_serial_lines_is_that_of_the_kept_results():
+    from serial import PAGE, RESULTS, filled
+
+    page = PAGE.read_text(encoding="utf-8")
+    assert filled(page) == page, "run python bench/serial.py"
+    cases = json.loads(RESULTS.read_bytes())["cases"].values()
+    assert max(case["steps"] for case in cases) >= 10_000
+    assert not any(case["wrong_outputs"] for case in cases)

@@ -14,7 +14,7 @@ from host_firmware import HostBoard, Noise, build
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_runtime import run_reference
-from tflite_networks import Layer, network
+from tflite_networks import Layer, Writer, network
 
 from secateur.device import link as link_module
 from secateur.device.devices import open_device
@@ -34,9 +34,25 @@ LONG = network(1300, [Layer(9, activation=1, zero_point=-128), Layer(1100)], 1)
 """Inputs and outputs that take several frames."""
 
 
+def two_sides():
+    """Two inputs of different sizes, one larger than a frame, and two outputs."""
+    writer = Writer()
+    parts = [writer.tensor(name, (1, size), "int8", [0.1], [3]) for name, size in (("a", 300), ("b", 9))]
+    sums = [
+        writer.tensor(f"{name}2", (1, size), "int8", [0.2], [-5]) for name, size in (("a", 300), ("b", 9))
+    ]
+    for part, result in zip(parts, sums):
+        writer.operator("ADD", [part, part], [result], "AddOptions")
+    names = ({"a": parts[0], "b": parts[1]}, {"twice a": sums[0], "twice b": sums[1]})
+    return writer.finish(parts, sums, names)
+
+
+TWO = two_sides()
+
+
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
-    return {model: build(model, tmp_path_factory.mktemp("board")) for model in (MODEL, LONG)}
+    return {model: build(model, tmp_path_factory.mktemp("board")) for model in (MODEL, LONG, TWO)}
 
 
 @pytest.fixture
@@ -69,6 +85,16 @@ def test_answers_are_tflms(board, model):
     held_against_tflm(device, model, 20)
     seen = device.statistics
     assert (seen.damaged_frames, seen.sessions) == (0, 1)
+    device.close()
+
+
+def test_several_inputs_and_outputs(board, tmp_path):
+    device = connect(board(TWO), TWO)
+    inputs = random_inputs(device.network, 6, np.random.default_rng(0))
+    answers = device.run(inputs)
+    reference = open_device("tflm", TWO, TARGET, tmp_path)
+    for name, expected in reference.run(inputs).items():
+        np.testing.assert_array_equal(answers[name], expected)
     device.close()
 
 

@@ -34,7 +34,9 @@ def print_bench(found: Mapping[str, Any], console: Console) -> None:
     observed = measured["latency_source"].startswith("measured")
     latency = _range(measured["latency_s"])
     table.add_row(
-        "latency", _range(predicted.get("latency_s")), latency if observed else f"{latency} (predicted)"
+        "latency",
+        _range(predicted.get("latency_s")),
+        latency if observed or not measured["latency_s"] else f"{latency} (predicted)",
     )
     if measured["cycles"] is not None:
         table.add_row("cycles", "–", _count(measured["cycles"]))

@@ -53,5 +53,9 @@ def test_it_generates_and_builds_c(installed):
         "from secateur.operators.kernels import KERNELS\n"
         "print(all(kernel.source() for kernel in KERNELS.values()))\n"
         "from secateur.report import html\n"
+        "from secateur.export.firmware.boards import EMULATED, FLASHED\n"
+        "from secateur.export.firmware.image import COMMON, firmware_file\n"
+        "drivers = [file for board in (*EMULATED.values(), *FLASHED.values()) for file in board.sources]\n"
+        "print(all(firmware_file(file) for file in (*COMMON, *drivers, 'start.c', 'image.ld')))\n"
     )
-    assert "True" in _run(installed, "-c", code)
+    assert _run(installed, "-c", code).split() == ["True", "True"]

@@ -23,7 +23,10 @@ TARGET = load_target("stm32f446re")
 MODEL = network(5, [Layer(37, activation=1, zero_point=-128), Layer(2, tail=("TANH",))], 0)
 
 
-@pytest.fixture(params=DEVICES)
+SLOW = {"qemu": pytest.mark.slow}
+
+
+@pytest.fixture(params=[pytest.param(kind, marks=SLOW.get(kind, ())) for kind in DEVICES])
 def device(request, tmp_path):
     if request.param == "qemu" and shutil.which(qemu.PROGRAM) is None:
         pytest.skip(f"{qemu.PROGRAM} is not installed")
@@ -62,7 +65,7 @@ def test_wrong_inputs(device, inputs, expected):
 
 
 def test_unknown_kind(tmp_path):
-    with pytest.raises(SecateurError, match="emulator, host, tflm"):
+    with pytest.raises(SecateurError, match="emulator, host, qemu, tflm"):
         open_device("fpga", MODEL, TARGET, tmp_path)
 
 

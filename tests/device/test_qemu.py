@@ -177,6 +177,7 @@ def test_a_core_that_qemu_has_no_board_for():
         emulated_board(target)
 
 
+@pytest.mark.slow
 def test_the_firmware_of_every_core_is_built_without_a_warning(tmp_path):
     """With QEMU or without."""
     for core in EMULATED:

@@ -33,10 +33,10 @@ def demo_text(summary: dict[str, Any]) -> str:
 
 
 def strategies_text(document: dict[str, Any]) -> str:
-    """The table of bench/strategies.py, what follows from it, and the commands that gave it."""
-    sentences = "\n".join(f"- {sentence}" for sentence in document["conclusions"])
+    """The overview of bench/strategies.py, what is no draw in it, and the commands that gave it."""
+    sentences = "\n".join(f"- {sentence}" for sentence in document["ahead"])
     commands = "\n".join(document["commands"])
-    return f"{document['table']}\n\n{sentences}\n\n```sh\n{commands}\n```"
+    return f"{document['overview']}\n\n{sentences}\n\n```sh\n{commands}\n```"
 
 
 def replaced(text: str, marker: str, content: str) -> str:

@@ -33,6 +33,8 @@ def report(policy: str, folder: Path, to: Path) -> None:
     document = {
         "commands": sorted({cell["command"] for cell in cells}),
         "table": "\n".join(f"| {' | '.join(line)} |" for line in lines),
+        "overview": overview(cells),
+        "ahead": ahead(cells),
         "conclusions": conclusions(cells),
         "machine": cells[0]["machine"] if cells else {},
         "cells": [{k: v for k, v in cell.items() if k not in ("command", "machine")} for cell in cells],
@@ -115,6 +117,45 @@ def stratified(runs: Sequence[np.ndarray]) -> tuple[float, float, float]:
 def kept(cell: dict[str, Any], what: str) -> float:
     """Mean return over the original's mean, of one reference."""
     return float(np.mean(cell[what]) / np.mean(cell["baseline"]))
+
+
+def overview(cells: Cells, what: str = "recovered") -> str:
+    """Strategies by budgets: mean over references of the share kept, each reference in brackets; int8 after a slash."""
+    budgets = list(_by_key(cells))
+    names = dict.fromkeys(cell["strategy"] for cell in cells)
+    lines = [
+        "| strategy | "
+        + " | ".join(f"{mode}, {budget:g} % of {match}" for mode, match, budget in budgets)
+        + " |",
+        "| --- |" + " --- |" * len(budgets),
+    ]
+    for name in names:
+        row = []
+        for key in budgets:
+            group = [c for c in _by_key(cells)[key] if c["strategy"] == name and "error" not in c]
+            each = [kept(c, what) for c in group]
+            int8 = [kept(c, "int8") for c in group if c.get("int8")]
+            row.append(
+                f"{np.mean(each):.2f} ({', '.join(f'{share:.2f}' for share in each)})"
+                + (f" / {np.mean(int8):.2f}" if int8 else "")
+                if each
+                else "–"
+            )
+        lines.append(f"| {name} | {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def ahead(cells: Cells) -> list[str]:
+    """The conclusions that are not draws, and where ours breaks, in short."""
+    found = []
+    for sentence in conclusions(cells):
+        head, colon, tail = sentence.partition(f"{OURS} less the others, mean over common references: ")
+        decided = [part for part in tail.rstrip(".").split("), ") if " on all " in part]
+        if not colon:
+            found.append(sentence)
+        elif decided:
+            found.append(head + f"{OURS} less " + "), ".join(decided).rstrip(")") + ").")
+    return found
 
 
 def conclusions(cells: Cells) -> list[str]:

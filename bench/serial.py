@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -82,35 +83,38 @@ def driven(
     inputs = random_inputs(network, steps, np.random.default_rng(1))
     reference = Tflm(network, model)
     expected = reference.run(inputs)
-    machine = Machine(emulated_board(target), image)
-    inside = open_board(machine.port)
-    line = NoisyLine(noise, 0, inside)
-    device = Serial(network, model, Line(line.port, BAUD))
-    steps_before_reset, wrong, began = 0, 0, time.monotonic()
-    for start in range(0, steps, CHUNK):
-        press = threading.Thread(target=machine.reset)
-        here = reset and start <= steps // 2 < start + CHUNK
-        if here:
-            line.noise = Noise()
-            steps_before_reset = device.board_counters()["steps"]
-            line.noise = noise
-            press.start()
-        part = {name: values[start : start + CHUNK] for name, values in inputs.items()}
-        for name, values in device.run(part).items():
-            differs = (values != expected[name][start : start + CHUNK]).reshape(len(values), -1).any(axis=1)
-            wrong += int(differs.sum())
-        if here:
-            press.join()
-    took_s = time.monotonic() - began
-    line.noise = Noise()
-    device.board_counters()
-    time.sleep(1.0)  # what is late is in by then
-    counters, host = device.board_counters(), device.statistics
-    to_board, from_board = line.to_board, line.from_board
-    device.close()
-    line.close()
-    os.close(inside)
-    machine.stop()
+    with ExitStack() as ending:
+        machine = Machine(emulated_board(target), image)
+        ending.callback(machine.stop)
+        inside = open_board(machine.port)
+        ending.callback(os.close, inside)
+        line = NoisyLine(noise, 0, inside)
+        ending.callback(line.close)
+        device = Serial(network, model, Line(line.port, BAUD))
+        ending.callback(device.close)
+        steps_before_reset, wrong, began = 0, 0, time.monotonic()
+        for start in range(0, steps, CHUNK):
+            press = threading.Thread(target=machine.reset)
+            here = reset and start <= steps // 2 < start + CHUNK
+            if here:
+                line.noise = Noise()
+                steps_before_reset = device.board_counters()["steps"]
+                line.noise = noise
+                press.start()
+            part = {name: values[start : start + CHUNK] for name, values in inputs.items()}
+            for name, values in device.run(part).items():
+                differs = (
+                    (values != expected[name][start : start + CHUNK]).reshape(len(values), -1).any(axis=1)
+                )
+                wrong += int(differs.sum())
+            if here:
+                press.join()
+        took_s = time.monotonic() - began
+        line.noise = Noise()
+        device.board_counters()
+        time.sleep(1.0)  # what is late is in by then
+        counters, host = device.board_counters(), device.statistics
+        to_board, from_board = line.to_board, line.from_board
 
     require(wrong == 0, f"{wrong} outputs differ from TFLM's")
     require(host.sessions == 1 + reset, f"{host.sessions} sessions")

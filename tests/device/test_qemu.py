@@ -19,6 +19,7 @@ from secateur.device.protocol import random_inputs
 from secateur.device.qemu import Machine
 from secateur.device.serial import Serial
 from secateur.errors import SecateurError
+from secateur.export.firmware import image
 from secateur.export.firmware.boards import EMULATED, FLASHED, emulated_board
 from secateur.export.firmware.image import build_firmware
 from secateur.export.read import read_tflite
@@ -38,6 +39,20 @@ BOARDS = {
 needs_qemu = pytest.mark.skipif(shutil.which(qemu.PROGRAM) is None, reason=f"{qemu.PROGRAM} is not installed")
 
 
+@pytest.fixture
+def machines():
+    """What is given to it is switched off at the end, whatever happens."""
+    running = []
+
+    def until_the_end(device):
+        running.append(device)
+        return device
+
+    yield until_the_end
+    for device in running:
+        device.stop() if isinstance(device, Machine) else device.close()
+
+
 def target_of(core):
     """A target with a core; where none has it, one that differs in its core only."""
     if core in BOARDS:
@@ -52,13 +67,12 @@ def target_of(core):
 @needs_qemu
 @pytest.mark.slow
 @pytest.mark.parametrize("core", EMULATED)
-def test_firmware_answers_as_tflm_on_every_core(core, tmp_path):
+def test_firmware_answers_as_tflm_on_every_core(core, tmp_path, machines):
     target = target_of(core)
-    device = open_device("qemu", SMALL, target, tmp_path / "qemu")
+    device = machines(open_device("qemu", SMALL, target, tmp_path / "qemu"))
     inputs = random_inputs(device.network, 40, np.random.default_rng(0))
     np.testing.assert_array_equal(device.run(inputs)["action"], run_reference(SMALL, inputs["observation"]))
     measured = device.measure()
-    device.close()
     assert target.core in measured.device
     assert measured.cycles is None
     assert "counted instructions" in measured.latency_source
@@ -66,13 +80,16 @@ def test_firmware_answers_as_tflm_on_every_core(core, tmp_path):
         emulator = open_device("emulator", SMALL, target, tmp_path / "emulator")
         emulated = emulator.measure()
         emulator.close()
-        for same in ("instructions", "weights_bytes", "tables_bytes", "code_bytes", "static_ram_bytes"):
+        # Unicorn leaves out instructions whose condition fails; the portable kernels have none.
+        allowed = 0 if core == "cortex-m0plus" else emulated.instructions // 100
+        assert 0 <= measured.instructions - emulated.instructions <= allowed
+        for same in ("weights_bytes", "tables_bytes", "code_bytes", "static_ram_bytes"):
             assert getattr(measured, same) == getattr(emulated, same), same
 
 
 @needs_qemu
 @pytest.mark.slow
-def test_instructions_are_exact_when_the_counter_wraps(tmp_path):
+def test_instructions_are_exact_when_the_counter_wraps(tmp_path, machines):
     """SysTick has 24 bits: 5.2 million instructions on this board."""
     net = Net(np.random.default_rng(2), (1, 13, 13, 24))
     net.conv(24, (3, 3))
@@ -80,19 +97,18 @@ def test_instructions_are_exact_when_the_counter_wraps(tmp_path):
     emulator = open_device("emulator", model, target, tmp_path / "emulator")
     expected = emulator.measure().instructions
     emulator.close()
-    device = open_device("qemu", model, target, tmp_path / "qemu")
+    device = machines(open_device("qemu", model, target, tmp_path / "qemu"))
     assert expected > 5_242_880
     assert device.measure().instructions == expected
-    device.close()
 
 
 @needs_qemu
 @pytest.mark.slow
-def test_noise_and_a_reset_on_the_emulated_uart(tmp_path):
+def test_noise_and_a_reset_on_the_emulated_uart(tmp_path, machines):
     """A shorter bench/serial.py."""
     target, network_ = load_target("stm32f446re"), read_tflite(SMALL)
     board = emulated_board(target)
-    machine = Machine(board, build_firmware(network_, SMALL, target, board, "network", tmp_path))
+    machine = machines(Machine(board, build_firmware(network_, SMALL, target, board, "network", tmp_path)))
     inside = open_board(machine.port)
     line = NoisyLine(Noise(0.002, 0.002, 0.002), 0, inside)
     device = Serial(network_, SMALL, Line(line.port, 115200))
@@ -112,17 +128,17 @@ def test_noise_and_a_reset_on_the_emulated_uart(tmp_path):
     device.close()
     line.close()
     os.close(inside)
-    machine.stop()
 
 
 @needs_qemu
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FLASHED)
-def test_drivers_of_real_boards_on_an_emulated_chip_of_their_family(name, tmp_path):
+def test_drivers_of_real_boards_on_an_emulated_chip_of_their_family(name, tmp_path, machines):
     target, network_ = load_target(name), read_tflite(SMALL)
     board = FLASHED[name]
-    image = build_firmware(network_, SMALL, target, board, "network", tmp_path)
-    machine = Machine(replace(board, name="netduinoplus2"), image, uart=1)  # an STM32F405
+    built = build_firmware(network_, SMALL, target, board, "network", tmp_path)
+    machine = Machine(replace(board, name="netduinoplus2"), built, uart=1)  # an STM32F405
+    machines(machine)
     device = Serial(network_, SMALL, Line(machine.port, 115200))
     inputs = random_inputs(network_, 40, np.random.default_rng(0))
     np.testing.assert_array_equal(device.run(inputs)["action"], run_reference(SMALL, inputs["observation"]))
@@ -131,32 +147,52 @@ def test_drivers_of_real_boards_on_an_emulated_chip_of_their_family(name, tmp_pa
     assert measured.latency_s.high == measured.cycles / 16e6
     assert measured.latency_source == "measured on the board: cycles at 16 MHz"
     device.close()
-    machine.stop()
+
+
+@pytest.fixture
+def stepping(monkeypatch, tmp_path, machines):
+    """Firmware whose step does something else, on a Cortex-M4: the C of its body → device."""
+    sources = image.firmware_sources
+
+    def opened(attributes, body):
+        def changed(*arguments):
+            files = sources(*arguments)
+            step = f"static {attributes} void step(void)\n{{\n    {body}\n}}\n\n"
+            whole = "void (*const model_step)(void) = network_step;"
+            assert whole in files["model.c"]
+            files["model.c"] = files["model.c"].replace(whole, step + whole.replace("network_step", "step"))
+            return files
+
+        monkeypatch.setattr(image, "firmware_sources", changed)
+        return machines(open_device("qemu", SMALL, load_target("stm32f446re"), tmp_path))
+
+    return opened
 
 
 @needs_qemu
 @pytest.mark.slow
-def test_a_fault_on_the_board_is_an_error_on_the_host(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("body", "instructions"),
+    [
+        ("bx lr", 1),
+        ("nop; nop; bx lr", 3),
+        ("movs r0, #100; 1: subs r0, #1; bne 1b; bx lr", 1 + 2 * 100 + 1),
+        ("cmp r0, r0; ite eq; moveq r1, #1; movne r1, #2; bx lr", 5),  # a condition that fails is one too
+        ("ldr r0, =4000000; 1: subs r0, #1; bne 1b; bx lr; .ltorg", 2 + 2 * 4_000_000),
+    ],
+)
+def test_known_instructions_are_counted_exactly(stepping, body, instructions):
+    device = stepping("__attribute__((naked))", f'__asm__("{body}");')
+    assert device.measure().instructions == instructions
+
+
+@needs_qemu
+@pytest.mark.slow
+def test_a_fault_on_the_board_is_an_error_on_the_host(stepping):
     """It resets the board; a board that is reset again and again is given up."""
-    from secateur.export.firmware import image
-
-    sources = image.firmware_sources
-
-    def faulty(*arguments):
-        files = sources(*arguments)
-        files["model.c"] = files["model.c"].replace(
-            "void (*const model_step)(void) = network_step;",
-            "static void broken(void)\n{\n    *(volatile uint32_t *)0xfffffff0u = 1;\n}\n\n"
-            "void (*const model_step)(void) = broken;",
-        )
-        assert "broken" in files["model.c"]
-        return files
-
-    monkeypatch.setattr(image, "firmware_sources", faulty)
-    device = open_device("qemu", SMALL, load_target("stm32f446re"), tmp_path)
+    device = stepping("", "*(volatile uint32_t *)0xfffffff0u = 1;")
     with pytest.raises(SecateurError, match="reset 5 times"):
         device.run({"observation": np.zeros((1, 5), np.int8)})
-    device.close()
 
 
 def test_without_qemu_it_is_said_how_to_get_it(tmp_path, monkeypatch):

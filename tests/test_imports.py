@@ -20,7 +20,18 @@ ORDER = (
     ("device",),
     ("verify",),
     ("report",),
-    ("pipeline", "stages", "calibration", "artifact", "deploy", "fronts", "job", "choosing", "litert"),
+    (
+        "pipeline",
+        "stages",
+        "calibration",
+        "artifact",
+        "deploy",
+        "fronts",
+        "job",
+        "choosing",
+        "litert",
+        "planner",
+    ),
     ("cli", "terminal"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}

@@ -85,6 +85,8 @@ def prune(
     frontier: Annotated[
         str | None, typer.Option(help="stability: the smallest flash at which the controller stays stable.")
     ] = None,
+    entry: Annotated[str | None, typer.Option(help="plan: prune for the planner, on a computer.")] = None,
+    dtype: Annotated[str, typer.Option(help="Of a planner's networks: float32 or int8.")] = "float32",
     seed: Annotated[int, typer.Option(min=0, max=4294967295, help="Of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was killed.")] = False,
     as_json: JsonOption = False,
@@ -106,6 +108,8 @@ def prune(
         recovery_minutes=recovery_minutes,
         schedule=schedule,
         fake_quantise=fake_quantise,
+        entry=entry,
+        dtype=dtype,
     )
     command = "secateur " + shlex.join(sys.argv[1:])
     if pareto is not None or frontier is not None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from secateur import stages
 from secateur.choosing import choose_widths
-from secateur.errors import require_known
+from secateur.errors import UsageError, require_known
 from secateur.job import Job, prepare, versions
 from secateur.pipeline import Progress, PruneRequest
 from secateur.policy.policy import Policy
@@ -154,6 +154,12 @@ def _front(
     progress: Progress,
     draw: Callable[["_Sizes"], dict[str, Any]],
 ) -> Mapping[str, Any]:
+    if request.entry is not None:
+        raise UsageError(
+            "a front is one of a deployed entry",
+            f"got --entry {request.entry}",
+            "Leave --entry out, or --pareto and --frontier.",
+        )
     job = prepare(request)
     folder = RunFolder(output, {**job.identity, **asked}, resume)
     if folder.finished:

@@ -11,20 +11,23 @@ import numpy as np
 import torch
 
 from secateur import __version__
-from secateur.errors import SecateurError, require_known
+from secateur.errors import SecateurError, UsageError, require_known
 from secateur.graph.comprehensive import matching_groups
 from secateur.graph.groups import ComponentGraph
 from secateur.pipeline import PruneRequest
 from secateur.policy.load import load
+from secateur.policy.planning import PLAN
 from secateur.policy.policy import Policy, Task
 from secateur.prune.analyse import analyse
 from secateur.prune.importance import IMPORTANCE
 from secateur.prune.limits import total_limits
 from secateur.prune.schedule import SCHEDULES
 from secateur.prune.strategies import STRATEGIES
-from secateur.records import Budget
+from secateur.records import Budget, Limits
 from secateur.simulate.dry_run import check_task
-from secateur.target.target import Target, load_target
+from secateur.target.computer import Computer
+from secateur.target.planning import WEIGHT_BYTES
+from secateur.target.target import Target, load_any, load_target
 
 PACKAGES = (
     "torch",
@@ -47,11 +50,23 @@ class Job:
     request: PruneRequest
     policy: Policy
     task: Task
-    target: Target
+    target: Target | Computer
     graph: ComponentGraph
     budget: Budget
     identity: Mapping[str, Any]
     cuttable: tuple[str, ...]
+
+    @property
+    def board(self) -> Target:
+        """The target of a deployed entry."""
+        assert isinstance(self.target, Target)
+        return self.target
+
+    @property
+    def computer(self) -> Computer:
+        """The target of a planner."""
+        assert isinstance(self.target, Computer)
+        return self.target
 
     def seeds(self, purpose: str, count: int) -> list[int]:
         """Seeds of episodes for one purpose; different purposes share none but by chance of 2⁻³²."""
@@ -78,6 +93,44 @@ def _require_entry(policy: Policy) -> None:
         )
 
 
+def _computer(request: PruneRequest) -> Computer:
+    """The target of a planner."""
+    if request.entry != PLAN:
+        raise UsageError(
+            "the entry to prune for is the planner's, or left out for the deployed one",
+            f"got {request.entry!r}",
+            f"Write --entry {PLAN}.",
+        )
+    require_known("dtype of a planner", request.dtype, WEIGHT_BYTES)
+    target = load_any(request.target)
+    if not isinstance(target, Computer):
+        raise SecateurError(
+            "a planner runs on a computer",
+            f"{target.name} is a microcontroller",
+            "Take a computer, such as raspberry-pi-4b, or leave --entry out.",
+        )
+    return target
+
+
+def _planning(policy: Policy) -> Policy:
+    """The policy with its planner in charge."""
+    if policy.planning is None:
+        raise SecateurError(
+            "a policy that is pruned for its planner declares one",
+            f"{policy.name} has no planning",
+            "Give Policy(planning=Planning(...)) in policy.py, or leave --entry out.",
+        )
+    return replace(policy, deployed=PLAN)
+
+
+def _total(limits: Limits, target: Target | Computer) -> Limits:
+    """The limits asked for and the target's own; a computer's disk is none."""
+    if isinstance(target, Target):
+        return total_limits(limits, target.network_flash_bytes, target.network_ram_bytes)
+    ram = limits.ram_bytes if limits.ram_bytes is not None else target.network_ram_bytes
+    return replace(limits, ram_bytes=ram)
+
+
 def versions() -> dict[str, str]:
     """Of everything that decides a result."""
     own = {"secateur": __version__, "python": platform.python_version()}
@@ -90,13 +143,13 @@ def prepare(request: PruneRequest) -> Job:
     require_known("strategy", request.strategy, STRATEGIES)
     require_known("importance", request.importance, IMPORTANCE)
     require_known("schedule", request.schedule, SCHEDULES)
-    target = load_target(request.target)
+    target = load_target(request.target) if request.entry is None else _computer(request)
     loaded = load(request.policy)
     if loaded.task is None:
         raise SecateurError(
             "prune needs a task", f"{request.policy} has no task()", "Add task() to its policy.py."
         )
-    policy = loaded.policy
+    policy = loaded.policy if request.entry is None else _planning(loaded.policy)
     for name in request.budget.components:
         if name not in {c.name for c in policy.components}:
             raise SecateurError(
@@ -104,7 +157,7 @@ def prepare(request: PruneRequest) -> Job:
                 f"got {name!r}",
                 f"{policy.name} has {', '.join(c.name for c in policy.components)}.",
             )
-    total = total_limits(request.budget.total, target.network_flash_bytes, target.network_ram_bytes)
+    total = _total(request.budget.total, target)
     weights = sha256()
     for name, tensor in sorted(policy.module.state_dict().items()):
         weights.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
@@ -116,7 +169,8 @@ def prepare(request: PruneRequest) -> Job:
         "target_sha256": sha256(repr(target).encode()).hexdigest(),
         "versions": versions(),
     }
-    _require_entry(policy)
+    if request.entry is None:
+        _require_entry(policy)
     _require_control_rate(policy)
     check_task(policy, loaded.task)
     graph = analyse(policy)

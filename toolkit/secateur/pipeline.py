@@ -29,6 +29,8 @@ class PruneRequest:
         recovery_minutes: wall time after which no new round of recovery begins; None for no such end.
         schedule: key of ``prune.schedule.SCHEDULES``.
         fake_quantise: recover with int8 weights and activations in the loop.
+        entry: ``plan`` for the planner on a computer; None for the deployed entry on a microcontroller.
+        dtype: of a planner's networks, key of ``target.planning.WEIGHT_BYTES``.
     """
 
     policy: str
@@ -42,6 +44,8 @@ class PruneRequest:
     recovery_minutes: float | None = None
     schedule: str = "one-shot"
     fake_quantise: bool = False
+    entry: str | None = None
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,16 @@ def prune(
 ) -> Mapping[str, Any]:
     """Runs the chain and gives the summary; see DESIGN's artifacts for what ``output`` holds afterwards.
 
+    Where an entry is asked for it is the planner's, on a computer: see ``planner.story``.
+
     Raises:
         BudgetInfeasible: before anything is written.
         SecateurError: a request that cannot be carried out, or a folder that must not be written to.
     """
+    if request.entry is not None:
+        from secateur.planner.story import prune_planner
+
+        return prune_planner(request, output, resume, command, progress)
     from secateur import stages
     from secateur.choosing import choose_widths
     from secateur.job import prepare

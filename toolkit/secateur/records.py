@@ -50,7 +50,7 @@ class ComponentCost:
         macs: multiply-accumulates.
         flash_bytes: its weights and tables, exact. Code is shared and counted in the whole only.
         ram_bytes: the largest live set of activations while one of its operators runs, exact.
-        instructions: on the target's core, the middle of the prediction.
+        instructions: on the target's core, the middle of the prediction; None on a computer, where none are counted.
         latency_s: from the worst and the best cycles per instruction.
         utilisation: worst latency × the rate that it runs at; 0 until a rate is known (``target.step``).
     """
@@ -59,7 +59,7 @@ class ComponentCost:
     macs: int
     flash_bytes: int
     ram_bytes: int
-    instructions: int
+    instructions: int | None
     latency_s: Range
     utilisation: float = 0.0
 
@@ -76,7 +76,7 @@ class Cost:
         code_bytes: an upper bound that holds.
         static_ram_bytes: arena, recurrent state, input and output; exact.
         stack_bytes: an upper bound that holds.
-        instructions: per call, the middle of the prediction.
+        instructions: per call, the middle of the prediction; None on a computer.
         latency_s: instructions × the target's cycles per instruction / clock.
         components: name → its share.
         utilisation: share of time that the core is busy, at most; 0 until rates are known (``target.step``).
@@ -89,7 +89,7 @@ class Cost:
     code_bytes: int
     static_ram_bytes: int
     stack_bytes: int
-    instructions: int
+    instructions: int | None
     latency_s: Range
     components: Mapping[str, ComponentCost] = field(default_factory=dict)
     utilisation: float = 0.0
@@ -158,14 +158,16 @@ class Parity:
     Attributes:
         vectors: how many inputs were compared.
         float_max_abs_error: torch against the float .tflite.
-        int8_mismatched_bytes: int8 .tflite in TFLM against the generated C on the emulated core, over all vectors.
-        int8_max_abs_error: torch against the int8 .tflite in TFLM, in units of the action.
+        int8_mismatched_bytes: int8 .tflite in TFLM against the generated C on the emulated core, over all vectors;
+            None on a computer, where there is no C.
+        int8_max_abs_error: torch against the int8 .tflite in TFLM, in units of the action; on a computer, against
+            the .tflite that is deployed.
         largest_output: the largest magnitude among torch's outputs.
     """
 
     vectors: int
     float_max_abs_error: float
-    int8_mismatched_bytes: int
+    int8_mismatched_bytes: int | None
     int8_max_abs_error: float
     largest_output: float = 1.0
 

@@ -18,7 +18,7 @@ from secateur.choosing import scores_of, visited_states
 from secateur.device.devices import open_device
 from secateur.export.c.generate import generate
 from secateur.export.litert import run_float
-from secateur.export.quantize import quantize
+from secateur.export.quantize import convert
 from secateur.export.read import read_tflite
 from secateur.export.tflite import to_tflite
 from secateur.export.toolchain import write_sources
@@ -68,23 +68,31 @@ class Made:
     loop: Path
 
 
-def convert_template(policy: Policy, graph: ComponentGraph) -> Template:
-    """Converts the policy at full widths and at a probe of others, both as surgery makes them, and fits every size."""
+def convert_template(
+    policy: Policy, graph: ComponentGraph, entry: str | None = None, dtype: str = "int8"
+) -> Template:
+    """Converts the policy at full widths and at a probe of others, both as surgery makes them, and fits every size.
+
+    Args:
+        policy: the original.
+        graph: of it.
+        entry: that is converted; the deployed one by default.
+        dtype: key of ``export.quantize.DTYPES``.
+    """
     probe = probe_widths(graph)
 
     def converted(policy: Policy) -> Network:
-        examples = {
-            n: e.numpy().repeat(2, 0).astype(np.float32) for n, e in policy.entry().example_inputs.items()
-        }
-        return read_tflite(quantize(to_tflite(policy), examples))
+        inputs = policy.entry(entry).example_inputs
+        examples = {n: e.numpy().repeat(2, 0).astype(np.float32) for n, e in inputs.items()}
+        return read_tflite(convert(to_tflite(policy, entry), dtype, {"": examples}))
 
     full, other = (converted(rebuild(policy, graph, widths)) for widths in (graph.full, probe))
-    return fit_template(graph, full, other, probe, policy.deployed)
+    return fit_template(graph, full, other, probe, policy.entry(entry).name)
 
 
 def price_of(job: Job) -> Price:
     """Widths → predicted cost of a control step on the job's target."""
-    by_width = PriceByWidth(convert_template(job.policy, job.graph), job.target)
+    by_width = PriceByWidth(convert_template(job.policy, job.graph), job.board)
     return per_step(by_width, job.policy, job.task.control_hz)
 
 
@@ -106,7 +114,8 @@ def roll_original(job: Job, to: Path, share: Share) -> None:
     np.savez(to / "visited.npz", **arrays)  # type: ignore[arg-type]
 
 
-def _widths(chosen: Path) -> dict[str, int]:
+def widths_of(chosen: Path) -> dict[str, int]:
+    """What was chosen, as its stage left it."""
     return json.loads((chosen / "widths.json").read_bytes())
 
 
@@ -127,7 +136,7 @@ def cut_and_recover(job: Job, original: Path, chosen: Path, to: Path, share: Sha
         teacher.lesson(visited),
         load_file(chosen / "scores.safetensors"),
         scores_of(job, visited),
-        _widths(chosen),
+        widths_of(chosen),
         job.task,
         job.request.seed,
         plan,
@@ -145,7 +154,7 @@ def cut_and_recover(job: Job, original: Path, chosen: Path, to: Path, share: Sha
 
 def recovered_policy(job: Job, chosen: Path, recovered: Path) -> Policy:
     """Original architecture + widths + weights: how anyone rebuilds the pruned policy."""
-    policy = rebuild(job.policy, job.graph, _widths(chosen))
+    policy = rebuild(job.policy, job.graph, widths_of(chosen))
     load_weights(policy.module, recovered / "policy.safetensors")
     return policy
 
@@ -156,17 +165,17 @@ def export(job: Job, chosen: Path, recovered: Path, to: Path, share: Share) -> N
     controller = torch_controller(policy, job.task)
     model = to_tflite(policy)
     seeds = job.seeds("calibration", CALIBRATION_EPISODES)
-    calibrated = calibrate(job.task, job.target, model, controller, seeds, to / "build", share)
+    calibrated = calibrate(job.task, job.board, model, controller, seeds, to / "build", share)
     (to / "model.float32.tflite").write_bytes(model)
     (to / "model.int8.tflite").write_bytes(calibrated)
     network = read_tflite(calibrated)
     rolled = rollouts(job.task, controller, job.seeds("golden", GOLDEN_EPISODES))
     inputs = evenly(visited_inputs(job.task, rolled), GOLDEN_VECTORS)
     stored = {name: store(array, network.inputs, network, name) for name, array in inputs.items()}
-    with closing(open_device("tflm", calibrated, job.target, to / "build")) as reference:
+    with closing(open_device("tflm", calibrated, job.board, to / "build")) as reference:
         answers = reference.run(stored)
     save_golden(Golden(inputs, controller.infer(inputs), stored, answers), to / "golden.npz")
-    write_sources(generate(network, job.target, "policy"), to / "c")
+    write_sources(generate(network, job.board, "policy"), to / "c")
     shutil.rmtree(to / "build")
 
 
@@ -174,7 +183,7 @@ def run_device(job: Job, exported: Path, to: Path) -> None:
     """Builds the C, runs the golden vectors on the emulated core; writes ``parity.json`` and ``measurement.json``."""
     model = (exported / "model.int8.tflite").read_bytes()
     golden = load_golden(exported / "golden.npz")
-    with closing(open_device("emulator", model, job.target, to / "build")) as device:
+    with closing(open_device("emulator", model, job.board, to / "build")) as device:
         answers = device.run(golden.quantized_inputs)
         measurement = _of_a_step(device.measure(), calls_per_step(job.policy))
         floats = run_float((exported / "model.float32.tflite").read_bytes(), golden.inputs)
@@ -208,7 +217,7 @@ def close_loop(job: Job, exported: Path, measured: Path, to: Path, share: Share)
     """The firmware drives the robot, at its board's worst predicted latency; writes ``loop.json``."""
     latency = _measurement(measured).latency_s
     model = (exported / "model.int8.tflite").read_bytes()
-    with closing(open_device("emulator", model, job.target, to / "build")) as device:
+    with closing(open_device("emulator", model, job.board, to / "build")) as device:
         loop = evaluate_pair(
             job.task,
             torch_controller(job.policy, job.task),
@@ -221,7 +230,8 @@ def close_loop(job: Job, exported: Path, measured: Path, to: Path, share: Share)
     write_atomically(to / "loop.json", to_json(asdict(loop)))
 
 
-def _closed_loop(looped: Path) -> ClosedLoop:
+def closed_loop_of(looped: Path) -> ClosedLoop:
+    """The paired episodes, as their stage left them."""
     record: dict[str, Any] = json.loads((looped / "loop.json").read_bytes())
     for name in ("ci95", "baseline_returns", "artifact_returns"):
         record[name] = tuple(record[name])
@@ -232,10 +242,10 @@ def publish(
     job: Job, price: Price, folder: RunFolder, made: Made, command: str, wall_s: float
 ) -> Mapping[str, Any]:
     """Judges, writes the report, moves the artifacts up and finishes the run. Gives the summary."""
-    widths = _widths(made.widths)
+    widths = widths_of(made.widths)
     measurement = _measurement(made.device)
     parity = Parity(**json.loads((made.device / "parity.json").read_bytes()))
-    loop = _closed_loop(made.loop)
+    loop = closed_loop_of(made.loop)
     tried = made.widths / "search.json"
     provenance = {
         "command": {"line": command, "seed": job.request.seed},

@@ -24,11 +24,11 @@ def run_float(model: bytes, inputs: Arrays) -> dict[str, np.ndarray]:
 
 
 def run_signature(model: bytes, inputs: Arrays, signature: str | None = None) -> dict[str, np.ndarray]:
-    """Outputs of a signature in real numbers, row by row, whatever the model stores.
+    """Outputs of a signature in real numbers, whatever the model stores; a call takes the rows that it is made for.
 
     Args:
         model: a .tflite.
-        inputs: name → float32 ``[n, ...]``; quantised here where the input is.
+        inputs: name → float32 ``[n, ...]``, n a multiple of a call's rows; quantised here where the input is.
         signature: its name; the first one by default.
 
     Returns:
@@ -40,8 +40,10 @@ def run_signature(model: bytes, inputs: Arrays, signature: str | None = None) ->
     runner = interpreter.get_signature_runner(signature or next(iter(interpreter.get_signature_list())))
     taken, given = runner.get_input_details(), runner.get_output_details()
     stored = {name: to_stored(array, taken[name]) for name, array in inputs.items()}
-    rows = len(next(iter(inputs.values())))
-    answers = [runner(**{name: array[i : i + 1] for name, array in stored.items()}) for i in range(rows)]
+    name, rows = next((name, len(array)) for name, array in inputs.items())
+    each = int(taken[name]["shape"][0])
+    starts = range(0, rows, each)
+    answers = [runner(**{name: array[i : i + each] for name, array in stored.items()}) for i in starts]
     return {name: to_real(np.concatenate([a[name] for a in answers]), given[name]) for name in answers[0]}
 
 

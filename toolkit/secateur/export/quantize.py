@@ -19,7 +19,8 @@ import numpy as np
 from secateur.errors import SecateurError, require_known
 
 Samples = Mapping[str, np.ndarray]
-"""Input name → float32 ``[n, ...]``, inputs met in use; the leading axis counts samples."""
+"""Input name → float32 ``[n, ...]``, inputs met in use; the leading axis counts rows, of which a call takes as many as
+its signature is made for."""
 
 Tie = tuple[str, str, str]
 """A signature, one of its outputs and the input that it is fed back to: they get one range, or a state drifts."""
@@ -110,7 +111,10 @@ def _ranges(model: bytes, rules: Any, samples: Mapping[str, Samples], ties: Sequ
     manager.load_quantization_recipe(rules)
     calibration = calibrator.Calibrator(model, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
     only = next(iter(calibration.get_signature_list()))
-    rows = {name or only: _rows(arrays) for name, arrays in samples.items()}
+    rows = {
+        name or only: _calls(arrays, _rows_of(model, name or only, next(iter(arrays), None)))
+        for name, arrays in samples.items()
+    }
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         calibration.calibrate(rows, manager)
     ranges = calibration.get_model_qsvs()
@@ -123,7 +127,15 @@ def _ranges(model: bytes, rules: Any, samples: Mapping[str, Samples], ties: Sequ
     return ranges
 
 
-def _rows(samples: Samples) -> list[dict[str, np.ndarray]]:
+def _rows_of(model: bytes, signature: str, name: str | None) -> int:
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(model_content=model, num_threads=1).get_signature_runner(signature)
+    details = runner.get_input_details()
+    return int(details[name]["shape"][0]) if name in details else 1
+
+
+def _calls(samples: Samples, rows: int) -> list[dict[str, np.ndarray]]:
     counts = {len(array) for array in samples.values()}
     if len(counts) != 1 or 0 in counts or not all(np.isfinite(array).all() for array in samples.values()):
         raise SecateurError(
@@ -131,7 +143,8 @@ def _rows(samples: Samples) -> list[dict[str, np.ndarray]]:
             f"got {', '.join(f'{name} {array.shape}' for name, array in samples.items())}",
             "Roll the policy out longer.",
         )
-    return [{name: array[i : i + 1] for name, array in samples.items()} for i in range(counts.pop())]
+    starts = range(0, counts.pop(), rows)
+    return [{name: array[i : i + rows] for name, array in samples.items()} for i in starts]
 
 
 def _tensor_names(model: bytes, signature: str, output: str, fed: str) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """``policy.json``: what a robot's program must know beside the .tflite files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from typing import Any
@@ -14,13 +14,20 @@ from secateur.litert.source import Source, fed_back
 SCHEMA = 1
 
 
-def sidecar(source: Source, files: Sequence[Exported]) -> dict[str, Any]:
+def sidecar(
+    source: Source, files: Sequence[Exported], outputs: Mapping[str, Sequence[int]] | None = None
+) -> dict[str, Any]:
     """The document.
+
+    Args:
+        source: what was exported.
+        files: of it; the first that is whole, or a planner, takes the observation.
+        outputs: name → shape of what the action is made of, where it is not the outputs of that file.
 
     ``observation`` and ``action`` are null where the task's maps are more than scaling, clipping, picking and
     reordering: a robot's program then has to fill the inputs itself.
     """
-    whole = next(file for file in files if file.kind == "whole")
+    whole = next(file for file in files if file.kind in ("whole", "planner"))
     entry, task = source.policy.entry(), source.task
     _, given = signature_details(whole.model, entry.name)
     states = fed_back(source.policy, entry)
@@ -29,9 +36,8 @@ def sidecar(source: Source, files: Sequence[Exported]) -> dict[str, Any]:
         env = task.make_env()
         observation = describe_inputs(channels_last_task(source).to_inputs, env.observation_space)
         env.close()
-        action = describe_action(
-            task.to_action, {n: d["shape"] for n, d in given.items() if n not in states.values()}
-        )
+        own = {n: d["shape"] for n, d in given.items() if n not in states.values()}
+        action = describe_action(task.to_action, own if outputs is None else outputs)
     return {
         "schema": SCHEMA,
         "policy": source.policy.name,

@@ -1,6 +1,6 @@
 """``secateur export`` to a computer: what is asked for, and the folder that comes of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from secateur.errors import SecateurError, UsageError, require_known
 from secateur.export.litert import drawn_inputs, signatures
 from secateur.export.quantize import DTYPES
 from secateur.litert.bench import SIDECAR, open_link
-from secateur.litert.export import AUTO, Wish, export_files
+from secateur.litert.export import AUTO, Exported, Wish, export_files
 from secateur.litert.sidecar import sidecar
 from secateur.litert.source import file_stem, open_source
 from secateur.runfolder import to_json
@@ -86,11 +86,18 @@ def export_for_computer(
     wish = Wish(request.dtype, request.max_error, request.all_entries)
     files = export_files(source, target, wish, time, share)
     document = sidecar(source, files)
+    return laid_out(files, document, target, request.format), source.note
+
+
+def laid_out(
+    files: Sequence[Exported], document: Mapping[str, Any], target: Computer, form: str
+) -> dict[str, bytes]:
+    """Everything that is in the folder: models, policy.json, what ``form`` adds, and what to do with it."""
     made = {file.file: file.model for file in files}
     made[SIDECAR] = to_json(document)
-    program = FORMATS[request.format](document)
+    program = FORMATS[form](document)
     made["README.md"] = (_readme(document, target) + _usage(document, program)).encode()
-    return {**made, **program}, source.note
+    return {**made, **program}
 
 
 def _nothing_more(document: Mapping[str, Any]) -> dict[str, bytes]:
@@ -99,7 +106,7 @@ def _nothing_more(document: Mapping[str, Any]) -> dict[str, bytes]:
 
 def _python(document: Mapping[str, Any]) -> dict[str, bytes]:
     """The program that runs on the robot; its nodes where observation and action are described."""
-    names = ["robot.py"]
+    names = ["robot.py"] + (["planner.py"] if document.get("planner") else [])
     if document["observation"] is not None and document["action"] is not None:
         names += ["udp_node.py", "ros2_node.py"]
     return {name: (ROBOT / name).read_bytes() for name in names}
@@ -156,6 +163,7 @@ def _readme(document: Mapping[str, Any], target: Computer) -> str:
             "whole": "the deployed entry",
             "component": f"component {file['component']}",
             "entries": "every entry",
+            "planner": "what the planner calls",
         }
         lines.append(
             f"| `{file['file']}` | {what[file['kind']]} | {file['dtype']} | {format_bytes(file['bytes'])} |"

@@ -1,4 +1,8 @@
-"""Control by planning: which entries of a policy make up a latent model, and how much is planned with it."""
+"""Control by planning: which entries of a policy make up a latent model, and how much is planned with it.
+
+What a decision asks of the entries follows from the settings alone (``Planning.calls``): ``simulate.planner`` makes
+these calls, an exported planner has a signature for each, and their price is the planner's.
+"""
 
 from dataclasses import dataclass, field
 
@@ -36,6 +40,15 @@ class PlannerSettings:
 
 
 @dataclass(frozen=True)
+class EntryCalls:
+    """Calls of one entry with so many rows, and how many of them one decision makes."""
+
+    entry: str
+    rows: int
+    times: int
+
+
+@dataclass(frozen=True)
 class Planning:
     """The entries that a planner in latent space calls, and its settings.
 
@@ -62,3 +75,25 @@ class Planning:
     def entries(self) -> tuple[str, ...]:
         """Names of all entries that it calls."""
         return (self.encode, self.next, self.reward, self.value, self.choose)
+
+    def calls(self, settings: PlannerSettings | None = None) -> tuple[EntryCalls, ...]:
+        """What one decision for one robot calls, in the order of the first call.
+
+        The observation is encoded once. Plans of the policy are followed through the model over the horizon. Then
+        each iteration scores those and the drawn ones, all together: reward and next latent at every step, the
+        policy's action and its value where they end.
+
+        Args:
+            settings: other than its own.
+        """
+        s = settings or self.settings
+        few, every = s.policy_samples, s.samples + s.policy_samples
+        return (
+            EntryCalls(self.encode, 1, 1),
+            EntryCalls(self.choose, few, s.horizon),
+            EntryCalls(self.next, few, s.horizon),
+            EntryCalls(self.reward, every, s.iterations * s.horizon),
+            EntryCalls(self.next, every, s.iterations * s.horizon),
+            EntryCalls(self.choose, every, s.iterations),
+            EntryCalls(self.value, every, s.iterations),
+        )

@@ -100,7 +100,7 @@ def on_board(graph: ComponentGraph, price: Price) -> list[Group]:
             cost.static_ram_bytes,
             cost.stack_bytes,
         )
-        return (*sizes, cost.macs, cost.instructions, cost.latency_s.high)
+        return (*sizes, cost.macs, cost.instructions or 0, cost.latency_s.high)
 
     full = footprint(price(graph.full))
     least = bare_floors(graph)

@@ -68,6 +68,7 @@ def summary(
     recovery: Sequence[RecoveryPoint] = (),
     search: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
+    planner: Mapping[str, Any] | None = None,
 ) -> Summary:
     """The document, of nothing but dicts, lists, strings, numbers, booleans and None.
 
@@ -94,6 +95,7 @@ def summary(
         recovery: learning curve; empty where nothing was trained.
         search: response curves and trials that the widths rest on; None where none were made.
         provenance: versions, seeds, command line, in sections of name → value.
+        planner: its settings before and after, and what a decision calls; None where no planner is deployed.
     """
     return _plain(
         {
@@ -119,6 +121,7 @@ def summary(
             "recovery": recovery,
             "search": search,
             "provenance": provenance or {},
+            "planner": planner,
         }
     )
 

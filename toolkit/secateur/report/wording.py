@@ -130,6 +130,12 @@ def parity_line(summary: Mapping[str, Any]) -> str:
     if parity is None:
         return "Parity was not checked."
     mismatched, error = parity["int8_mismatched_bytes"], parity["float_max_abs_error"]
+    if mismatched is None:
+        return (
+            f"{count(parity['vectors'])} rows of recorded calls. Torch to float .tflite: largest error "
+            f"{_error(error)}; to the .tflite that is deployed: {_error(parity['int8_max_abs_error'])}; "
+            f"the largest output is {_error(parity['largest_output'])}."
+        )
     bytes_ = "all bytes equal" if mismatched == 0 else f"{count(mismatched)} bytes differ"
     return (
         f"{count(parity['vectors'])} golden vectors. Torch to float .tflite: largest error {_error(error)}. "
@@ -140,6 +146,26 @@ def parity_line(summary: Mapping[str, Any]) -> str:
 
 def _error(value: float | None) -> str:
     return "not a finite number" if value is None else f"{value:.2g}"
+
+
+def planner_lines(summary: Mapping[str, Any]) -> list[str]:
+    """How much is planned in a control step; nothing where no planner is deployed."""
+    planner = summary.get("planner")
+    if planner is None:
+        return []
+    before, after = planner["before"], planner["after"]
+    calls = sum(call["times"] for call in planner["calls"])
+    return [
+        "; ".join(
+            f"{name.replace('_', ' ')} {before[name]} → {after[name]}"
+            for name in ("horizon", "samples", "policy_samples", "iterations")
+        )
+        + ".",
+        f"A control step makes {calls} calls of {len(planner['calls'])} signatures; parameters, MACs and latency are "
+        "of a whole control step.",
+        f"The {planner['dtype']} file ran on {planner['ran_on']}; latency is predicted for {summary['target']}, "
+        "with the program around the calls.",
+    ]
 
 
 def loop_lines(summary: Mapping[str, Any]) -> list[str]:

@@ -4,8 +4,8 @@ import numpy as np
 
 from secateur.errors import SecateurError
 from secateur.policy.policy import Policy, Task
-from secateur.simulate.controller import torch_controller
 from secateur.simulate.delay import delayed
+from secateur.simulate.planner import policy_controller
 
 
 def check_task(policy: Policy, task: Task) -> None:
@@ -24,7 +24,7 @@ def check_task(policy: Policy, task: Task) -> None:
         observation, _ = env.reset(seed=0)
         _check_inputs(policy, task.to_inputs(observation))
         try:
-            (action,) = torch_controller(policy, task).act([observation], (0,))
+            (action,) = policy_controller(policy, task).act([observation], (0,))
         except SecateurError:
             raise
         except Exception as error:

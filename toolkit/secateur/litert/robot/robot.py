@@ -16,6 +16,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ def _interpreter(path: str, threads: int) -> Any:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         from tflite_runtime.interpreter import Interpreter
-    return Interpreter(model_path=path, num_threads=threads)
+    interpreter = Interpreter(model_path=path, num_threads=threads)
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 class Network:
@@ -37,20 +40,18 @@ class Network:
         path: of the file.
         signature: its record in policy.json.
         threads: of a call.
+        shared: interpreter of the file, where other signatures of it use one already.
     """
 
-    def __init__(self, path: str, signature: dict[str, Any], threads: int = 1) -> None:
-        self.interpreter = _interpreter(path, threads)
-        self.interpreter.allocate_tensors()
+    def __init__(self, path: str, signature: dict[str, Any], threads: int = 1, shared: Any = None) -> None:
+        self.interpreter = shared or _interpreter(path, threads)
         several = len(self.interpreter.get_signature_list()) > 1
         runner = self.interpreter.get_signature_runner(signature["name"])
         taken, given = runner.get_input_details(), runner.get_output_details()
         self._runner = runner if several else None
         del runner  # while one is there, the plain interface, which is quicker, refuses to work
-        self._inputs = [(name, taken[name]["index"], record) for name, record in signature["inputs"].items()]
-        self._outputs = [
-            (name, given[name]["index"], record) for name, record in signature["outputs"].items()
-        ]
+        self._inputs = [(key, taken[key]["index"], record) for key, record in signature["inputs"].items()]
+        self._outputs = [(key, given[key]["index"], record) for key, record in signature["outputs"].items()]
 
     def __call__(self, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
         """Name → real numbers, of the shape in policy.json or as many elements; gives outputs likewise."""
@@ -102,6 +103,9 @@ class _Slower:
 
     def __init__(self, network: Network, period_s: float) -> None:
         self.network, self.period_s = network, period_s
+        self.reset()
+
+    def reset(self) -> None:
         self.due, self.outputs = -np.inf, {}  # type: float, dict[str, np.ndarray]
 
     def __call__(self, inputs: dict[str, Any], now: float) -> dict[str, np.ndarray]:
@@ -131,18 +135,19 @@ class Policy:
         self.description = json.loads((self.folder / "policy.json").read_text())
         files = {
             kind: [f for f in self.description["files"] if f["kind"] == kind]
-            for kind in ("whole", "component")
+            for kind in ("whole", "component", "planner")
         }
         self._steps: list[tuple[dict[str, Any], Any]] = []
+        for file in files["planner"]:
+            from planner import planner_of
+
+            load = partial(Network, str(self.folder / file["file"]), threads=threads)
+            self._steps.append(planner_of(self.description["planner"], file, load))
         for file in files["component"] if files["component"] and not whole else files["whole"]:
             signature = file["signatures"][0]
             network = Network(str(self.folder / file["file"]), signature, threads)
-            slower = (
-                _Slower(network, 1.0 / file["rate_hz"])
-                if file["kind"] == "component" and file["rate_hz"]
-                else None
-            )
-            self._steps.append((signature, slower or network))
+            rate_hz = file["rate_hz"] if file["kind"] == "component" else None
+            self._steps.append((signature, _Slower(network, 1.0 / rate_hz) if rate_hz else network))
         self.reset()
 
     @property
@@ -155,8 +160,8 @@ class Policy:
         states = self.description["states"]
         self._states = {s["input"]: np.asarray(s["initial"], np.float32) for s in states}
         for _, run in self._steps:
-            if isinstance(run, _Slower):
-                run.due, run.outputs = -np.inf, {}
+            if not isinstance(run, Network):
+                run.reset()
 
     def act(self, observation: Any) -> Any:
         """One control step.
@@ -178,7 +183,7 @@ class Policy:
         return _apply(action, flat)
 
     def infer(self, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
-        """The networks alone: inputs by name → outputs by name."""
+        """The networks alone, or the planner with them: inputs by name → outputs by name."""
         known, now = dict(inputs), self._clock()
         made: dict[str, dict[str, np.ndarray]] = {}
         for signature, run in self._in_order():

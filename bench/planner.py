@@ -41,6 +41,8 @@ from secateur.units import parse_seconds
 from secateur.verify.paired import compare_episodes
 
 RESULTS = Path(__file__).parent / "results" / "planner.json"
+PAGE = Path(__file__).parent.parent / "docs" / "planning.md"
+BEGIN, END = "<!-- planner -->\n", "<!-- /planner -->"
 PIS = ("raspberry-pi-zero-2w", "raspberry-pi-3b-plus", "raspberry-pi-4b", "raspberry-pi-5")
 DECISIONS = 400
 
@@ -190,6 +192,60 @@ def main() -> None:
         "wall_s": summary["wall_s"],
     }
     write_atomically(RESULTS, to_json(document))
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), document), encoding="utf-8")
+
+
+def table(document: dict[str, Any]) -> str:
+    """What the page shows of the kept results."""
+    before, after = document["settings"]["original"], document["settings"]["pruned"]
+    lines = [
+        "```sh",
+        document["command"],
+        "```",
+        "",
+        "| | original | pruned |",
+        "| --- | --- | --- |",
+    ]
+    for name in ("horizon", "samples", "policy_samples", "iterations"):
+        lines.append(f"| {name.replace('_', ' ')} | {before[name]} | {after[name]} |")
+    for group, (was, now) in document["widths"].items():
+        lines.append(f"| channels of `{group}` | {was} | {now} |")
+    for dtype, found in document["dtypes"].items():
+        pair = [found[which] for which in ("original", "pruned")]
+        if dtype == "float32":
+            lines.append(
+                f"| MACs per control step | {pair[0]['macs_per_control_step']:,} | "
+                f"{pair[1]['macs_per_control_step']:,} ({found['fewer_macs']:.0f} × fewer) |"
+            )
+        for name in PIS:
+            cells = [span(*one["predicted_latency_s"][name]) for one in pair]
+            lines.append(f"| {name}, {dtype}, predicted | {cells[0]} | {cells[1]} |")
+    lines += [
+        "",
+        f"Return over {document['episodes']} paired episodes, original {document['baseline_return_mean']:.1f}:",
+        "",
+    ]
+    for dtype, found in document["dtypes"].items():
+        loop = found["closed_loop"]
+        lines.append(
+            f"- {dtype}: {loop['return_ratio']:.1%} kept (95 % interval {loop['ci95'][0]:.1%} to "
+            f"{loop['ci95'][1]:.1%}), actions delayed by {1e3 * loop['delay_s']:.1f} ms, the worst that is predicted "
+            f"for {document['pruned_for']}."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def span(low: float, high: float) -> str:
+    """An interval in milliseconds."""
+    return f"{1e3 * low:.3g}–{1e3 * high:.3g} ms"
+
+
+def filled(text: str, document: dict[str, Any] | None = None) -> str:
+    """The page with the table of these results, or of those that are kept."""
+    if document is None:
+        document = json.loads(RESULTS.read_bytes())
+    head, _, rest = text.partition(BEGIN)
+    return f"{head}{BEGIN}{table(document)}{END}{rest.partition(END)[2]}"
 
 
 def on_same_seeds(

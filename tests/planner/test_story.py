@@ -1,7 +1,9 @@
 """The whole chain for a planner on a computer, on a planner of a few thousand parameters."""
 
+import importlib.util
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,8 @@ from secateur.prune.trials import TrialPlan
 from secateur.records import Budget, Cost, Limits, Range
 from secateur.runfolder import read_finished
 from secateur.simulate.rollout import rollouts
+
+ROOT = Path(__file__).parent.parent.parent
 
 REQUEST = PruneRequest(
     policy="point_planner:point",
@@ -174,3 +178,18 @@ def test_what_is_exported_is_what_was_judged(finished, tmp_path):
     assert np.mean([t.return_ for t in got]) > 0.8 * summary["closed_loop"]["baseline_return_mean"]
     with pytest.raises(UsageError, match="as it was judged"):
         export(ExportRequest(str(folder), "raspberry-pi-4b", "python", dtype="int8"), tmp_path / "other", "")
+
+
+def test_the_page_shows_the_kept_results_and_they_meet_their_claim():
+    spec = importlib.util.spec_from_file_location("bench_planner", ROOT / "bench" / "planner.py")
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+
+    text = (ROOT / "docs" / "planning.md").read_text(encoding="utf-8")
+    assert bench.filled(text) == text, "run python bench/planner.py"
+    document = json.loads(bench.RESULTS.read_bytes())
+    judged = document["dtypes"]["float32"]
+    assert judged["fewer_macs"] >= 5
+    assert judged["closed_loop"]["return_ratio"] >= 0.95
+    assert document["verdict"]["passed"]
+    assert set(judged["pruned"]["predicted_latency_s"]) == set(bench.PIS)

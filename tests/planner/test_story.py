@@ -110,7 +110,7 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "planner"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECATEUR_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(choosing, "TRIAL", TrialPlan(steps=40, episodes=4, states=256))
+        patch.setattr(choosing, "PLANNER_TRIAL", TrialPlan(steps=40, episodes=4, states=256))
         request = replace(REQUEST, budget=Budget(Limits(ram_bytes=16_000), max_return_drop=0.2))
 
         def broken(*_):

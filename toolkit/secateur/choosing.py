@@ -28,6 +28,8 @@ from secateur.runfolder import cache_folder, to_json, write_atomically
 SCORED_STATES = 2048
 TRIAL = TrialPlan()
 """How candidates for widths are tried out."""
+PLANNER_TRIAL = TrialPlan(steps=200, episodes=8)
+"""The same for a planner, of which a step of recovery and a control step take ten times as long."""
 TYPICAL_TRIALS = 40
 """Of a search; what its progress is shown by."""
 
@@ -57,8 +59,8 @@ def choose_widths(job: Job, price: Price, original: Path, to: Path, share: Share
             )
 
         teacher = teacher_of(job.policy, job.graph, job.request.seed)
-        trials = Trials(teacher, visited, ranked, job.task, job.request.seed, TRIAL, _known(path), tell)
-        found = search(job.graph, ranked, price, job.budget, trials)
+        trials = Trials(teacher, visited, ranked, job.task, job.request.seed, _plan(job), _known(path), tell)
+        found = search(job.graph, ranked, price, job.budget, trials, refine=not job.policy.plans)
         widths = found.widths
         write_atomically(to / "search.json", to_json(found.plain()))
     else:
@@ -79,6 +81,10 @@ def scores_of(job: Job, visited: dict[str, torch.Tensor]) -> Callable[[Policy, C
     return scores
 
 
+def _plan(job: Job) -> TrialPlan:
+    return PLANNER_TRIAL if job.policy.plans else TRIAL
+
+
 def _trials_path(job: Job, visited: Mapping[str, torch.Tensor], scores: Scores) -> Path:
     """Where trials of this policy are kept from run to run: they depend on neither board nor budget.
 
@@ -94,7 +100,7 @@ def _trials_path(job: Job, visited: Mapping[str, torch.Tensor], scores: Scores) 
         ],
         "visited": _digest(visited),
         "scores": _digest(scores),
-        "plan": asdict(TRIAL),
+        "plan": asdict(_plan(job)),
         "seed": job.request.seed,
         "toolkit": toolkit_sha256(),
     }

@@ -56,6 +56,10 @@ GOLDEN_EPISODES, GOLDEN_VECTORS = 8, 1024
 """Episodes that states are taken from, and how many are taken, evenly."""
 
 
+PLANNER_LEARNING_RATE = 1e-3
+"""Of a planner's recovery: its networks stay wide beside a microcontroller's, and five of them must agree."""
+
+
 @dataclass(frozen=True)
 class Made:
     """The folders of the finished stages."""
@@ -129,6 +133,7 @@ def cut_and_recover(job: Job, original: Path, chosen: Path, to: Path, share: Sha
         steps=max(1, job.request.recovery_steps // RecoveryPlan.rounds),
         fake_quantise=job.request.fake_quantise,
         minutes=job.request.recovery_minutes,
+        learning_rate=PLANNER_LEARNING_RATE if job.policy.plans else RecoveryPlan.learning_rate,
     )
     total = max(1, plan.rounds * plan.steps)
     pruned, curve = SCHEDULES[job.request.schedule](

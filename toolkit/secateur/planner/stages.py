@@ -34,7 +34,6 @@ from secateur.records import Parity
 from secateur.report.html import render_html
 from secateur.report.summary import GroupWidth, RecoveryPoint, summary
 from secateur.runfolder import RunFolder, to_json, write_atomically
-from secateur.simulate.controller import torch_controller
 from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
 from secateur.stages import STATES_EPISODES, closed_loop_of, convert_template, recovered_policy, widths_of
@@ -108,13 +107,16 @@ def at_settings(job: Job, settled: Path) -> Job:
 def roll_original(job: Job, to: Path, share: Share) -> None:
     """Writes ``visited.npz``: half of the states are the policy's alone, half the planner's; and ``weights.json``.
 
-    The policy alone goes first: what plans hang on is measured on its way.
+    The policy alone goes first: what plans hang on is measured on its way. Where its first entry is one of those that
+    the planner calls, it cannot act alone, and the planner takes its place.
     """
-    alone = replace(job.policy, deployed=job.policy.entries[0].name)
+    assert job.policy.planning is not None
+    first = job.policy.entries[0].name
+    alone = job.policy if first in job.policy.planning.entries else replace(job.policy, deployed=first)
     seeds = job.seeds("states", STATES_EPISODES)
     rolled = rollouts(
         job.task,
-        torch_controller(alone, job.task),
+        policy_controller(alone, job.task),
         seeds,
         progress=lambda done, total: share(done / total / 2, f"{done} of {total} episodes"),
     )

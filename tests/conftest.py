@@ -1,8 +1,26 @@
 """Settings that must stand before torch and LiteRT are imported."""
 
 import os
+import sys
 import tempfile
+
+import pytest
 
 os.environ.setdefault("LITERT_TORCH_SHOW_PROGRESS", "n")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["SECATEUR_CACHE"] = tempfile.mkdtemp(prefix="secateur-tests-")
+
+
+@pytest.fixture
+def secateur(monkeypatch, capsys):
+    """A command line → (exit code, standard output, standard error)."""
+    from secateur import cli
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["secateur", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return call

@@ -12,25 +12,10 @@ import pytest
 from reference_runtime import run_reference
 from tflite_networks import Layer, Writer, network
 
-from secateur import cli
 from secateur.runfolder import RunFolder
 from secateur.verify.golden import Golden, save_golden
 
 MODEL = network(6, [Layer(17, activation=1, zero_point=-128), Layer(3, tail=("TANH",))], 0)
-
-
-@pytest.fixture
-def secateur(monkeypatch, capsys):
-    """A command line → (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["secateur", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

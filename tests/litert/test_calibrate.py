@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from functools import cache
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from secateur import cli
 from secateur.export.litert import drawn_inputs, run_signature
 from secateur.export.quantize import DTYPES, convert
 from secateur.export.read import read_tflite
@@ -77,18 +75,6 @@ def test_probes_are_networks(probe, dtype):
         run_signature(stored, samples, "act")["action"],
     )
     assert np.abs(exact - got).max() <= 0.05 * np.abs(exact).max()
-
-
-@pytest.fixture
-def secateur(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["secateur", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return call
 
 
 def test_a_computer_is_fitted_and_its_file_used(secateur, tmp_path, monkeypatch):

@@ -1,7 +1,6 @@
 """``secateur export`` and ``secateur bench`` on computers, as a user types them."""
 
 import json
-import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,27 +10,12 @@ import torch
 from safetensors.torch import save_file
 from tflite_networks import Layer, network
 
-from secateur import cli
 from secateur.graph.groups import build_graph
 from secateur.policy.load import load
 from secateur.runfolder import RunFolder, to_json
 
 EXPORT_TDMPC = ("export", "tdmpc_cartpole", "--target", "raspberry-pi-4b")
 INT8 = network(6, [Layer(17, activation=1, zero_point=-128), Layer(3, tail=("TANH",))], 0)
-
-
-@pytest.fixture
-def secateur(monkeypatch, capsys):
-    """A command line → (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["secateur", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return ended.value.code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

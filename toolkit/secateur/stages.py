@@ -243,6 +243,34 @@ def closed_loop_of(looped: Path) -> ClosedLoop:
     return ClosedLoop(**record)
 
 
+def provenance_of(job: Job, command: str) -> dict[str, dict[str, Any]]:
+    """Where a run's result comes from, in sections of name → value."""
+    return {
+        "command": {"line": command, "seed": job.request.seed},
+        "inputs": {key: job.identity[key] for key in ("weights_sha256", "target_sha256")},
+        "versions": versions(),
+        "machine": {"system": platform.system(), "processor": platform.machine()},
+    }
+
+
+def pruned_of(job: Job, chosen: Path, recovered: Path) -> dict[str, Any]:
+    """What a summary says of the request and of what was cut and recovered, as arguments of ``summary``."""
+    widths, tried = widths_of(chosen), chosen / "search.json"
+    points = json.loads((recovered / "recovery.json").read_bytes())
+    return {
+        "policy": job.policy.name,
+        "target": job.target.name,
+        "strategy": job.request.strategy,
+        "seed": job.request.seed,
+        "budget": job.budget,
+        "baseline_policy_parameters": sum(job.graph.parameter_counts(job.graph.full).values()),
+        "policy_parameters": sum(job.graph.parameter_counts(widths).values()),
+        "widths": [GroupWidth(g.name, g.components, g.width, widths[g.name]) for g in job.graph.groups],
+        "recovery": [RecoveryPoint(**point) for point in points],
+        "search": json.loads(tried.read_bytes()) if tried.is_file() else None,
+    }
+
+
 def publish(
     job: Job, price: Price, folder: RunFolder, made: Made, command: str, wall_s: float
 ) -> Mapping[str, Any]:
@@ -251,21 +279,11 @@ def publish(
     measurement = _measurement(made.device)
     parity = Parity(**json.loads((made.device / "parity.json").read_bytes()))
     loop = closed_loop_of(made.loop)
-    tried = made.widths / "search.json"
-    provenance = {
-        "command": {"line": command, "seed": job.request.seed},
-        "inputs": {key: job.identity[key] for key in ("weights_sha256", "target_sha256")},
-        "versions": versions(),
-        "machine": {"system": platform.system(), "processor": platform.machine()},
-    }
+    provenance = provenance_of(job, command)
 
     def summarise(artifacts: list[dict[str, Any]]) -> dict[str, Any]:
         return summary(
-            policy=job.policy.name,
-            target=job.target.name,
-            strategy=job.request.strategy,
-            seed=job.request.seed,
-            budget=job.budget,
+            **pruned_of(job, made.widths, made.policy),
             baseline=price({}),
             predicted=price(widths),
             measured=measurement,
@@ -276,13 +294,6 @@ def publish(
             ),
             artifacts=artifacts,
             wall_s=wall_s,
-            baseline_policy_parameters=sum(job.graph.parameter_counts(job.graph.full).values()),
-            policy_parameters=sum(job.graph.parameter_counts(widths).values()),
-            widths=[GroupWidth(g.name, g.components, g.width, widths[g.name]) for g in job.graph.groups],
-            recovery=[
-                RecoveryPoint(**point) for point in json.loads((made.policy / "recovery.json").read_bytes())
-            ],
-            search=json.loads(tried.read_bytes()) if tried.is_file() else None,
             provenance=provenance,
         )
 

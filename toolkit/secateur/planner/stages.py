@@ -21,7 +21,7 @@ from secateur.export.planner import (
     quantised_planner,
     signature_name,
 )
-from secateur.job import Job, versions
+from secateur.job import Job
 from secateur.planner import settings as planner_settings
 from secateur.planner.bundle import FOLDER, bundle, exported, write_bundle
 from secateur.planner.controller import BundleController
@@ -32,11 +32,19 @@ from secateur.prune.states import evenly, visited_inputs
 from secateur.prune.strategies import STRATEGIES
 from secateur.records import Parity
 from secateur.report.html import render_html
-from secateur.report.summary import GroupWidth, RecoveryPoint, summary
+from secateur.report.summary import summary
 from secateur.runfolder import RunFolder, to_json, write_atomically
 from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
-from secateur.stages import STATES_EPISODES, closed_loop_of, convert_template, recovered_policy, widths_of
+from secateur.stages import (
+    STATES_EPISODES,
+    closed_loop_of,
+    convert_template,
+    provenance_of,
+    pruned_of,
+    recovered_policy,
+    widths_of,
+)
 from secateur.target.planning import WEIGHT_BYTES, PlanPrice
 from secateur.verify.paired import evaluate_pair
 from secateur.verify.parity import max_abs_error
@@ -220,21 +228,11 @@ def publish(
     parity = Parity(**json.loads((made.export / "parity.json").read_bytes()))
     loop = closed_loop_of(made.loop)
     before, after = price({}), price(widths, settings)
-    searched = made.widths / "search.json"
-    provenance = {
-        "command": {"line": command, "seed": job.request.seed},
-        "inputs": {key: job.identity[key] for key in ("weights_sha256", "target_sha256")},
-        "versions": versions(),
-        "machine": {"system": platform.system(), "processor": platform.machine()},
-    }
+    provenance = provenance_of(job, command)
 
     def summarise(artifacts: list[dict[str, Any]]) -> dict[str, Any]:
         return summary(
-            policy=job.policy.name,
-            target=job.target.name,
-            strategy=job.request.strategy,
-            seed=job.request.seed,
-            budget=job.budget,
+            **pruned_of(job, made.widths, made.policy),
             baseline=before,
             predicted=after,
             measured=None,
@@ -243,13 +241,6 @@ def publish(
             verdict=judge(after, None, job.budget, parity, loop, control_period_s=1 / job.task.control_hz),
             artifacts=artifacts,
             wall_s=wall_s,
-            baseline_policy_parameters=sum(job.graph.parameter_counts(job.graph.full).values()),
-            policy_parameters=sum(job.graph.parameter_counts(widths).values()),
-            widths=[GroupWidth(g.name, g.components, g.width, widths[g.name]) for g in job.graph.groups],
-            recovery=[
-                RecoveryPoint(**point) for point in json.loads((made.policy / "recovery.json").read_bytes())
-            ],
-            search=json.loads(searched.read_bytes()) if searched.is_file() else None,
             provenance=provenance,
             planner=_described(job, price, settings, made),
         )

@@ -9,10 +9,10 @@ from torch import nn
 from secateur.errors import SecateurError
 from secateur.graph.groups import build_graph
 from secateur.graph.members import per_channel
-from secateur.graph.template import probe_widths
+from secateur.graph.probe import probe_widths
 from secateur.policy.policy import Component, Entry, Policy
 from secateur.prune.analyse import analyse
-from secateur.prune.surgery import cut, rebuild
+from secateur.prune.surgery import cut, resized
 
 
 def test_world_model_has_one_coupling_group():
@@ -145,7 +145,7 @@ def test_parameter_counts_follow_widths():
     graph = build_graph(policy)
     widths = probe_widths(graph)
     counts = graph.parameter_counts(widths)
-    pruned = rebuild(policy, graph, widths)
+    pruned = resized(policy, graph, widths)
     assert sum(counts.values()) == sum(p.numel() for p in pruned.module.parameters())
 
 

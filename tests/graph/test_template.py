@@ -13,10 +13,12 @@ from secateur.export.quantize import quantize
 from secateur.export.read import read_tflite
 from secateur.export.tflite import to_tflite
 from secateur.graph.groups import build_graph
-from secateur.graph.template import fit_template, parameter_sizes, probe_widths, size_at, size_of
+from secateur.graph.probe import probe_widths
+from secateur.graph.sizes import parameter_sizes, size_at, size_of
+from secateur.graph.template import fit_template
 from secateur.operators.lower import lower
 from secateur.policy.load import load
-from secateur.prune.surgery import rebuild
+from secateur.prune.surgery import rebuild, resized
 from secateur.target.by_width import PriceByWidth
 from secateur.target.cost import price
 from secateur.target.target import load_target
@@ -43,7 +45,7 @@ def priced(request):
     graph = build_graph(policy)
     probe = probe_widths(graph)
     template = fit_template(
-        graph, _converted(policy), _converted(rebuild(policy, graph, probe)), probe, policy.deployed
+        graph, _converted(policy), _converted(resized(policy, graph, probe)), probe, policy.deployed
     )
     return policy, graph, PriceByWidth(template, load_target("stm32f446re"))
 

@@ -23,7 +23,8 @@ from secateur.export.read import read_tflite
 from secateur.export.tflite import to_tflite
 from secateur.export.toolchain import write_sources
 from secateur.graph.groups import ComponentGraph
-from secateur.graph.template import Template, fit_template, probe_widths
+from secateur.graph.probe import probe_widths
+from secateur.graph.template import Template, fit_template
 from secateur.job import Job, versions
 from secateur.network import Network
 from secateur.policy.policy import Policy
@@ -34,7 +35,7 @@ from secateur.prune.recover import RecoveryPlan
 from secateur.prune.schedule import SCHEDULES
 from secateur.prune.states import evenly, visited_inputs
 from secateur.prune.strategies import STRATEGIES
-from secateur.prune.surgery import rebuild
+from secateur.prune.surgery import rebuild, resized
 from secateur.records import ClosedLoop, Measurement, Parity, Range
 from secateur.report.html import render_html
 from secateur.report.summary import GroupWidth, RecoveryPoint, summary
@@ -90,7 +91,7 @@ def convert_template(
         examples = {n: e.numpy().repeat(2, 0).astype(np.float32) for n, e in inputs.items()}
         return read_tflite(convert(to_tflite(policy, entry), dtype, {"": examples}))
 
-    full, other = (converted(rebuild(policy, graph, widths)) for widths in (graph.full, probe))
+    full, other = (converted(resized(policy, graph, widths)) for widths in (graph.full, probe))
     return fit_template(graph, full, other, probe, policy.entry(entry).name)
 
 

@@ -5,7 +5,6 @@ is and once at probe widths that differ from group to group. Every dimension of 
 sizes that the component graph knows, and the pair of values says which.
 """
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,46 +13,12 @@ from math import prod
 import numpy as np
 
 from secateur.errors import SecateurError
-from secateur.graph import axes
 from secateur.graph.axes import Axis
 from secateur.graph.groups import ComponentGraph
+from secateur.graph.probe import Pair, traced_axes
+from secateur.graph.sizes import Size, groups_in, size_at, size_of
 from secateur.network import Network, Operator, Tensor
 from secateur.records import Widths
-
-Size = tuple[tuple[int, tuple[tuple[str, int], ...]], ...]
-"""A sum of products: (factor, the groups whose widths it is multiplied by, each with its full width)."""
-
-
-def size_at(size: Size, widths: Widths) -> int:
-    """The number that a size is at the given widths; groups not named are whole."""
-    total = 0
-    for factor, groups in size:
-        for name, full in groups:
-            factor *= widths.get(name, full)
-        total += factor
-    return total
-
-
-def size_of(graph: ComponentGraph, traced: Sequence[Axis]) -> Size:
-    """The product of traced axes, multiplied out; their normal forms no longer change once a policy is traced."""
-    terms: Counter[tuple[tuple[str, int], ...]] = Counter({(): 1})
-    for axis in traced:
-        before, terms = terms, Counter()
-        for segment in axes.normal(axis):
-            named = [(graph.dims[dim], dim.size) for dim in segment if dim in graph.dims]
-            rest = prod(dim.size for dim in segment if dim not in graph.dims)
-            for groups, factor in before.items():
-                terms[tuple(sorted([*groups, *named]))] += factor * rest
-    return tuple((factor, groups) for groups, factor in terms.items())
-
-
-def parameter_sizes(graph: ComponentGraph) -> dict[str, Size]:
-    """Component → its number of parameters, as torch counts them."""
-    terms: dict[str, Counter[tuple[tuple[str, int], ...]]] = {name: Counter() for name in graph.components}
-    for path in graph.parameters:
-        for factor, groups in size_of(graph, graph.trace.weights[path]):
-            terms[graph.component_of[path]][groups] += factor
-    return {name: tuple((factor, groups) for groups, factor in of.items()) for name, of in terms.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +58,7 @@ class Template:
     @cached_property
     def groups(self) -> tuple[str, ...]:
         """The groups whose widths any shape depends on."""
-        return tuple(
-            sorted({name for size in self.sizes.values() for _, groups in size for name, _ in groups})
-        )
+        return tuple(sorted({name for size in self.sizes.values() for name in groups_in(size)}))
 
     def part(self, operators: Sequence[int], kept: Collection[int]) -> "Template":
         """Some of the operators alone.
@@ -128,23 +91,6 @@ class Template:
         return Template(self.graph, network, sizes, tuple(self.components[index] for index in operators))
 
 
-def probe_widths(graph: ComponentGraph) -> dict[str, int]:
-    """Widths below full at which different sizes are told apart: (full, probe) pairs that differ by group.
-
-    One channel is the last choice: a converter leaves out what an axis of one does not need.
-    Where a policy has more groups of one width than there are smaller widths, some share a pair; ``fit_template``
-    then refuses what it cannot tell apart.
-    """
-    probe: dict[str, int] = {}
-    taken: set[tuple[int, int]] = set()
-    for position, group in enumerate(graph.groups):
-        wanted = min(max(2, group.width * 3 // 4 - position % 7), group.width - 1)
-        others = sorted(range(1, group.width), key=lambda width: (width == 1, abs(width - wanted), width))
-        probe[group.name] = next((w for w in others if (group.width, w) not in taken), wanted)
-        taken.add((group.width, probe[group.name]))
-    return probe
-
-
 def fit_template(
     graph: ComponentGraph, full: Network, probe: Network, probe_at: Widths, deployed: str
 ) -> Template:
@@ -160,15 +106,10 @@ def fit_template(
     Raises:
         SecateurError: the two conversions differ in more than shapes, or a size follows from no group.
     """
-    if [op.kind for op in full.operators] != [op.kind for op in probe.operators]:
-        raise SecateurError(
-            "the operators that a policy converts to do not depend on its widths",
-            f"{len(full.operators)} operators at full width, {len(probe.operators)} at the probe's, or other kinds",
-            "Report this policy: it cannot be priced.",
-        )
+    network, others = _aligned(full, probe)
     known = _known_sizes(graph, probe_at)
     sizes: dict[tuple[int, int], Size] = {}
-    for index, (one, two) in enumerate(zip(full.tensors, probe.tensors)):
+    for index, (one, two) in enumerate(zip(network.tensors, others)):
         for position, pair in enumerate(zip(one.shape, two.shape)):
             if pair[0] == pair[1]:
                 continue
@@ -178,18 +119,77 @@ def fit_template(
                     f"{one.name}: axis {position} is {pair[0]} at full width and {pair[1]} at the probe's",
                     "Report this policy: it cannot be priced.",
                 )
-            axis = known[pair]
-            if axis is None:
+            size = known[pair]
+            if size is None:
                 raise SecateurError(
                     "sizes of different groups can be told apart",
-                    f"{one.name}: axis {position} of {pair[0]} could be any of several groups of that width",
+                    f"{one.name}: axis {position} of {pair[0]} could be any of several sizes",
                     "Give layers of the policy different widths.",
                 )
-            sizes[index, position] = size_of(graph, (axis,))
-    bare = replace(
-        full, tensors=tuple(_without_weights(one, two) for one, two in zip(full.tensors, probe.tensors))
-    )
+            sizes[index, position] = size
+    bare = replace(network, tensors=tuple(map(_without_weights, network.tensors, others)))
     return Template(graph, bare, sizes, _components(graph, bare, deployed))
+
+
+def _aligned(full: Network, probe: Network) -> tuple[Network, tuple[Tensor, ...]]:
+    """The full network with a tensor for each use that the two make of theirs; and the probe's tensors beside it.
+
+    Tensors have no order that both keep: a converter makes one of all constants that are alike, and what is alike at
+    one width is not at another. What does have one is their operators, and the places of tensors in them.
+
+    Raises:
+        SecateurError: the operators, or what they read, differ.
+    """
+    place: dict[tuple[int, int], int] = {(-1, -1): -1}
+
+    def put(one: int, two: int) -> int:
+        return place.setdefault((one, two), len(place) - 1)
+
+    inputs = {name: put(tensor, probe.inputs[name]) for name, tensor in full.inputs.items()}
+    operators = []
+    for one, two in zip(full.operators, probe.operators):
+        reads, writes = zip(one.inputs, two.inputs), zip(one.outputs, two.outputs)
+        alike = (one.kind, len(one.inputs), len(one.outputs)) == (two.kind, len(two.inputs), len(two.outputs))
+        if not alike or any(_differ(full, probe, *pair) for pair in reads):
+            raise _not_by_widths(f"{one.kind} {_name(full, one)} at full width is {two.kind} at the probe's")
+        reads = zip(one.inputs, two.inputs)
+        operators.append(
+            Operator(
+                one.kind,
+                tuple(put(*pair) for pair in reads),
+                tuple(put(*pair) for pair in writes),
+                one.options,
+            )
+        )
+    made = [pair for pair in place if pair != (-1, -1) and not full.tensors[pair[0]].constant]
+    if len(full.operators) != len(probe.operators) or any(len({*side}) < len(made) for side in zip(*made)):
+        raise _not_by_widths(
+            f"{len(full.operators)} operators at full width, {len(probe.operators)} at the probe's"
+        )
+    pairs = list(place)[1:]
+    tensors = tuple(full.tensors[one] for one, _ in pairs)
+    outputs = {name: place[tensor, probe.outputs[name]] for name, tensor in full.outputs.items()}
+    return Network(tensors, tuple(operators), inputs, outputs), tuple(probe.tensors[two] for _, two in pairs)
+
+
+def _differ(full: Network, probe: Network, one: int, two: int) -> bool:
+    """Whether two tensors cannot be the same one at different widths."""
+    if -1 in (one, two):
+        return one != two
+    first, second = full.tensors[one], probe.tensors[two]
+    return len(first.shape) != len(second.shape) or first.constant != second.constant
+
+
+def _name(network: Network, operator: Operator) -> str:
+    return network.tensors[operator.outputs[0]].name if operator.outputs else ""
+
+
+def _not_by_widths(seen: str) -> SecateurError:
+    return SecateurError(
+        "the operators that a policy converts to do not depend on its widths",
+        seen,
+        "Report this policy: it cannot be priced.",
+    )
 
 
 def _without_weights(one: Tensor, two: Tensor) -> Tensor:
@@ -199,49 +199,35 @@ def _without_weights(one: Tensor, two: Tensor) -> Tensor:
     return one if settings and same else replace(one, data=None)
 
 
-def _known_sizes(graph: ComponentGraph, probe_at: Widths) -> dict[tuple[int, int], Axis | None]:
-    """(full, probe) → the traced axis of these sizes, single groups before sums; None where several could be.
+def _known_sizes(graph: ComponentGraph, probe_at: Widths) -> dict[Pair, Size | None]:
+    """(full, probe) → the traced size of these values; None where several could be.
 
     Axes of weights and of what modules give come first. What only operators in between have, such as the number of
     heads, is asked where those do not explain a pair.
     """
-    trace = graph.trace
-    traced = [axis for shape in trace.weights.values() for axis in shape]
-    traced += [axis for site in trace.sites for axis in site.axes]
-    between = [axis for _, results in trace.results for its_axes in results for axis in its_axes]
-    return _sizes_among(graph, between, probe_at) | _sizes_among(graph, traced, probe_at)
+    outside, between = traced_axes(graph)
+    return _sizes_among(graph, between, probe_at) | _sizes_among(graph, outside, probe_at)
 
 
-def _sizes_among(
-    graph: ComponentGraph, traced: list[Axis], probe_at: Widths
-) -> dict[tuple[int, int], Axis | None]:
-    found: dict[tuple[int, int], Axis | None] = {}
-    seen: dict[tuple[int, int], tuple[int, tuple[tuple[str, ...], ...]]] = {}
-    for axis in sorted(traced, key=lambda axis: len(axes.normal(axis))):
-        pair = (graph.size(axis, graph.full), graph.size(axis, probe_at))
-        if pair[0] == pair[1]:
-            continue
-        terms = tuple(sorted(_terms(graph, axis)))
-        if pair not in found:
-            found[pair], seen[pair] = axis, (len(axes.normal(axis)), terms)
-        elif seen[pair] != (len(axes.normal(axis)), terms) and len(axes.normal(axis)) == seen[pair][0]:
-            found[pair] = None
+def _sizes_among(graph: ComponentGraph, traced: Sequence[Axis], probe_at: Widths) -> dict[Pair, Size | None]:
+    found: dict[Pair, Size | None] = {}
+    for size in dict.fromkeys(size_of(graph, (axis,)) for axis in traced):
+        pair = (size_at(size, graph.full), size_at(size, probe_at))
+        if pair[0] != pair[1]:
+            found[pair] = None if pair in found else size
     return found
 
 
-def _terms(graph: ComponentGraph, axis: Axis) -> list[tuple[str, ...]]:
-    """The axis as a sum of products: the groups, and the size of what is fixed, of each segment."""
-    return [
-        tuple(sorted(graph.dims.get(dim, str(dim.size)) for dim in segment)) for segment in axes.normal(axis)
-    ]
-
-
 def _components(graph: ComponentGraph, network: Network, deployed: str) -> tuple[str, ...]:
-    """Operators with weights follow the traced uses of weights, in order; the rest belong to what they read."""
+    """Operators with weights follow the traced uses of weights, in order; the rest belong to what they read.
+
+    A converter may take the products that depend on the same tensor in another order, so that a use that was passed
+    over is looked at once more.
+    """
     uses = [c for c in graph.contractions if c.entry == deployed]
     component_of_tensor: dict[int, str] = {}
     result: list[str] = []
-    cursor = 0
+    left, cursor = list(range(len(uses))), 0
     for op in network.operators:
         weights = [
             i
@@ -251,11 +237,11 @@ def _components(graph: ComponentGraph, network: Network, deployed: str) -> tuple
         name = ""
         if weights:
             wanted = prod(network.tensors[weights[0]].shape)
-            for ahead in range(cursor, len(uses)):
-                shape = graph.shape(uses[ahead].weight, graph.full)
-                if prod(shape) == wanted:
-                    name, cursor = graph.component_of[uses[ahead].weight], ahead + 1
-                    break
+            ahead = [i for i in left if i >= cursor] + [i for i in left if i < cursor]
+            found = next((i for i in ahead if uses[i].elements == wanted), None)
+            if found is not None:
+                left.remove(found)
+                name, cursor = graph.component_of[uses[found].weight], max(cursor, found + 1)
         if not name:
             read = [component_of_tensor[i] for i in op.inputs if i in component_of_tensor]
             name = (

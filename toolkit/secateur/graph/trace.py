@@ -35,11 +35,19 @@ CONTRACTIONS = frozenset({"mm", "bmm", "mv", "matmul", "addmm", "addmv", "baddbm
 
 @dataclass(frozen=True)
 class Contraction:
-    """One use of a weight: a linear, a convolution, a gate. ``macs`` is per call of the entry."""
+    """One use of a weight: a linear, a convolution, a gate.
+
+    Attributes:
+        entry: that uses it.
+        weight: path of the parameter.
+        macs: per call of the entry.
+        elements: of the weight, or of the part of it that is used here.
+    """
 
     entry: str
     weight: str
     macs: int
+    elements: int
 
 
 @dataclass(frozen=True)
@@ -164,7 +172,7 @@ class _Tracer(Watch):
         if owners and view_of is None:
             self._cross(activations, owners)
             if name in CONTRACTIONS and weights:
-                self._count(name, args, results[0], weights)
+                self._count(name, args, results[0], [k for k in used if k is not None and k.weight])
         if name not in BOOKKEEPING:
             self.trace.results.append((comparable_name(name), tuple(made)))
         for tensor, its_axes in zip(results, made):
@@ -182,14 +190,16 @@ class _Tracer(Watch):
                     (maker, consumer, flowing) for consumer in consumers if consumer != maker
                 )
 
-    def _count(self, name: str, args: Any, out: torch.Tensor, weights: list[str]) -> None:
-        matrix = next((w for w in weights if "bias" not in w.rsplit(".", 1)[-1]), weights[0])
+    def _count(self, name: str, args: Any, out: torch.Tensor, weights: list[_Known]) -> None:
+        matrix = next((w for w in weights if "bias" not in str(w.weight).rsplit(".", 1)[-1]), weights[0])
         if name == "convolution":
             macs = out.numel() * args[1][0].numel() if not args[6] else args[0].numel() * args[1][0].numel()
         else:
             left = args[1] if name.startswith(("addm", "badd")) else args[0]
             macs = out.numel() * left.shape[-1]
-        self.trace.contractions.append(Contraction(self.entry, matrix, macs))
+        self.trace.contractions.append(
+            Contraction(self.entry, str(matrix.weight), macs, matrix.tensor.numel())
+        )
 
 
 def trace_policy(policy: Policy, owners: dict[str, str]) -> Trace:

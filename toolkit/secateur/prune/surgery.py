@@ -36,6 +36,10 @@ def cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
             width written into it, so that it no longer runs.
     """
     _check(graph, keep)
+    return _cut(policy, graph, keep)
+
+
+def _cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
     module = deepcopy(policy.module)
     modules = list(module.named_modules())
     widths = {**graph.full, **{name: len(index) for name, index in keep.items()}}
@@ -68,6 +72,17 @@ def try_widths(policy: Policy, graph: ComponentGraph, widths: Widths) -> None:
 def rebuild(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
     """The architecture at the given widths, to load weights into: original code + widths, no pickles."""
     return cut(policy, graph, {name: torch.arange(width) for name, width in widths.items()})
+
+
+def resized(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
+    """The architecture at any widths, greater ones among them, where channels come again: to convert, not to run.
+
+    Raises:
+        SecateurError: the policy's code has a width written into it.
+    """
+    return _cut(
+        policy, graph, {name: torch.arange(n) % graph.by_name[name].width for name, n in widths.items()}
+    )
 
 
 def _check(graph: ComponentGraph, keep: Keep) -> None:
@@ -162,8 +177,13 @@ def _resized(entries: tuple[Entry, ...], graph: ComponentGraph, widths: Widths) 
 
 
 def _fit(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """The first of everything along every axis."""
-    return tensor if tensor.shape == shape else tensor[tuple(map(slice, shape))].contiguous()
+    """The first of everything along every axis, and again from the first where there is more to fill."""
+    if tensor.shape == shape:
+        return tensor
+    for axis, (n, wanted) in enumerate(zip(tensor.shape, shape)):
+        if wanted > n:
+            tensor = tensor.index_select(axis, torch.arange(wanted) % n)
+    return tensor[tuple(map(slice, shape))].contiguous()
 
 
 def _hold_to_shapes(

@@ -9,7 +9,8 @@ from dataclasses import replace
 from functools import partial
 
 from secateur.errors import SecateurError
-from secateur.graph.template import Template, parameter_sizes, size_at
+from secateur.graph.sizes import parameter_sizes, size_at
+from secateur.graph.template import Template
 from secateur.operators.lower import lower
 from secateur.operators.program import Program
 from secateur.records import Cost, Widths

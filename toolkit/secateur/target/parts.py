@@ -16,7 +16,8 @@ from math import prod
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from secateur.graph.template import Size, Template, size_at
+from secateur.graph.sizes import Size, size_at
+from secateur.graph.template import Template
 from secateur.network import Network
 from secateur.operators.lower import lower_part
 from secateur.operators.program import Program, Step

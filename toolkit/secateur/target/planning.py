@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from secateur.graph.groups import ComponentGraph
-from secateur.graph.template import Size, Template, size_at, size_of
+from secateur.graph.sizes import Size, size_at, size_of
+from secateur.graph.template import Template
 from secateur.policy.planning import EntryCalls, PlannerSettings, Planning
 from secateur.records import ComponentCost, Cost, Range, Widths
 from secateur.target.computer import Computer

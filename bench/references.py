@@ -138,6 +138,7 @@ def prepare(name: str, seed: int, mode: str, folder: Path) -> Reference:
     else:
         visited = _shuffled(visited, visited, seed)
     teacher = teacher_of(policy, graph, seed)
+    lesson = teacher.lesson({name: rows[:LESSON_STATES] for name, rows in visited.items()})
     reference = Reference(
         name=name,
         seed=seed,
@@ -147,13 +148,13 @@ def prepare(name: str, seed: int, mode: str, folder: Path) -> Reference:
         graph=graph,
         visited=visited,
         teacher=teacher,
-        lesson=teacher.lesson({n: rows[:LESSON_STATES] for n, rows in visited.items()}),
+        lesson=lesson,
         trials=None,  # type: ignore[arg-type]
         folder=folder,
         _scores={},
     )
     known = json.loads(reference._trials_path.read_bytes()) if reference._trials_path.is_file() else None
-    reference.trials = Trials(teacher, visited, reference.scores("taylor"), task, seed, TRIAL, known)
+    reference.trials = Trials(teacher, lesson, reference.scores("taylor"), task, seed, TRIAL, known)
     return reference
 
 

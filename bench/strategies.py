@@ -18,7 +18,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,11 @@ from secateur.device.devices import open_device
 from secateur.errors import BudgetInfeasible
 from secateur.export.tflite import to_tflite
 from secateur.policy.policy import Policy
-from secateur.prune.allocate import Scores, global_ranking, keep_best, per_component, uniform
-from secateur.prune.recover import RecoveryPlan, recover
+from secateur.prune.allocate import Scores, keep_best
+from secateur.prune.recover import Recovery, RecoveryPlan, recover
 from secateur.prune.schedule import SCHEDULES, Rescore
 from secateur.prune.search import search
+from secateur.prune.strategies import STRATEGIES
 from secateur.prune.surgery import cut
 from secateur.runfolder import to_json, write_atomically
 from secateur.simulate.controller import torch_controller
@@ -57,39 +58,42 @@ Chosen = tuple[dict[str, int], Scores]
 """Widths, and the scores that say which channels they are."""
 
 
-def component_aware(reference: Reference, share: float, match: str) -> Chosen:
-    """Ours: response curves per component, a solver, candidates tried."""
-    scores = reference.scores("taylor")
-    price, budget = reference.price(match), reference.budget(share, match)
-    found = search(reference.graph, scores, price, budget, reference.trials)
-    reference.keep_trials()
-    return found.widths, scores
+@dataclass(frozen=True)
+class Contender:
+    """A way to choose widths and channels, by the strategy's name on the command line.
+
+    Attributes:
+        strategy: key of ``prune.strategies.STRATEGIES``.
+        importance: that scores are by; ``torch-pruning`` is that library's own, as it comes.
+        by_chance: the widths are the strategy's, the channels are not.
+        fresh: and so are the weights, which are drawn anew.
+    """
+
+    strategy: str
+    importance: str = "taylor"
+    by_chance: bool = False
+    fresh: bool = False
+
+    def choose(self, reference: Reference, share: float, match: str) -> Chosen:
+        """Widths within the budget, and the scores."""
+        strategy, scores = STRATEGIES[self.strategy], reference.scores(self.importance)
+        price, budget = reference.price(match), reference.budget(share, match)
+        if strategy.measures:
+            widths = search(reference.graph, scores, price, budget, reference.trials).widths
+            reference.keep_trials()
+        else:
+            widths = strategy.choose(reference.graph, scores, price, budget)
+        return widths, random_like(reference) if self.by_chance else scores
 
 
-def ranked(allocate: Callable[..., dict[str, int]], importance: str) -> Callable[..., Chosen]:
-    """An allocation by scores alone."""
-
-    def choose(reference: Reference, share: float, match: str) -> Chosen:
-        scores = reference.scores(importance)
-        widths = allocate(reference.graph, scores, reference.price(match), reference.budget(share, match))
-        return widths, scores
-
-    return choose
-
-
-def random_units(reference: Reference, share: float, match: str) -> Chosen:
-    """Our widths, channels by chance."""
-    return component_aware(reference, share, match)[0], random_like(reference)
-
-
-STRATEGIES: dict[str, Callable[[Reference, float, str], Chosen]] = {
-    "component-aware": component_aware,
-    "global-taylor": ranked(global_ranking, "taylor"),
-    "global-l2": ranked(global_ranking, "torch-pruning"),
-    "per-component": ranked(per_component, "torch-pruning"),
-    "uniform": ranked(uniform, "taylor"),
-    "random-units": random_units,
-    "small-net": component_aware,
+CONTENDERS = {
+    "component-aware": Contender("component-aware"),
+    "global-taylor": Contender("global"),
+    "global-l2": Contender("global", "torch-pruning"),
+    "per-component": Contender("per-component", "torch-pruning"),
+    "uniform": Contender("uniform"),
+    "random-units": Contender("component-aware", by_chance=True),
+    "small-net": Contender("component-aware", fresh=True),
 }
 """``global-l2`` is torch-pruning as it comes, ``per-component`` torch-pruning with equal ratios for all components;
 ``small-net`` has our widths and weights from scratch, and learns by the same distillation."""
@@ -97,6 +101,7 @@ STRATEGIES: dict[str, Callable[[Reference, float, str], Chosen]] = {
 
 def run_cell(reference: Reference, share: float, match: str, strategy: str, args: argparse.Namespace) -> dict:
     """Allocates, cuts, recovers, evaluates."""
+    contender = CONTENDERS[strategy]
     cell: dict[str, Any] = {
         "policy": reference.name,
         "seed": reference.seed,
@@ -108,7 +113,7 @@ def run_cell(reference: Reference, share: float, match: str, strategy: str, args
     }
     started = time.perf_counter()
     try:
-        widths, scores = STRATEGIES[strategy](reference, share, match)
+        widths, scores = contender.choose(reference, share, match)
     except BudgetInfeasible as error:
         return cell | {"error": str(error)}
     cell |= {
@@ -117,7 +122,7 @@ def run_cell(reference: Reference, share: float, match: str, strategy: str, args
         "parameters_deployed": reference.parameters(widths, "deployed"),
         "choose_s": round(time.perf_counter() - started, 1),
     }
-    return cell | measured(reference, widths, scores, args, fresh=strategy == "small-net")
+    return cell | measured(reference, widths, scores, args, fresh=contender.fresh)
 
 
 def measured(
@@ -156,12 +161,12 @@ def measured(
         fake_quantise=fake_quantise,
     )
     started = time.perf_counter()
-    teacher, lesson, task, seed = reference.teacher, reference.lesson, reference.task, reference.seed
+    recovery = Recovery(reference.teacher, reference.lesson, reference.task, reference.seed, plan)
     if fresh:
-        student, curve = recover(teacher, lesson, untrained(pruned, seed), keep, task, seed, plan)
+        student, curve = recover(recovery, untrained(pruned, reference.seed), keep)
     else:
         again = rescore or (lambda *_: scores)
-        student, curve = SCHEDULES[schedule](teacher, lesson, scores, again, widths, task, seed, plan)
+        student, curve = SCHEDULES[schedule](recovery, scores, again, widths)
     found |= {
         "recover_s": round(time.perf_counter() - started, 1),
         "recovery": [[point.steps, point.return_mean] for point in curve],
@@ -210,7 +215,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=["act", "plan"], default="act")
     parser.add_argument("--match", choices=["total", "deployed"], default="total")
     parser.add_argument("--budgets", nargs="+", type=float, default=[25, 10, 5, 2, 1, 0.5], help="percent")
-    parser.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
+    parser.add_argument("--strategies", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS))
     parser.add_argument("--recovery-steps", type=int, default=3200)
     parser.add_argument("--episodes", type=int, default=32)
     parser.add_argument("--judged", type=int, default=16, help="episodes that recovery is judged on")

@@ -8,7 +8,7 @@ from secateur.graph.groups import build_graph
 from secateur.policy.policy import Component, Entry, Policy, Task
 from secateur.prune.allocate import keep_best
 from secateur.prune.lessons import teacher_of
-from secateur.prune.recover import RecoveryPlan, recover
+from secateur.prune.recover import Recovery, RecoveryPlan, recover
 from secateur.prune.schedule import SCHEDULES
 from secateur.prune.states import evenly, visited_inputs
 from secateur.prune.surgery import cut
@@ -66,7 +66,7 @@ def _recovered(setting, keep, seed=0, **changes):
     pruned = cut(policy, graph, keep)
     teacher = teacher_of(policy, graph, 0)
     plan = RecoveryPlan(**{"rounds": 3, "steps": 60, "episodes": 4, "judged_episodes": 8, **changes})
-    return pruned, *recover(teacher, teacher.lesson(visited), pruned, keep, task, seed, plan)
+    return pruned, *recover(Recovery(teacher, teacher.lesson(visited), task, seed, plan), pruned, keep)
 
 
 def test_what_is_kept_is_the_best_of_the_curve(setting):
@@ -115,16 +115,8 @@ def test_every_schedule_gives_the_widths_and_follows_the_original(setting, name)
         return {"encoder": cut_policy.module.encoder.weight.detach().norm(dim=1)}
 
     plan = RecoveryPlan(rounds=6, steps=40, episodes=2, judged_episodes=4)
-    student, curve = SCHEDULES[name](
-        teacher,
-        teacher.lesson(visited),
-        by_size(policy, graph),
-        by_size,
-        {"encoder": 8},
-        task,
-        0,
-        plan,
-    )
+    recovery = Recovery(teacher, teacher.lesson(visited), task, 0, plan)
+    student, curve = SCHEDULES[name](recovery, by_size(policy, graph), by_size, {"encoder": 8})
     assert student.module.encoder.out_features == 8
     assert [p.steps for p in curve] == sorted(p.steps for p in curve)
     keep = keep_best(by_size(policy, graph), {"encoder": 8})

@@ -68,7 +68,9 @@ def price_of(graph):
 def trials_of(setting, known=None):
     policy, task, graph, visited, scores = setting
     teacher = teacher_of(policy, graph, 0)
-    return Trials(teacher, visited, scores, task, 0, TrialPlan(steps=60, episodes=4, states=256), known)
+    return Trials(
+        teacher, teacher.lesson(visited), scores, task, 0, TrialPlan(steps=60, episodes=4, states=256), known
+    )
 
 
 def test_the_component_that_matters_keeps_more(setting):

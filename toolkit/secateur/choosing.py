@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from functools import cache
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from secateur.job import Job
 from secateur.policy.policy import Policy
 from secateur.prune.allocate import Scores
 from secateur.prune.importance import IMPORTANCE, Evidence
-from secateur.prune.lessons import teacher_of
+from secateur.prune.lessons import Lesson, Teacher, teacher_of
 from secateur.prune.limits import Price
 from secateur.prune.search import search
 from secateur.prune.strategies import STRATEGIES
@@ -40,9 +40,37 @@ def visited_states(original: Path) -> dict[str, torch.Tensor]:
         return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
 
 
-def choose_widths(job: Job, price: Price, original: Path, to: Path, share: Share) -> None:
+@dataclass(frozen=True, eq=False)
+class Original:
+    """What the original did and knows: each worked out once, however many stages and budgets ask.
+
+    Attributes:
+        job: whose policy it is.
+        folder: of the stage that rolled it out.
+    """
+
+    job: Job
+    folder: Path
+
+    @cached_property
+    def visited(self) -> dict[str, torch.Tensor]:
+        """The states it came by, name → ``[states, ...]``."""
+        return visited_states(self.folder)
+
+    @cached_property
+    def teacher(self) -> Teacher:
+        """It, as a teacher."""
+        return teacher_of(self.job.policy, self.job.graph, self.job.request.seed)
+
+    @cached_property
+    def lesson(self) -> Lesson:
+        """Its answers at all of the states."""
+        return self.teacher.lesson(self.visited)
+
+
+def choose_widths(job: Job, price: Price, original: Original, to: Path, share: Share) -> None:
     """Writes ``widths.json``, ``scores.safetensors`` and, where candidates were tried, ``search.json``."""
-    visited = visited_states(original)
+    visited = original.visited
     scores = scores_of(job, visited)(job.policy, job.graph)
     ranked = {name: scores[name] for name in job.cuttable}
     strategy = STRATEGIES[job.request.strategy]
@@ -58,8 +86,8 @@ def choose_widths(job: Job, price: Price, original: Path, to: Path, share: Share
                 f"trial {len(trials.asked)}: error {trial.error:.3f}{kept}",
             )
 
-        teacher = teacher_of(job.policy, job.graph, job.request.seed)
-        trials = Trials(teacher, visited, ranked, job.task, job.request.seed, _plan(job), _known(path), tell)
+        teacher, lesson, seed = original.teacher, original.lesson, job.request.seed
+        trials = Trials(teacher, lesson, ranked, job.task, seed, _plan(job), _known(path), tell)
         found = search(job.graph, ranked, price, job.budget, trials, refine=not job.policy.plans)
         widths = found.widths
         write_atomically(to / "search.json", to_json(found.plain()))

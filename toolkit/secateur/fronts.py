@@ -5,19 +5,17 @@ those of the recovered policy in torch. A point that is to be flashed is pruned 
 """
 
 import json
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from secateur import stages
-from secateur.choosing import choose_widths
+from secateur.choosing import Original
 from secateur.errors import UsageError, require_known
-from secateur.job import Job, prepare, versions
+from secateur.job import Job, prepare
 from secateur.pipeline import Progress, PruneRequest
 from secateur.policy.policy import Policy
 from secateur.prune.limits import Price
@@ -63,15 +61,13 @@ def pareto(
     require_known("resource", resource, RESOURCES)
 
     def draw(sizes: "_Sizes") -> dict[str, Any]:
-        before = sizes.stage(
-            "before", "returns of the original", lambda to: sizes.returns(sizes.job.policy, to)
-        )
+        before = sizes.returns("before", "returns of the original", sizes.job.policy)
         found = []
         for number, limit in enumerate(_between(*sizes.ends(), points)):
             name, title = f"point{number}", f"point {number + 1} of {points}"
             widths, policy = sizes.at(name, title, limit)
-            after = sizes.stage(f"after-{name}", f"{title}: returns", partial(sizes.returns, policy))
-            kept, interval = paired_interval(_read(before), _read(after), np.random.default_rng(0))
+            after = sizes.returns(f"after-{name}", f"{title}: returns", policy)
+            kept, interval = paired_interval(before, after, np.random.default_rng(0))
             found.append(sizes.point(widths, limit) | {"return_kept": kept, "ci95": list(interval)})
         return {"kind": "pareto", "episodes": request.episodes, "points": found}
 
@@ -179,16 +175,11 @@ def _front(
             "strategy": request.strategy,
             "resource": RESOURCES[resource],
         } | draw(sizes)
-        page = sizes.original.parent / "report.html"
+        page = sizes.original.folder.parent / "report.html"
         write_atomically(page, render_front(document).encode())
-        provenance = {
-            "command": {"line": command, "seed": request.seed},
-            "versions": versions(),
-            "machine": {"system": platform.system(), "processor": platform.machine()},
-        }
         folder.publish(
             {"report.html": page, **sizes.artifacts},
-            provenance,
+            stages.provenance_of(job, command),
             lambda listed: {**document, "artifacts": listed},
         )
         return json.loads((folder.path / "summary.json").read_bytes())
@@ -198,17 +189,13 @@ class _Sizes:
     """Policies pruned to one limit after the other, in stages of one folder."""
 
     def __init__(self, job: Job, price: Price, resource: str, folder: RunFolder, progress: Progress) -> None:
-        self.job, self.price, self.folder, self.progress = job, price, folder, progress
+        self.job, self.price, self.run = job, price, stages.Running(folder, progress)
         self.key = RESOURCES[resource]
         self.artifacts: dict[str, Path] = {}
-        self.original = self.stage(
-            "original", "rolling the original out", lambda to: stages.roll_original(job, to, progress.share)
+        rolled = self.run.stage(
+            "original", "rolling the original out", lambda to, share: stages.roll_original(job, to, share)
         )
-
-    def stage(self, name: str, title: str, produce: Callable[[Path], None]) -> Path:
-        """A stage of the folder, with its title shown."""
-        self.progress.stage(title)
-        return self.folder.stage(name, produce)
+        self.original = Original(job, rolled)
 
     def ends(self) -> tuple[float, float]:
         """What the least widths take, a little above, and what the whole takes, or the budget or board where less."""
@@ -227,17 +214,7 @@ class _Sizes:
         value: Any = limit if self.key == "latency_s" else int(limit)
         total = replace(self.job.budget.total, **{self.key: value})
         job = replace(self.job, budget=replace(self.job.budget, total=total))
-        share = self.progress.share
-        chosen = self.stage(
-            f"widths-{name}",
-            f"{title}: choosing widths",
-            lambda to: choose_widths(job, self.price, self.original, to, share),
-        )
-        recovered = self.stage(
-            f"policy-{name}",
-            f"{title}: cutting and recovering",
-            lambda to: stages.cut_and_recover(job, self.original, chosen, to, share),
-        )
+        chosen, recovered = self.run.pruned(job, self.price, self.original, f"-{name}", f"{title}: ")
         self.artifacts[f"{name}/widths.json"] = chosen / "widths.json"
         self.artifacts[f"{name}/policy.safetensors"] = recovered / "policy.safetensors"
         widths = json.loads((chosen / "widths.json").read_bytes())
@@ -254,11 +231,16 @@ class _Sizes:
         }
         return {"limit": limit, "predicted": predicted, "widths": widths}
 
-    def returns(self, policy: Policy, to: Path) -> None:
-        """Writes the returns of a policy on the verdict's episodes."""
-        seeds = self.job.seeds("verdict", self.job.request.episodes)
-        episodes = rollouts(self.job.task, torch_controller(policy, self.job.task), seeds)
-        write_atomically(to / "returns.json", to_json([episode.return_ for episode in episodes]))
+    def returns(self, name: str, title: str, policy: Policy) -> np.ndarray:
+        """The returns of a policy on the verdict's episodes, ``[episodes]``: a stage of its own."""
+
+        def write(to: Path, _: Any) -> None:
+            seeds = self.job.seeds("verdict", self.job.request.episodes)
+            episodes = rollouts(self.job.task, torch_controller(policy, self.job.task), seeds)
+            write_atomically(to / "returns.json", to_json([episode.return_ for episode in episodes]))
+
+        folder = self.run.stage(name, title, write)
+        return np.array(json.loads((folder / "returns.json").read_bytes()))
 
     def episodes(self, policy: Policy) -> tuple[Trajectory, ...]:
         """Episodes that stability is judged on."""
@@ -272,7 +254,3 @@ class _Sizes:
 
 def _between(low: float, high: float, points: int) -> list[float]:
     return [float(value) for value in np.geomspace(low, high, points)]
-
-
-def _read(folder: Path) -> np.ndarray:
-    return np.array(json.loads((folder / "returns.json").read_bytes()))

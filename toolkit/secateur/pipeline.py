@@ -72,7 +72,7 @@ def prune(
 
         return prune_planner(request, output, resume, command, progress)
     from secateur import stages
-    from secateur.choosing import choose_widths
+    from secateur.choosing import Original
     from secateur.job import prepare
     from secateur.runfolder import RunFolder, read_finished
 
@@ -90,36 +90,26 @@ def prune(
         if folder.finished:  # by another process, while this one was converting
             return read_finished(output)
 
-        def stage(name: str, title: str, produce: Callable[[Path], None]) -> Path:
-            progress.stage(title)
-            return folder.stage(name, produce)
-
-        original = stage(
-            "original", "rolling the original out", lambda to: stages.roll_original(job, to, progress.share)
+        run = stages.Running(folder, progress)
+        rolled = run.stage(
+            "original", "rolling the original out", lambda to, share: stages.roll_original(job, to, share)
         )
-        chosen = stage(
-            "widths",
-            "scoring channels, choosing widths",
-            lambda to: choose_widths(job, price, original, to, progress.share),
-        )
-        recovered = stage(
-            "policy",
-            "cutting and recovering",
-            lambda to: stages.cut_and_recover(job, original, chosen, to, progress.share),
-        )
-        exported = stage(
+        chosen, recovered = run.pruned(job, price, Original(job, rolled))
+        exported = run.stage(
             "export",
             "exporting to .tflite and C",
-            lambda to: stages.export(job, chosen, recovered, to, progress.share),
+            lambda to, share: stages.export(job, chosen, recovered, to, share),
         )
-        measured = stage("device", "running the firmware", lambda to: stages.run_device(job, exported, to))
-        looped = stage(
+        measured = run.stage(
+            "device", "running the firmware", lambda to, _: stages.run_device(job, exported, to)
+        )
+        looped = run.stage(
             "loop",
             "closing the loop",
-            lambda to: stages.close_loop(job, exported, measured, to, progress.share),
+            lambda to, share: stages.close_loop(job, exported, measured, to, share),
         )
         progress.stage("writing the report")
-        earlier = stages.Made(original, chosen, recovered, exported, measured, looped)
+        earlier = stages.Made(rolled, chosen, recovered, exported, measured, looped)
         return stages.publish(
             job, price, folder, earlier, command, time.perf_counter() - started + folder.earlier_s
         )

@@ -3,7 +3,7 @@
 import json
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
@@ -14,7 +14,7 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 
 from secateur.calibration import Share, calibrate
-from secateur.choosing import scores_of, visited_states
+from secateur.choosing import Original, choose_widths, scores_of
 from secateur.device.devices import open_device
 from secateur.export.c.generate import generate
 from secateur.export.litert import run_float
@@ -27,11 +27,11 @@ from secateur.graph.probe import probe_widths
 from secateur.graph.template import Template, fit_template
 from secateur.job import Job, versions
 from secateur.network import Network
+from secateur.pipeline import Progress
 from secateur.policy.policy import Policy
 from secateur.policy.weights import load_weights
-from secateur.prune.lessons import teacher_of
 from secateur.prune.limits import Price, check_feasible
-from secateur.prune.recover import RecoveryPlan
+from secateur.prune.recover import Recovery, RecoveryPlan
 from secateur.prune.schedule import SCHEDULES
 from secateur.prune.states import evenly, visited_inputs
 from secateur.prune.strategies import STRATEGIES
@@ -59,6 +59,43 @@ GOLDEN_EPISODES, GOLDEN_VECTORS = 8, 1024
 
 PLANNER_LEARNING_RATE = 1e-3
 """Of a planner's recovery: its networks stay wide beside a microcontroller's, and five of them must agree."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """The folder of a run and who is told of its stages."""
+
+    folder: RunFolder
+    progress: Progress
+
+    def stage(self, name: str, title: str, produce: Callable[[Path, Share], None]) -> Path:
+        """Runs a stage, or finds it done: its folder. ``produce`` writes it, and says how far it is."""
+        self.progress.stage(title)
+        return self.folder.stage(name, lambda to: produce(to, self.progress.share))
+
+    def pruned(
+        self, job: Job, price: Price, original: Original, name: str = "", title: str = ""
+    ) -> tuple[Path, Path]:
+        """The stages that choose widths, and that cut to them and recover: their folders.
+
+        Args:
+            job: whose budget is to be met.
+            price: widths → predicted cost.
+            original: what is cut.
+            name: behind the stages' own, where there are several budgets.
+            title: before their own.
+        """
+        chosen = self.stage(
+            f"widths{name}",
+            f"{title}scoring channels, choosing widths",
+            lambda to, share: choose_widths(job, price, original, to, share),
+        )
+        recovered = self.stage(
+            f"policy{name}",
+            f"{title}cutting and recovering",
+            lambda to, share: cut_and_recover(job, original, chosen, to, share),
+        )
+        return chosen, recovered
 
 
 @dataclass(frozen=True)
@@ -124,10 +161,8 @@ def widths_of(chosen: Path) -> dict[str, int]:
     return json.loads((chosen / "widths.json").read_bytes())
 
 
-def cut_and_recover(job: Job, original: Path, chosen: Path, to: Path, share: Share) -> None:
+def cut_and_recover(job: Job, original: Original, chosen: Path, to: Path, share: Share) -> None:
     """Writes ``policy.safetensors`` and ``recovery.json``, the learning curve."""
-    visited = visited_states(original)
-    teacher = teacher_of(job.policy, job.graph, job.request.seed)
     rounds = RecoveryPlan.rounds if job.request.recovery_steps else 0
     plan = RecoveryPlan(
         rounds=rounds,
@@ -137,12 +172,9 @@ def cut_and_recover(job: Job, original: Path, chosen: Path, to: Path, share: Sha
         learning_rate=PLANNER_LEARNING_RATE if job.policy.plans else RecoveryPlan.learning_rate,
     )
     total = max(1, plan.rounds * plan.steps)
-    pruned, curve = SCHEDULES[job.request.schedule](
-        teacher,
-        teacher.lesson(visited),
-        load_file(chosen / "scores.safetensors"),
-        scores_of(job, visited),
-        widths_of(chosen),
+    recovery = Recovery(
+        original.teacher,
+        original.lesson,
         job.task,
         job.request.seed,
         plan,
@@ -150,6 +182,9 @@ def cut_and_recover(job: Job, original: Path, chosen: Path, to: Path, share: Sha
             min(1.0, point.steps / total), f"return {point.return_mean:.1f} after {point.steps} steps"
         ),
     )
+    scores = load_file(chosen / "scores.safetensors")
+    rescore = scores_of(job, original.visited)
+    pruned, curve = SCHEDULES[job.request.schedule](recovery, scores, rescore, widths_of(chosen))
     save_file({n: t.contiguous() for n, t in pruned.module.state_dict().items()}, to / "policy.safetensors")
     points = [
         {"step": p.steps, "loss": p.loss if isfinite(p.loss) else None, "return_mean": p.return_mean}

@@ -5,16 +5,16 @@ policy → what a decision costs, by widths and settings → settings → widths
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from secateur.choosing import choose_widths
+from secateur.choosing import Original
 from secateur.job import prepare
 from secateur.pipeline import Progress, PruneRequest
 from secateur.planner import stages
 from secateur.runfolder import RunFolder, read_finished
-from secateur.stages import cut_and_recover, require_feasible
+from secateur.stages import Running, require_feasible
 
 
 def prune_planner(
@@ -40,45 +40,31 @@ def prune_planner(
         if folder.finished:  # by another process, while this one was converting
             return read_finished(output)
 
-        def stage(name: str, title: str, produce: Callable[[Path], None]) -> Path:
-            progress.stage(title)
-            return folder.stage(name, produce)
-
-        settled = stage(
+        run = Running(folder, progress)
+        settled = run.stage(
             "settings",
             "trying how much planning it takes",
-            lambda to: stages.choose_settings(job, price, to, progress.share),
+            lambda to, share: stages.choose_settings(job, price, to, share),
         )
-        original = stage(
+        rolled = run.stage(
             "original",
             "rolling the original out",
-            lambda to: stages.roll_original(stages.at_settings(job, settled), to, progress.share),
+            lambda to, share: stages.roll_original(stages.at_settings(job, settled), to, share),
         )
-        planned = stages.weighted(job, settled, original)
-        chosen = stage(
-            "widths",
-            "scoring channels, choosing widths",
-            lambda to: choose_widths(planned, stages.priced_at(price, settled), original, to, progress.share),
-        )
-        recovered = stage(
-            "policy",
-            "cutting and recovering",
-            lambda to: cut_and_recover(planned, original, chosen, to, progress.share),
-        )
-        exported = stage(
+        planned, priced = stages.weighted(job, settled, rolled), stages.priced_at(price, settled)
+        chosen, recovered = run.pruned(planned, priced, Original(planned, rolled))
+        exported = run.stage(
             "export",
             "exporting to .tflite",
-            lambda to: stages.export(planned, original, chosen, recovered, to, progress.share),
+            lambda to, share: stages.export(planned, rolled, chosen, recovered, to, share),
         )
-        looped = stage(
+        looped = run.stage(
             "loop",
             "closing the loop",
-            lambda to: stages.close_loop(
-                job, stages.priced_at(price, settled), chosen, exported, to, progress.share
-            ),
+            lambda to, share: stages.close_loop(job, priced, chosen, exported, to, share),
         )
         progress.stage("writing the report")
-        made = stages.Made(settled, original, chosen, recovered, exported, looped)
+        made = stages.Made(settled, rolled, chosen, recovered, exported, looped)
         return stages.publish(
             job, price, folder, made, command, time.perf_counter() - started + folder.earlier_s
         )

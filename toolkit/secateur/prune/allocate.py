@@ -12,6 +12,7 @@ from math import ceil, log
 
 import torch
 
+from secateur.errors import BudgetInfeasible
 from secateur.graph.groups import ComponentGraph, Group
 from secateur.prune.coefficients import weighted
 from secateur.prune.limits import Price, check_feasible, resources
@@ -46,14 +47,29 @@ def component_floors(graph: ComponentGraph) -> dict[str, int]:
     return {group.name: least(group) for group in graph.groups}
 
 
+def measured_floors(graph: ComponentGraph) -> dict[str, int]:
+    """The least widths of a search by trial: half of a coupling group's floor, whose cost is known there."""
+    floors = component_floors(graph)
+    for group in graph.groups:
+        if group.coupling:
+            half = floors[group.name] // 2 // QUAD * QUAD
+            floors[group.name] = max(min(QUAD, group.width), half)
+    return floors
+
+
 def by_importance(
-    graph: ComponentGraph, scores: Scores, price: Price, budget: Budget, frozen: Collection[str] = ()
+    graph: ComponentGraph,
+    scores: Scores,
+    price: Price,
+    budget: Budget,
+    frozen: Collection[str] = (),
+    floors: Callable[[ComponentGraph], dict[str, int]] = component_floors,
 ) -> dict[str, int]:
     """Keeps the sum of −log(importance kept) small over the groups on the board; measures nothing.
 
-    Groups named in ``frozen`` stay whole.
+    Groups named in ``frozen`` stay whole; the others keep at least their ``floors``.
     """
-    least = component_floors(graph)
+    least = floors(graph)
     knobs = []
     for group in on_board(graph, price):
         if group.name in frozen:
@@ -71,6 +87,16 @@ def by_importance(
         )
     problem = Problem(knobs, graph.full, price, budget)
     return problem.widths(solve(problem))
+
+
+def before_trials(
+    graph: ComponentGraph, scores: Scores, price: Price, budget: Budget, frozen: Collection[str] = ()
+) -> dict[str, int]:
+    """``by_importance``, with the floors of a search by trial where the budget leaves no room for its own."""
+    try:
+        return by_importance(graph, scores, price, budget, frozen)
+    except BudgetInfeasible:
+        return by_importance(graph, scores, price, budget, frozen, measured_floors)
 
 
 def _step_down(width: int) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from secateur.graph.groups import ComponentGraph, Group
-from secateur.prune.allocate import QUAD, Scores, component_floors, ranked_widths
+from secateur.prune.allocate import Scores, measured_floors, ranked_widths
 from secateur.prune.solve import Choice, Knob
 from secateur.prune.trials import Trial
 from secateur.records import Widths
@@ -99,14 +99,9 @@ def nearest(parts: Sequence[Part], widths: Widths) -> Choice:
 
 
 def _part(graph: ComponentGraph, scores: Scores, name: str, groups: list[str]) -> Part:
-    """Settings in equal ratios from whole to the floors.
-
-    A coupling group may go to half of its floor: what that costs is measured here before it is chosen.
-    """
+    """Settings in equal ratios from whole to the floors."""
     coupling = graph.by_name[groups[0]].coupling
-    floors = component_floors(graph)
-    if coupling:
-        floors = {group: max(min(QUAD, width), width // 2 // QUAD * QUAD) for group, width in floors.items()}
+    floors = measured_floors(graph)
     lowest = {group: floors[group] for group in groups}
     shares, widths, step = [1.0], [{group: graph.full[group] for group in groups}], 0
     while widths[-1] != lowest:

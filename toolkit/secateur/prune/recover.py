@@ -63,28 +63,41 @@ class Round:
     return_mean: float
 
 
-def recover(
-    teacher: Teacher,
-    lesson: Lesson,
-    pruned: Policy,
-    keep: Keep,
-    task: Task,
-    seed: int,
-    plan: RecoveryPlan,
-    progress: Callable[[Round], None] = lambda _: None,
-) -> tuple[Policy, tuple[Round, ...]]:
-    """Trains a copy of ``pruned`` and gives the best of it, with the learning curve.
+def _silent(point: Round) -> None:
+    """Tells nobody."""
 
-    Args:
+
+@dataclass(frozen=True, eq=False)
+class Recovery:
+    """What recovery needs beside the policy that was cut.
+
+    Attributes:
         teacher: of the original.
         lesson: its answers at the original's own states, to start from.
-        pruned: what surgery made; unchanged.
-        keep: what surgery kept; outputs that were cut are matched on what is left of them.
         task: where both act.
         seed: of everything random here.
         plan: how much of it.
         progress: called after each round.
     """
+
+    teacher: Teacher
+    lesson: Lesson
+    task: Task
+    seed: int
+    plan: RecoveryPlan
+    progress: Callable[[Round], None] = _silent
+
+
+def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tuple[Round, ...]]:
+    """Trains a copy of ``pruned`` and gives the best of it, with the learning curve.
+
+    Args:
+        recovery: by whom, on what, how long.
+        pruned: what surgery made; unchanged.
+        keep: what surgery kept; outputs that were cut are matched on what is left of them.
+    """
+    teacher, lesson, task, plan = recovery.teacher, recovery.lesson, recovery.task, recovery.plan
+    seed, progress = recovery.seed, recovery.progress
     torch.manual_seed(seed)
     started = time.monotonic()
     seeds = _seeds(seed, plan)

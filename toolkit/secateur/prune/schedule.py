@@ -8,11 +8,10 @@ from math import ceil
 import torch
 
 from secateur.graph.groups import ComponentGraph
-from secateur.policy.policy import Policy, Task
+from secateur.policy.policy import Policy
 from secateur.prune.allocate import QUAD, Scores, keep_best
 from secateur.prune.analyse import analyse
-from secateur.prune.lessons import Lesson, Teacher
-from secateur.prune.recover import RecoveryPlan, Round, recover
+from secateur.prune.recover import Recovery, Round, recover
 from secateur.prune.surgery import Keep, cut
 from secateur.records import Widths
 
@@ -24,40 +23,24 @@ Rescore = Callable[[Policy, ComponentGraph], Scores]
 
 
 def one_shot(
-    teacher: Teacher,
-    lesson: Lesson,
-    scores: Scores,
-    rescore: Rescore,
-    widths: Widths,
-    task: Task,
-    seed: int,
-    plan: RecoveryPlan,
-    progress: Callable[[Round], None] = lambda _: None,
+    recovery: Recovery, scores: Scores, rescore: Rescore, widths: Widths
 ) -> tuple[Policy, tuple[Round, ...]]:
     """One cut by the original's scores, then all of the recovery."""
     keep = keep_best(scores, {name: widths[name] for name in scores})
-    pruned = cut(teacher.original, teacher.graph, keep)
-    if not plan.rounds or not plan.steps:
+    pruned = cut(recovery.teacher.original, recovery.teacher.graph, keep)
+    if not recovery.plan.rounds or not recovery.plan.steps:
         return pruned, ()
-    return recover(teacher, lesson, pruned, keep, task, seed, plan, progress)
+    return recover(recovery, pruned, keep)
 
 
 def iterative(
-    teacher: Teacher,
-    lesson: Lesson,
-    scores: Scores,
-    rescore: Rescore,
-    widths: Widths,
-    task: Task,
-    seed: int,
-    plan: RecoveryPlan,
-    progress: Callable[[Round], None] = lambda _: None,
+    recovery: Recovery, scores: Scores, rescore: Rescore, widths: Widths
 ) -> tuple[Policy, tuple[Round, ...]]:
     """Several cuts, the recovery divided among them; the last cut gets half of it.
 
     After each recovery the channels that are left are scored anew. The learning curve counts the steps of all.
     """
-    policy, graph = teacher.original, teacher.graph
+    policy, graph, plan = recovery.teacher.original, recovery.teacher.graph, recovery.plan
     full = {name: graph.full[name] for name in scores}
     keep: Keep = {name: torch.arange(width) for name, width in full.items()}
     curve: list[Round] = []
@@ -78,18 +61,15 @@ def iterative(
         before = curve[-1].steps if curve else 0
 
         def count(point: Round, before: int = before) -> None:
-            progress(replace(point, steps=before + point.steps))
+            recovery.progress(replace(point, steps=before + point.steps))
 
-        policy, points = recover(
-            teacher,
-            lesson,
-            policy,
-            keep,
-            task,
-            seed + stage,
-            replace(plan, rounds=rounds, minutes=left),
-            count,
+        part = replace(
+            recovery,
+            seed=recovery.seed + stage,
+            plan=replace(plan, rounds=rounds, minutes=left),
+            progress=count,
         )
+        policy, points = recover(part, policy, keep)
         curve.extend(replace(point, steps=before + point.steps) for point in points)
     return policy, tuple(curve)
 

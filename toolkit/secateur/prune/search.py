@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from secateur.graph.groups import ComponentGraph
-from secateur.prune.allocate import Scores, by_importance, on_board
+from secateur.prune.allocate import Scores, before_trials, on_board
 from secateur.prune.curves import (
     Curve,
     Part,
@@ -127,7 +127,7 @@ def search(
     )
     check_feasible(price, budget, plain.widths(plain.least))
     base = equal(plain)
-    quick = by_importance(graph, scores, price, budget, frozen)
+    quick = before_trials(graph, scores, price, budget, frozen)
     tried = [trials(quick), trials(plain.widths(base))]
     first: _Asking | None = None
     factors: tuple[float, ...] = ()

@@ -7,9 +7,11 @@ from secateur.graph.groups import ComponentGraph
 from secateur.prune.allocate import (
     Scores,
     bare_floors,
+    before_trials,
     by_importance,
     component_floors,
     global_ranking,
+    measured_floors,
     per_component,
     uniform,
 )
@@ -35,7 +37,7 @@ class Strategy:
 
 
 STRATEGIES = {
-    "component-aware": Strategy(by_importance, component_floors, measures=True),
+    "component-aware": Strategy(before_trials, measured_floors, measures=True),
     "by-importance": Strategy(by_importance, component_floors),
     "per-component": Strategy(per_component, bare_floors),
     "global": Strategy(global_ranking, bare_floors, comprehensive=True),

@@ -9,17 +9,19 @@ return is reported as a rank correlation.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import stats
 
 from secateur.errors import SecateurError
-from secateur.policy.policy import Policy, Task, Tensors
+from secateur.policy.policy import Policy, Task
 from secateur.prune.allocate import Scores, keep_best
 from secateur.prune.lessons import Lesson, Teacher
-from secateur.prune.recover import RecoveryPlan, judge, recover
+from secateur.prune.recover import Recovery, RecoveryPlan, judge, recover
 from secateur.prune.surgery import cut
 from secateur.records import Widths
 
@@ -71,7 +73,7 @@ class Trials:
 
     Args:
         teacher: of the original.
-        visited: states on the original's way.
+        lesson: the original's answers on its own way, of which trials learn from some and are measured on others.
         scores: which channels of a group stay.
         task: what the policy does.
         seed: of everything random; the same for all trials.
@@ -83,7 +85,7 @@ class Trials:
     def __init__(
         self,
         teacher: Teacher,
-        visited: Tensors,
+        lesson: Lesson,
         scores: Scores,
         task: Task,
         seed: int,
@@ -93,8 +95,7 @@ class Trials:
     ) -> None:
         self.teacher, self.scores, self.task, self.seed, self.plan = teacher, scores, task, seed, plan
         self.progress = progress
-        self._visited = visited
-        self._lessons: tuple[Lesson, Lesson] | None = None
+        self._lesson = lesson
         self._episodes = [int(s) for s in np.random.SeedSequence([seed, 0x7A1]).generate_state(plan.episodes)]
         known = known or {}
         self.original_return: float | None = known.get("original_return")
@@ -147,12 +148,12 @@ class Trials:
         self._done[self._key(trial.widths, trial.rounds)] = trial
 
     def _try(self, widths: Widths, closed_loop: bool, rounds: int) -> Trial:
-        train, held_out = self._prepared()
+        train, held_out = self._parts
         keep = keep_best(self.scores, {name: n for name, n in widths.items() if name in self.scores})
         pruned = cut(self.teacher.original, self.teacher.graph, keep)
         met = self.plan.episodes // 2 if rounds > 1 else 0
         plan = RecoveryPlan(rounds=rounds, steps=self.plan.steps, episodes=met, judged_episodes=0)
-        student, _ = recover(self.teacher, train, pruned, keep, self.task, self.seed, plan)
+        student, _ = recover(Recovery(self.teacher, train, self.task, self.seed, plan), pruned, keep)
         error = self.teacher.error(student, keep, held_out)
         return Trial(
             dict(widths),
@@ -161,17 +162,12 @@ class Trials:
             rounds,
         )
 
-    def _prepared(self) -> tuple[Lesson, Lesson]:
-        if self._lessons is None:
-            count = len(next(iter(self._visited.values())))
-            order = np.random.default_rng(self.seed).permutation(count)
-            each = min(self.plan.states, count // 2)
-            train, held_out = (
-                self.teacher.lesson({name: rows[part] for name, rows in self._visited.items()})
-                for part in (order[:each], order[each : 2 * each])
-            )
-            self._lessons = (train, held_out)
-        return self._lessons
+    @cached_property
+    def _parts(self) -> tuple[Lesson, Lesson]:
+        """What trials learn from, and what their error is measured on."""
+        order = torch.from_numpy(np.random.default_rng(self.seed).permutation(self._lesson.count))
+        each = min(self.plan.states, self._lesson.count // 2)
+        return self._lesson.rows(order[:each]), self._lesson.rows(order[each : 2 * each])
 
     def _kept(self, student: Policy) -> float:
         if self.original_return is None:

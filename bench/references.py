@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from secateur.choosing import PLANNER_TRIAL
 from secateur.graph.comprehensive import magnitude_scores
 from secateur.graph.groups import ComponentGraph, build_graph
 from secateur.policy.load import load
@@ -29,7 +30,8 @@ from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
 
 SCORED_STATES, LESSON_STATES = 2048, 4096
-TRIAL = TrialPlan(steps=200, episodes=8)
+TRIALS = {"act": TrialPlan(steps=200, episodes=8), "plan": PLANNER_TRIAL}
+"""By mode."""
 
 
 @dataclass(eq=False)
@@ -154,7 +156,7 @@ def prepare(name: str, seed: int, mode: str, folder: Path) -> Reference:
         _scores={},
     )
     known = json.loads(reference._trials_path.read_bytes()) if reference._trials_path.is_file() else None
-    reference.trials = Trials(teacher, lesson, reference.scores("taylor"), task, seed, TRIAL, known)
+    reference.trials = Trials(teacher, lesson, reference.scores("taylor"), task, seed, TRIALS[mode], known)
     return reference
 
 

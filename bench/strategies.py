@@ -48,7 +48,6 @@ from secateur.verify.firmware import FirmwareController
 
 ROOT = Path(__file__).parent
 CELLS = ROOT.parent / "build" / "strategies"
-ROUNDS = 8
 FIRST_SEED = 50_000
 """Of the episodes that cells are judged on; no training and no recovery uses them."""
 ENOUGH = 0.99
@@ -153,9 +152,10 @@ def measured(
     found: dict[str, Any] = {"baseline": reference.baseline(seeds)}
     found["cut"] = None if fresh else returns(pruned, reference, seeds)
     wanted = ENOUGH * float(np.mean(reference.baseline([s + 1000 for s in seeds[: args.judged]])))
+    rounds = reference.teacher.training.rounds
     plan = RecoveryPlan(
-        rounds=ROUNDS,
-        steps=args.recovery_steps // ROUNDS,
+        rounds=rounds,
+        steps=args.recovery_steps // rounds,
         judged_episodes=args.judged,
         enough=wanted,
         fake_quantise=fake_quantise,

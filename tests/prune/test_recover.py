@@ -7,7 +7,7 @@ from torch import nn
 from secateur.graph.groups import build_graph
 from secateur.policy.policy import Component, Entry, Policy, Task
 from secateur.prune.allocate import keep_best
-from secateur.prune.lessons import teacher_of
+from secateur.prune.lessons import Training, teacher_of
 from secateur.prune.recover import Recovery, RecoveryPlan, recover
 from secateur.prune.schedule import SCHEDULES
 from secateur.prune.states import evenly, visited_inputs
@@ -60,11 +60,12 @@ def setting():
     return policy, task, visited
 
 
-def _recovered(setting, keep, seed=0, **changes):
+def _recovered(setting, keep, seed=0, learning_rate=Training.learning_rate, **changes):
     policy, task, visited = setting
     graph = build_graph(policy)
     pruned = cut(policy, graph, keep)
     teacher = teacher_of(policy, graph, 0)
+    teacher.training = Training(learning_rate=learning_rate)
     plan = RecoveryPlan(**{"rounds": 3, "steps": 60, "episodes": 4, "judged_episodes": 8, **changes})
     return pruned, *recover(Recovery(teacher, teacher.lesson(visited), task, seed, plan), pruned, keep)
 

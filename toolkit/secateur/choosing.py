@@ -28,8 +28,8 @@ from secateur.runfolder import cache_folder, to_json, write_atomically
 SCORED_STATES = 2048
 TRIAL = TrialPlan()
 """How candidates for widths are tried out."""
-PLANNER_TRIAL = TrialPlan(steps=200, episodes=8)
-"""The same for a planner, of which a step of recovery and a control step take ten times as long."""
+PLANNER_TRIAL = TrialPlan(steps=300, episodes=8, final_rounds=8)
+"""The same for a planner: a step of recovery and a control step take ten times as long, and short trials say less."""
 TYPICAL_TRIALS = 40
 """Of a search; what its progress is shown by."""
 

@@ -57,10 +57,6 @@ GOLDEN_EPISODES, GOLDEN_VECTORS = 8, 1024
 """Episodes that states are taken from, and how many are taken, evenly."""
 
 
-PLANNER_LEARNING_RATE = 1e-3
-"""Of a planner's recovery: its networks stay wide beside a microcontroller's, and five of them must agree."""
-
-
 @dataclass(frozen=True)
 class Running:
     """The folder of a run and who is told of its stages."""
@@ -163,13 +159,12 @@ def widths_of(chosen: Path) -> dict[str, int]:
 
 def cut_and_recover(job: Job, original: Original, chosen: Path, to: Path, share: Share) -> None:
     """Writes ``policy.safetensors`` and ``recovery.json``, the learning curve."""
-    rounds = RecoveryPlan.rounds if job.request.recovery_steps else 0
+    rounds = original.teacher.training.rounds
     plan = RecoveryPlan(
-        rounds=rounds,
-        steps=max(1, job.request.recovery_steps // RecoveryPlan.rounds),
+        rounds=rounds if job.request.recovery_steps else 0,
+        steps=max(1, job.request.recovery_steps // rounds),
         fake_quantise=job.request.fake_quantise,
         minutes=job.request.recovery_minutes,
-        learning_rate=PLANNER_LEARNING_RATE if job.policy.plans else RecoveryPlan.learning_rate,
     )
     total = max(1, plan.rounds * plan.steps)
     recovery = Recovery(

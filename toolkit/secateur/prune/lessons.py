@@ -6,12 +6,13 @@ a model that is right for one step may be useless after five.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from hashlib import sha256
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
+from torch.nn.functional import smooth_l1_loss
 
 from secateur.graph.groups import ComponentGraph
 from secateur.policy.planning import Planning
@@ -27,11 +28,34 @@ CHUNK = 1024
 HORIZON = 5
 """Steps that a planner's model is unrolled."""
 
+PLANS = 4
+"""Sequences of actions that a planner's model is unrolled along, from each state."""
+
+SCORE = "score"
+"""Stands for an entry in the key of what a planner compares."""
+
 Key = tuple[str, int, str]
 """(entry, which call of it, output)."""
 
 Loss = Callable[["Lesson", int], torch.Tensor]
 """(batch, step) → distance, a scalar."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How students learn from a teacher.
+
+    Attributes:
+        rounds: of a whole recovery: times that the student's own way is looked at.
+        batch: states of a gradient step.
+        own: share of them that is drawn from the original's way alone; the rest is drawn from all states.
+        learning_rate: of Adam at the start; it falls to zero along a cosine.
+    """
+
+    rounds: int = 8
+    batch: int = 128
+    own: float = 0.0
+    learning_rate: float = 5e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +64,16 @@ class Lesson:
 
     Attributes:
         states: the inputs of the entry that observations go into, name → ``[states, ...]``.
-        answers: of the original, ``[states, ...]``, on all of its channels.
-        actions: along which the model was unrolled, by step; empty where it was not.
+        answers: of the original, ``[states, ...]``, on all of its channels; ``[states, plans, ...]`` of a planner.
+        actions: along which a planner's model was unrolled, by step, ``[states, plans, width]``; else empty.
+        spread: of a planner's answers: their deviation over the states that the lesson began with, a mean over
+            channels. It is what errors are measured in.
     """
 
     states: Tensors
     answers: Mapping[Key, torch.Tensor]
     actions: Mapping[int, torch.Tensor]
+    spread: Mapping[Key, float] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -59,6 +86,7 @@ class Lesson:
             {name: tensor[index] for name, tensor in self.states.items()},
             {key: tensor[index] for key, tensor in self.answers.items()},
             {step: tensor[index] for step, tensor in self.actions.items()},
+            self.spread,
         )
 
     def joined(self, other: "Lesson") -> "Lesson":
@@ -67,6 +95,7 @@ class Lesson:
             {name: torch.cat([tensor, other.states[name]]) for name, tensor in self.states.items()},
             {key: torch.cat([tensor, other.answers[key]]) for key, tensor in self.answers.items()},
             {step: torch.cat([tensor, other.actions[step]]) for step, tensor in self.actions.items()},
+            self.spread,
         )
 
 
@@ -75,6 +104,7 @@ class Teacher(Protocol):
 
     original: Policy
     graph: ComponentGraph
+    training: Training
 
     def lesson(self, states: Tensors) -> Lesson:
         """The original's answers at some states."""
@@ -100,6 +130,7 @@ class EntryTeacher:
     """Every entry's outputs on visited states, the deployed entry at every step and the others now and then."""
 
     others_every = 32
+    training = Training()
 
     def __init__(self, original: Policy, graph: ComponentGraph) -> None:
         """``graph`` is that of the original."""
@@ -143,23 +174,32 @@ class EntryTeacher:
 
 
 class UnrollingTeacher:
-    """The latent model unrolled from visited states, along the policy's own actions with noise."""
+    """The latent model unrolled from visited states, along the policy's own actions with noise.
+
+    A student is held against every entry's outputs, weighted by entry, and against what a planner compares: by how
+    much one plan's foreseen return is better than another's from the same state. A student's own way leads to states
+    where the original has never been and its answers are wild. So errors are measured in the spread that
+    answers have on the original's way, large ones count by their size and not its square (Huber 1964), and
+    half of every batch is drawn from the original's way.
+    """
+
+    training = Training(rounds=16, batch=32, own=0.5, learning_rate=3e-3)
 
     def __init__(self, original: Policy, graph: ComponentGraph, planning: Planning, seed: int) -> None:
         """``seed`` is of the noise, which is a function of it and of the states alone."""
         self.original, self.graph, self.planning, self.seed = original, graph, planning, seed
 
     def lesson(self, states: Tensors) -> Lesson:
-        """Answers of all five entries along ``HORIZON`` steps.
+        """Answers of all five entries along ``HORIZON`` steps of ``PLANS`` plans.
 
-        The noise of a state has a deviation between 0 and 1, the same for all its steps: a planner tries out the
-        policy's own plans, and draws from far around them.
+        The noise of a plan has a deviation between 0 and 1, the same for all its steps: a planner tries out the
+        policy's own plans, and draws from far around them. Where the plan ends, the policy's own action is taken.
         """
         pieces = []
         generator = torch.Generator().manual_seed(self.seed ^ _digest(states))
         for part in _chunks(states):
             count = len(next(iter(part.values())))
-            spread = torch.rand(count, 1, generator=generator)
+            spread = torch.rand(count * PLANS, 1, generator=generator)
             actions: dict[int, torch.Tensor] = {}
 
             def act(
@@ -168,17 +208,19 @@ class UnrollingTeacher:
                 actions: dict[int, torch.Tensor] = actions,
                 spread: torch.Tensor = spread,
             ) -> torch.Tensor:
-                noise = torch.randn(own.shape, generator=generator)
+                noise = torch.randn(own.shape, generator=generator) if step < HORIZON else 0.0
                 actions[step] = (own + spread * noise).clamp(-1, 1)
                 return actions[step]
 
             with torch.no_grad():
                 answers = self._unroll(self.original, part, act)
-            pieces.append(Lesson(part, answers, actions))
-        return reduce(Lesson.joined, pieces)
+                answers[SCORE, 0, SCORE] = self._compared(answers)
+            pieces.append(Lesson(part, _by_state(answers), _by_state(actions)))
+        whole = reduce(Lesson.joined, pieces)
+        return replace(whole, spread={key: _spread(answer) for key, answer in whole.answers.items()})
 
     def loss(self, student: Policy, keep: Keep) -> Loss:
-        """Squared error of each output in units of the original's spread, weighted by entry, per step."""
+        """Huber's loss of each output, weighted by entry, per step, and of what plans are compared by."""
         kept = _Kept(self.graph, keep)
         return lambda batch, step: self._distance(student, kept, batch)
 
@@ -188,17 +230,23 @@ class UnrollingTeacher:
             return float(self._distance(student, _Kept(self.graph, keep), lesson))
 
     def _distance(self, student: Policy, kept: "_Kept", batch: Lesson) -> torch.Tensor:
+        outputs = self._unroll(student, batch.states, lambda step, _: batch.actions[step].flatten(0, 1))
         total = torch.zeros(())
-        for key, answer in self._unroll(student, batch.states, lambda step, _: batch.actions[step]).items():
+        for key, output in outputs.items():
             weight = weight_of(self.original, self.original.entry(key[0]))
-            total = total + weight * _error(answer, kept(key, batch.answers[key]))
-        return total / (HORIZON + 1)
+            total = total + weight * _huber(
+                output, kept(key, batch.answers[key].flatten(0, 1)), batch.spread[key]
+            )
+        key = (SCORE, 0, SCORE)
+        compared = _huber(self._compared(outputs), batch.answers[key].flatten(0, 1), batch.spread[key])
+        return total / (HORIZON + 1) + compared
 
     def _unroll(
         self, policy: Policy, states: Tensors, act: Callable[[int, torch.Tensor], torch.Tensor]
     ) -> dict[Key, torch.Tensor]:
+        """Outputs along the plans, ``[states × plans, ...]``."""
         names, model = self.planning, EntryModel(policy, self.planning)
-        latent = model.encode(**states)
+        latent = model.encode(**states).repeat_interleave(PLANS, 0)
         answers: dict[Key, torch.Tensor] = {(names.encode, 0, self._output(names.encode)): latent}
         for step in range(HORIZON + 1):
             own = model.action_of(latent)
@@ -211,6 +259,15 @@ class UnrollingTeacher:
                 latent = model.next(latent, action)
                 answers[names.next, step, self._output(names.next)] = latent
         return answers
+
+    def _compared(self, answers: Mapping[Key, torch.Tensor]) -> torch.Tensor:
+        """Each plan's foreseen return less the mean over the plans from the same state, ``[states × plans, 1]``."""
+        names, discount = self.planning, self.planning.settings.discount
+        foreseen = torch.stack([v for k, v in answers.items() if k[:2] == (names.value, HORIZON)]).amin(0)
+        for step in reversed(range(HORIZON)):
+            foreseen = answers[names.reward, step, self._output(names.reward)] + discount * foreseen
+        each = foreseen.unflatten(0, (-1, PLANS))
+        return (each - each.mean(1, keepdim=True)).flatten(0, 1)
 
     def _output(self, entry: str) -> str:
         return next(name for owner, name in self.graph.trace.outputs if owner == entry)
@@ -237,6 +294,24 @@ class _Kept:
 def _error(answer: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     spread = wanted.std(dim=0, keepdim=True).mean().clamp_min(1e-3)
     return ((answer - wanted) / spread).square().mean()
+
+
+def _huber(answer: torch.Tensor, wanted: torch.Tensor, spread: float) -> torch.Tensor:
+    """Squared up to an error of one spread, and growing evenly beyond."""
+    return 2 * smooth_l1_loss(answer / spread, wanted / spread)
+
+
+def _spread(answers: torch.Tensor) -> float:
+    """Deviation over the first two axes, a mean over the others."""
+    return float(answers.flatten(0, 1).std(dim=0).mean().clamp_min(1e-3))
+
+
+K = TypeVar("K")
+
+
+def _by_state(tensors: Mapping[K, torch.Tensor]) -> dict[K, torch.Tensor]:
+    """``[states × plans, ...]`` → ``[states, plans, ...]``."""
+    return {key: tensor.unflatten(0, (-1, PLANS)) for key, tensor in tensors.items()}
 
 
 def _digest(states: Tensors) -> int:

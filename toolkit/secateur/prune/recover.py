@@ -17,7 +17,7 @@ import torch
 
 from secateur.policy.policy import Policy, Task
 from secateur.prune.fake_quantise import fake_quantised
-from secateur.prune.lessons import Lesson, Teacher
+from secateur.prune.lessons import Lesson, Teacher, Training
 from secateur.prune.states import visited_inputs
 from secateur.prune.surgery import Keep
 from secateur.simulate.planner import policy_controller
@@ -33,8 +33,6 @@ class RecoveryPlan:
         steps: gradient steps per round.
         episodes: episodes collected per round.
         judged_episodes: episodes that each candidate is judged on; with none, the last one is taken.
-        batch: states per step.
-        learning_rate: at the start; it falls to zero along a cosine.
         fake_quantise: train with int8 weights and activations in the loop.
         enough: return at which it ends, because there is nothing left to recover; None for no such end.
         patience: rounds without a better return after which it ends; None for no such end.
@@ -46,8 +44,6 @@ class RecoveryPlan:
     steps: int = 750
     episodes: int = 8
     judged_episodes: int = 24
-    batch: int = 128
-    learning_rate: float = 5e-3
     fake_quantise: bool = False
     enough: float | None = None
     patience: int | None = None
@@ -104,12 +100,12 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
     judged = [next(seeds) for _ in range(plan.judged_episodes)]
     student = replace(pruned, module=deepcopy(pruned.module))
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(student.module.parameters(), lr=plan.learning_rate)
+    optimizer = torch.optim.Adam(student.module.parameters(), lr=teacher.training.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, plan.rounds * plan.steps))
     best = Round(0, nan, judge(student, task, judged))
     curve, best_weights, best_at = [best], deepcopy(student.module.state_dict()), 0
     progress(best)
-    distance = teacher.loss(student, keep)
+    distance, own = teacher.loss(student, keep), lesson.count
     if plan.enough is not None and best.return_mean >= plan.enough:
         return student, tuple(curve)
     for number in range(1, plan.rounds + 1):
@@ -121,7 +117,7 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
         student.module.train()
         with fake_quantised(student.module) if plan.fake_quantise else nullcontext():
             for step in range(plan.steps):
-                batch = lesson.rows(torch.randint(0, lesson.count, (plan.batch,), generator=generator))
+                batch = lesson.rows(_drawn(teacher.training, own, lesson.count, generator))
                 loss = distance(batch, step)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -143,6 +139,13 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
             break
     student.module.load_state_dict(best_weights)
     return student, tuple(curve)
+
+
+def _drawn(training: Training, own: int, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Which states a batch has, out of ``count`` of which the first ``own`` are on the original's way."""
+    first = int(training.own * training.batch)
+    drawn = torch.randint(0, count, (training.batch - first,), generator=generator)
+    return torch.cat([drawn, torch.randint(0, own, (first,), generator=generator)]) if first else drawn
 
 
 def _seeds(seed: int, plan: RecoveryPlan) -> Iterator[int]:

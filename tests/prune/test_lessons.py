@@ -10,7 +10,17 @@ from secateur.graph.groups import build_graph
 from secateur.policy.load import load
 from secateur.policy.planning import PLAN
 from secateur.prune.fake_quantise import fake_quantised
-from secateur.prune.lessons import HORIZON, EntryTeacher, UnrollingTeacher, teacher_of
+from secateur.prune.lessons import (
+    HORIZON,
+    PLANS,
+    SCORE,
+    EntryTeacher,
+    Training,
+    UnrollingTeacher,
+    _huber,
+    teacher_of,
+)
+from secateur.prune.recover import _drawn
 from secateur.prune.surgery import cut
 
 
@@ -57,12 +67,52 @@ def test_dynamics_that_drift_cost_more_after_five_steps_than_after_one(world):
     drifting = cut(unrolling.original, unrolling.graph, {})
     with torch.no_grad():
         drifting.module.dynamics[-1].bias += 0.05
-    answers = unrolling._unroll(drifting, lesson.states, lambda step, _: lesson.actions[step])
+    answers = unrolling._unroll(drifting, lesson.states, lambda step, _: lesson.actions[step].flatten(0, 1))
     moved = [
-        float((answers["next", n, "next"] - lesson.answers["next", n, "next"]).square().mean())
+        float((answers["next", n, "next"] - lesson.answers["next", n, "next"].flatten(0, 1)).square().mean())
         for n in range(HORIZON)
     ]
     assert moved[0] < moved[2] < moved[4]
+
+
+def test_what_plans_are_compared_by_is_relative_to_the_others_from_the_same_state(world):
+    """A reward model that is off by the same everywhere makes the same plans, and costs less than one that mixes up."""
+    unrolling = teacher(world, "plan")
+    lesson = unrolling.lesson(world[2])
+    compared = lesson.answers[SCORE, 0, SCORE]
+    assert compared.shape == (64, PLANS, 1)
+    assert float(compared.sum(1).abs().max()) < 1e-4
+
+    def score_of(change):
+        policy = cut(unrolling.original, unrolling.graph, {})
+        with torch.no_grad():
+            change(policy.module.reward[-1])
+        answers = unrolling._unroll(policy, lesson.states, lambda step, _: lesson.actions[step].flatten(0, 1))
+        return unrolling._compared(answers)
+
+    wanted = compared.flatten(0, 1)
+    assert torch.allclose(score_of(lambda head: head.bias.add_(0.5)), wanted, atol=1e-4)
+    assert float((score_of(lambda head: head.weight.neg_()) - wanted).abs().max()) > 0.1
+
+
+def test_wild_states_neither_rescale_nor_drown_a_planners_lesson(world):
+    unrolling = teacher(world, "plan")
+    own = unrolling.lesson(world[2])
+    wild = unrolling.lesson({"observation": 100 * world[2]["observation"]})
+    both = own.joined(wild)
+    assert both.spread == own.spread != wild.spread
+    distance = unrolling.loss(cut(unrolling.original, unrolling.graph, {}), {})
+    assert float(distance(both, 0).detach()) == pytest.approx(0.0, abs=1e-6)
+    answers = torch.tensor([0.0, 0.5, 100.0])
+    assert float(_huber(answers, torch.zeros(3), 1.0)) == pytest.approx((0.25 + 2 * 99.5) / 3)
+
+
+def test_a_share_of_every_batch_is_on_the_originals_way():
+    generator = torch.Generator().manual_seed(0)
+    drawn = _drawn(Training(batch=32, own=0.5), 10, 100_000, generator)
+    assert len(drawn) == 32
+    assert int((drawn < 10).sum()) >= 16
+    assert len(_drawn(Training(batch=32), 10, 100_000, generator)) == 32
 
 
 def test_within_fake_quantisation_weights_and_inputs_are_int8_and_gradients_pass():

@@ -19,7 +19,7 @@ from secateur.runfolder import read_finished, to_json, write_atomically
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DEMO = ROOT / "bench" / "results" / "demo.json"
-COMPARED = ("tdmpc_cheetah",)
+COMPARED = ("tdmpc_cartpole", "tdmpc_cheetah")
 """Policies with a table of strategies, as ``bench/strategies.py --report`` leaves it."""
 
 

@@ -119,21 +119,31 @@ def kept(cell: dict[str, Any], what: str) -> float:
     return float(np.mean(cell[what]) / np.mean(cell["baseline"]))
 
 
-def overview(cells: Cells, what: str = "recovered") -> str:
+MOVED = {"act": "the deployed entry", "plan": "the planner"}
+
+
+def overview(cells: Cells) -> str:
+    """A table for each way to move the robot and to count parameters, under its title."""
+    by: dict[tuple[str, str], Cells] = {}
+    for cell in cells:
+        by.setdefault((cell["mode"], cell["match"]), []).append(cell)
+    return "\n\n".join(
+        f"Moved by {MOVED[mode]}, budgets in percent of the {match} parameters:\n\n{_table(group)}"
+        for (mode, match), group in by.items()
+    )
+
+
+def _table(cells: Cells) -> str:
     """Strategies by budgets: mean over references of the share kept, each reference in brackets; int8 after a slash."""
     budgets = list(_by_key(cells))
     names = dict.fromkeys(cell["strategy"] for cell in cells)
-    lines = [
-        "| strategy | "
-        + " | ".join(f"{mode}, {budget:g} % of {match}" for mode, match, budget in budgets)
-        + " |",
-        "| --- |" + " --- |" * len(budgets),
-    ]
+    heads = " | ".join(f"{budget:g} %" for _, _, budget in budgets)
+    lines = [f"| strategy | {heads} |", "| --- |" + " --- |" * len(budgets)]
     for name in names:
         row = []
         for key in budgets:
             group = [c for c in _by_key(cells)[key] if c["strategy"] == name and "error" not in c]
-            each = [kept(c, what) for c in group]
+            each = [kept(c, "recovered") for c in group]
             int8 = [kept(c, "int8") for c in group if c.get("int8")]
             row.append(
                 f"{np.mean(each):.2f} ({', '.join(f'{share:.2f}' for share in each)})"

@@ -5,17 +5,22 @@ import random
 import numpy as np
 import pytest
 import torch
+from architectures import ARCHITECTURES, one_entry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import POLICIES, random_policies, small_camera, world_model
+from torch import nn
 
+from secateur.errors import SecateurError
 from secateur.export.quantize import quantize
 from secateur.export.read import read_tflite
 from secateur.export.tflite import to_tflite
+from secateur.graph import axes
 from secateur.graph.groups import build_graph
-from secateur.graph.probe import probe_widths
-from secateur.graph.sizes import parameter_sizes, size_at, size_of
-from secateur.graph.template import fit_template
+from secateur.graph.probe import probe_widths, traced_sizes
+from secateur.graph.sizes import groups_in, parameter_sizes, size_at, size_of
+from secateur.graph.template import aligned, fit_template
+from secateur.network import Network, Operator, Tensor
 from secateur.operators.lower import lower
 from secateur.policy.load import load
 from secateur.prune.surgery import rebuild, resized
@@ -23,7 +28,31 @@ from secateur.target.by_width import PriceByWidth
 from secateur.target.cost import price
 from secateur.target.target import load_target
 
+
+class Attending(nn.Module):
+    """Tokens of two sensors through one of torch's own encoder layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.camera, self.joints = nn.Linear(6, 16), nn.Linear(4, 16)
+        self.body = nn.TransformerEncoderLayer(16, 4, 24, dropout=0.0, norm_first=True, batch_first=True)
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, camera, joints):
+        return self.head(self.body(torch.cat([self.camera(camera), self.joints(joints)], 1)).mean(1))
+
+
+def attending():
+    """Norms as training leaves them, for a converter leaves a factor of one out."""
+    torch.manual_seed(0)
+    module = Attending()
+    for parameter in module.body.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return one_entry(module, camera=torch.randn(1, 2, 6), joints=torch.randn(1, 1, 4))
+
+
 MADE = {
+    "attending": attending,
     "tdmpc_cartpole": lambda: load("tdmpc_cartpole").policy,
     "small_camera": small_camera,
     "world_model": lambda: world_model(latent=24, hidden=40),
@@ -80,6 +109,65 @@ def test_probe_widths_tell_groups_apart(priced):
     assert all(0 < narrow < full for full, narrow in pairs)
 
 
+@pytest.mark.parametrize("name", [*POLICIES, *ARCHITECTURES])
+def test_probe_widths_tell_sizes_apart(name):
+    graph = build_graph((POLICIES | ARCHITECTURES)[name]())
+    probe = probe_widths(graph)
+    sizes = {size for of in traced_sizes(graph) for size in of if groups_in(size)}
+    pairs = {(size_at(size, graph.full), size_at(size, probe)) for size in sizes}
+    assert len(pairs) == len(sizes)
+    assert all(whole != other for whole, other in pairs)
+    assert all(width > 1 for width in probe.values())
+
+
+def _network(shapes, operators):
+    """Tensors by shape, the last constants; operators by kind and tensors."""
+    tensors = tuple(
+        Tensor(name, shape, "int8", constant=name.startswith("c")) for name, shape in shapes.items()
+    )
+    place = {name: index for index, name in enumerate(shapes)} | {"-": -1}
+    made = tuple(
+        Operator(kind, tuple(place[t] for t in reads), tuple(place[t] for t in writes))
+        for kind, reads, writes in operators
+    )
+    return Network(tensors, made, {"x": place["x"]}, {"y": place["y"]})
+
+
+def _two_layers(widths, share):
+    """x → a → y, whose weights are one tensor where ``share`` and the widths allow it, as a converter has it."""
+    a, b = widths
+    once = share and a == b == 8
+    shapes = {"x": (1, 8), "h": (1, a), "y": (1, b), "c1": (a, 8)} | ({} if once else {"c2": (b, a)})
+    second = "c1" if once else "c2"
+    return _network(
+        shapes,
+        [("FULLY_CONNECTED", ("x", "c1", "-"), ("h",)), ("FULLY_CONNECTED", ("h", second, "-"), ("y",))],
+    )
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_constant_that_two_layers_share_has_the_size_of_each(share):
+    network, others = aligned(_two_layers((8, 8), share), _two_layers((5, 6), share))
+    shapes = [(one.shape, two.shape) for one, two in zip(network.tensors, others)]
+    read = [shapes[operator.inputs[1]] for operator in network.operators]
+    assert read == [((8, 8), (5, 8)), ((8, 8), (6, 5))]
+    assert shapes[network.outputs["y"]] == ((1, 8), (1, 6))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [("FULLY_CONNECTED", ("x", "c1", "-"), ("y",))],
+        [("FULLY_CONNECTED", ("x", "c1", "-"), ("h",)), ("TANH", ("h",), ("y",))],
+        [("FULLY_CONNECTED", ("x", "c1", "-"), ("h",)), ("FULLY_CONNECTED", ("x", "c2", "-"), ("y",))],
+    ],
+)
+def test_networks_that_differ_in_more_than_sizes_are_refused(other):
+    shapes = {"x": (1, 8), "h": (1, 5), "y": (1, 6), "c1": (5, 8), "c2": (6, 8)}
+    with pytest.raises(SecateurError, match="do not depend on its widths"):
+        aligned(_two_layers((8, 8), False), _network(shapes, other))
+
+
 @pytest.mark.slow
 def test_operators_know_their_component(priced):
     policy, _, predict = priced
@@ -87,7 +175,9 @@ def test_operators_know_their_component(priced):
     owners = [
         c for kind, c in zip(kinds, predict.template.components) if kind in ("FULLY_CONNECTED", "CONV_2D")
     ]
-    if policy.name == "small_camera":
+    if policy.name == "Attending":
+        assert owners == ["camera", "joints", *["body"] * 6, "head"]
+    elif policy.name == "small_camera":
         assert owners == ["perception"] * 3 + ["joints", "fusion", "head"]
     else:
         assert owners == ["encoder"] * 2 + ["policy"] * 3
@@ -115,7 +205,11 @@ def test_by_parts_as_by_the_whole(priced, data):
 def test_predicted_equals_converted(priced, seed):
     policy, graph, predict = priced
     generator = torch.Generator().manual_seed(seed)
-    widths = {g.name: int(torch.randint(1, g.width + 1, (1,), generator=generator)) for g in graph.groups}
+    heads = {graph.dims[dim] for axis in graph.trace.counts.values() for (dim,) in axes.normal(axis)}
+    widths = {  # with a single head, a converter leaves out the axis that counts them
+        g.name: int(torch.randint(1 + (g.name in heads), g.width + 1, (1,), generator=generator))
+        for g in graph.groups
+    }
     converted = price(lower(_converted(rebuild(policy, graph, widths))), predict.target, predict.components)
     predicted = predict(widths)
     for field in (

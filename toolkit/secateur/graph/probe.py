@@ -7,7 +7,6 @@ a policy at greater widths is the same code with more channels.
 """
 
 from collections.abc import Iterator
-from itertools import chain
 
 from secateur.graph.axes import Axis
 from secateur.graph.groups import ComponentGraph, Group
@@ -20,12 +19,17 @@ FARTHEST = 256
 """Widths above its own that are tried for a group before two sizes are left alike."""
 
 
-def traced_axes(graph: ComponentGraph) -> tuple[list[Axis], list[Axis]]:
-    """Axes of weights and of what modules give; and those that only operators in between have."""
+def traced_sizes(graph: ComponentGraph) -> tuple[list[Size], list[Size]]:
+    """Sizes of axes of weights and of what modules give; and of groups alone and of what is only in between."""
     trace = graph.trace
-    outside = [axis for shape in trace.weights.values() for axis in shape]
+    outside: list[Axis] = [axis for shape in trace.weights.values() for axis in shape]
     outside += [axis for site in trace.sites for axis in site.axes]
-    return outside, [axis for _, results in trace.results for its_axes in results for axis in its_axes]
+    between = [axis for _, results in trace.results for its_axes in results for axis in its_axes]
+    alone: list[Size] = [((1, ((name, width),)),) for name, width in graph.full.items()]
+    return (
+        list(dict.fromkeys(size_of(graph, (axis,)) for axis in outside)),
+        list(dict.fromkeys(alone + [size_of(graph, (axis,)) for axis in between])),
+    )
 
 
 def probe_widths(graph: ComponentGraph) -> dict[str, int]:
@@ -35,9 +39,7 @@ def probe_widths(graph: ComponentGraph) -> dict[str, int]:
     there is no other way two sizes are left alike; ``fit_template`` then refuses what it cannot tell apart.
     """
     full = graph.full
-    sizes: dict[Size, None] = {((1, ((name, width),)),): None for name, width in full.items()}
-    sizes |= dict.fromkeys(size_of(graph, (axis,)) for axis in chain(*traced_axes(graph)))
-    depends = {size: groups_in(size) for size in sizes}
+    depends = {size: groups_in(size) for sizes in traced_sizes(graph) for size in sizes}
     by_group: dict[str, list[Size]] = {name: [] for name in full}
     for size, groups in depends.items():
         for name in groups:

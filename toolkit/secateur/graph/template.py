@@ -13,10 +13,9 @@ from math import prod
 import numpy as np
 
 from secateur.errors import SecateurError
-from secateur.graph.axes import Axis
 from secateur.graph.groups import ComponentGraph
-from secateur.graph.probe import Pair, traced_axes
-from secateur.graph.sizes import Size, groups_in, size_at, size_of
+from secateur.graph.probe import Pair, traced_sizes
+from secateur.graph.sizes import Size, groups_in, size_at
 from secateur.network import Network, Operator, Tensor
 from secateur.records import Widths
 
@@ -106,7 +105,7 @@ def fit_template(
     Raises:
         SecateurError: the two conversions differ in more than shapes, or a size follows from no group.
     """
-    network, others = _aligned(full, probe)
+    network, others = aligned(full, probe)
     known = _known_sizes(graph, probe_at)
     sizes: dict[tuple[int, int], Size] = {}
     for index, (one, two) in enumerate(zip(network.tensors, others)):
@@ -131,7 +130,7 @@ def fit_template(
     return Template(graph, bare, sizes, _components(graph, bare, deployed))
 
 
-def _aligned(full: Network, probe: Network) -> tuple[Network, tuple[Tensor, ...]]:
+def aligned(full: Network, probe: Network) -> tuple[Network, tuple[Tensor, ...]]:
     """The full network with a tensor for each use that the two make of theirs; and the probe's tensors beside it.
 
     Tensors have no order that both keep: a converter makes one of all constants that are alike, and what is alike at
@@ -148,11 +147,10 @@ def _aligned(full: Network, probe: Network) -> tuple[Network, tuple[Tensor, ...]
     inputs = {name: put(tensor, probe.inputs[name]) for name, tensor in full.inputs.items()}
     operators = []
     for one, two in zip(full.operators, probe.operators):
-        reads, writes = zip(one.inputs, two.inputs), zip(one.outputs, two.outputs)
+        reads, writes = list(zip(one.inputs, two.inputs)), list(zip(one.outputs, two.outputs))
         alike = (one.kind, len(one.inputs), len(one.outputs)) == (two.kind, len(two.inputs), len(two.outputs))
         if not alike or any(_differ(full, probe, *pair) for pair in reads):
             raise _not_by_widths(f"{one.kind} {_name(full, one)} at full width is {two.kind} at the probe's")
-        reads = zip(one.inputs, two.inputs)
         operators.append(
             Operator(
                 one.kind,
@@ -161,14 +159,14 @@ def _aligned(full: Network, probe: Network) -> tuple[Network, tuple[Tensor, ...]
                 one.options,
             )
         )
-    made = [pair for pair in place if pair != (-1, -1) and not full.tensors[pair[0]].constant]
+    outputs = {name: put(tensor, probe.outputs[name]) for name, tensor in full.outputs.items()}
+    pairs = list(place)[1:]
+    made = [pair for pair in pairs if not full.tensors[pair[0]].constant]
     if len(full.operators) != len(probe.operators) or any(len({*side}) < len(made) for side in zip(*made)):
         raise _not_by_widths(
             f"{len(full.operators)} operators at full width, {len(probe.operators)} at the probe's"
         )
-    pairs = list(place)[1:]
     tensors = tuple(full.tensors[one] for one, _ in pairs)
-    outputs = {name: place[tensor, probe.outputs[name]] for name, tensor in full.outputs.items()}
     return Network(tensors, tuple(operators), inputs, outputs), tuple(probe.tensors[two] for _, two in pairs)
 
 
@@ -205,13 +203,13 @@ def _known_sizes(graph: ComponentGraph, probe_at: Widths) -> dict[Pair, Size | N
     Axes of weights and of what modules give come first. What only operators in between have, such as the number of
     heads, is asked where those do not explain a pair.
     """
-    outside, between = traced_axes(graph)
+    outside, between = traced_sizes(graph)
     return _sizes_among(graph, between, probe_at) | _sizes_among(graph, outside, probe_at)
 
 
-def _sizes_among(graph: ComponentGraph, traced: Sequence[Axis], probe_at: Widths) -> dict[Pair, Size | None]:
+def _sizes_among(graph: ComponentGraph, sizes: Sequence[Size], probe_at: Widths) -> dict[Pair, Size | None]:
     found: dict[Pair, Size | None] = {}
-    for size in dict.fromkeys(size_of(graph, (axis,)) for axis in traced):
+    for size in sizes:
         pair = (size_at(size, graph.full), size_at(size, probe_at))
         if pair[0] != pair[1]:
             found[pair] = None if pair in found else size

@@ -25,6 +25,14 @@ def lower_concatenation(lowering: Lowering, index: int) -> None:
         raise unsupported(operator, target, f"puts together {shapes}", "Convert the model again.")
     if int(operator.options.get("fusedActivationFunction", 0)):
         raise unsupported(operator, target, "has a fused activation", "Use an activation of its own.")
+    learnt = next((tensor for tensor in operator.inputs if lowering.tensor(tensor).constant), None)
+    if learnt is not None:
+        raise unsupported(
+            operator,
+            target,
+            f"puts the constant {lowering.tensor(learnt).name!r} beside activations",
+            "Leave a learnt token out: take the mean over the others, or add it to one of them.",
+        )
     reads = [lowering.buffer(tensor) for tensor in operator.inputs]
     writes = lowering.new_buffer(operator.outputs[0])
     own, start = strides(target.shape), 0

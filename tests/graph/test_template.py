@@ -74,7 +74,7 @@ def priced(request):
     graph = build_graph(policy)
     probe = probe_widths(graph)
     template = fit_template(
-        graph, _converted(policy), _converted(resized(policy, graph, probe)), probe, policy.deployed
+        graph, *(_converted(resized(policy, graph, at)) for at in (graph.full, probe)), probe, policy.deployed
     )
     return policy, graph, PriceByWidth(template, load_target("stm32f446re"))
 

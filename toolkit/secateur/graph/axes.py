@@ -136,8 +136,15 @@ def is_fixed(segment: Segment) -> bool:
 
 def unify(left: Axis, right: Axis) -> None:
     """States that two axes of equal size hold the same channels in the same order."""
-    if left is right or (is_whole(left) and is_whole(right)):
+    if left is right:
         return
+    if len(left) == len(right) == 1 and len(left[0]) == len(right[0]) == 1:  # as most are
+        if left[0][0].fixed and right[0][0].fixed:
+            return
+        first, second = left[0][0].root(), right[0][0].root()
+        if first.parts is None and second.parts is None:
+            _union(first, second)
+            return
     left, right = normal(left), normal(right)
     if left == right:
         return

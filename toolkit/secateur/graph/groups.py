@@ -218,7 +218,10 @@ def _places(axis: Axis) -> list[tuple[Dim, int, int, int]]:
     """Every dim along an axis with its offset, stride and repeats."""
     found = []
     offset = 0
-    for segment in axes.normal(axis):
+    normal = axes.normal(axis)
+    if len(normal) == 1 and len(normal[0]) == 1:  # as most are
+        return [(normal[0][0], 0, 1, 1)]
+    for segment in normal:
         total = stride = axes.segment_size(segment)
         repeats = 1
         for dim in segment:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from secateur.graph import attention, attributes, axes, rules, views
+from secateur.graph import attention, attributes, axes, code, rules, views
 from secateur.graph.axes import Axis
 from secateur.graph.results import (
     BOOKKEEPING,
@@ -68,6 +68,8 @@ class Trace:
         inputs, outputs: (entry, name) → axes.
         contractions: in order of execution.
         sites: outputs of leaf modules, in order of execution.
+        sized: a function of torch that the policy's own code calls and that takes or gives a size; empty where
+            there is none, so that no width can be written into that code.
         crossings: (producer, consumer, axes) wherever a component uses what another made.
         inlets: (input, component, axes) wherever a component uses what comes from outside.
         outlets: (component, output, axes) wherever something goes to the outside.
@@ -85,6 +87,7 @@ class Trace:
     outlets: list[tuple[str, str, Axes]] = field(default_factory=list)
     results: list[tuple[str, tuple[Axes, ...]]] = field(default_factory=list)
     counts: dict[tuple[str, str], Axis] = field(default_factory=dict)
+    sized: str = ""
 
 
 Makers = frozenset[tuple[str, Axes]]
@@ -149,9 +152,11 @@ class _Tracer(Watch):
     def _note(
         self, name: str, func: Any, args: Any, kwargs: Any, out: Any, results: list[torch.Tensor]
     ) -> None:
-        used = [self.known.get(id(t)) for t in rules.tensors(args) + rules.tensors(kwargs.values())]
-        weights = [k.weight for k in used if k is not None and k.weight is not None]
-        activations = [k for k in used if k is not None and k.weight is None]
+        given = rules.tensors(args) + rules.tensors(kwargs.values()) if kwargs else rules.tensors(args)
+        used = [self.known.get(id(t)) for t in given]
+        seen = [known for known in used if known is not None]
+        weights = [known.weight for known in seen if known.weight is not None]
+        activations = [known for known in seen if known.weight is None] if len(weights) < len(seen) else []
         rule = rules.rule_of(name, func)
         makers: Makers = frozenset()
         if rule not in rules.FROM_NOTHING and activations:
@@ -172,14 +177,13 @@ class _Tracer(Watch):
         if owners and view_of is None:
             self._cross(activations, owners)
             if name in CONTRACTIONS and weights:
-                self._count(name, args, results[0], [k for k in used if k is not None and k.weight])
+                self._count(name, args, results[0], [k for k in seen if k.weight])
         if name not in BOOKKEEPING:
             self.trace.results.append((comparable_name(name), tuple(made)))
+        own = owners if view_of is None else frozenset()
         for tensor, its_axes in zip(results, made):
-            made_here = (
-                frozenset((owner, its_axes) for owner in owners) if owners and view_of is None else makers
-            )
-            self.learn(tensor, its_axes, made_here, view_of)
+            made_here = frozenset([(owner, its_axes) for owner in own]) if own else makers
+            self.known[id(tensor)] = _Known(tensor, its_axes, made_here, view_of)
 
     def _cross(self, activations: list[_Known], consumers: frozenset[str]) -> None:
         for known in activations:
@@ -218,6 +222,7 @@ def trace_policy(policy: Policy, owners: dict[str, str]) -> Trace:
         trace.weights[path] = tuple(axes.free(n) for n in tensor.shape)
         tracer.learn(tensor, trace.weights[path], weight=path)
     _declare(modules, trace)
+    own_code = code.OwnCode(tracer.modules)
     with (
         evaluating([inner for _, inner in modules]),
         attributes.remembered(modules) as any_numbers,
@@ -225,7 +230,8 @@ def trace_policy(policy: Policy, owners: dict[str, str]) -> Trace:
         attributes.BindAttributes(tracer.known_axes, trace.counts) if any_numbers else nullcontext(),
     ):
         for entry in policy.entries:
-            _trace_entry(tracer, entry, module)
+            _trace_entry(tracer, own_code, entry, module)
+    trace.sized = own_code.sized
     _tie(policy, trace, tracer)
     return trace
 
@@ -271,7 +277,7 @@ def _following_modules(tracer: _Tracer) -> Iterator[None]:
             hook.remove()
 
 
-def _trace_entry(tracer: _Tracer, entry: Entry, module: nn.Module) -> None:
+def _trace_entry(tracer: _Tracer, own_code: code.OwnCode, entry: Entry, module: nn.Module) -> None:
     tracer.entry = entry.name
     inputs = {}
     for name, example in entry.example_inputs.items():
@@ -282,7 +288,7 @@ def _trace_entry(tracer: _Tracer, entry: Entry, module: nn.Module) -> None:
             its_axes = tuple(axes.fixed(n, f"{entry.name} takes it from outside") for n in example.shape)
         tracer.learn(inputs[name], its_axes, frozenset({(f"<{entry.name}.{name}", its_axes)}))
         tracer.trace.inputs[entry.name, name] = its_axes
-    with tracer:
+    with tracer, own_code:
         outputs = entry.run(module, inputs)
     for name, tensor in outputs.items():
         tracer.trace.outputs[entry.name, name] = tracer(tensor)

@@ -1,9 +1,10 @@
-"""Which groups can really be cut: all of them are, once, on trial, before anything rests on them.
+"""Which groups can really be cut: they are cut on trial, once, before anything rests on them.
 
 The trace sees what torch computes, not what the code around it assumes. Code that has a width written into it
 (``view(batch, 4, 16)``) traces well and fails, or computes something else, once it is cut; surgery notices either. So
 every group is cut a little, all together; where that fails, the trial is halved until the culprits are found, and
-those are left whole.
+those are left whole. Where the policy's own code meets no size at all (``graph/code.py``), it has no place for a width,
+and there is nothing to try.
 """
 
 from secateur.errors import SecateurError
@@ -20,6 +21,11 @@ def analyse(policy: Policy) -> ComponentGraph:
         SecateurError: an entry cannot be called with its example inputs, or does not do the same twice.
     """
     graph = build_graph(policy)
+    return try_groups(policy, graph) if graph.trace.sized else graph
+
+
+def try_groups(policy: Policy, graph: ComponentGraph) -> ComponentGraph:
+    """The graph without groups that surgery cannot cut, by trial."""
     fewer = {group.name: _fewer(group.width, index) for index, group in enumerate(graph.groups)}
     accepted: dict[str, int] = {}
     refused = _refused(policy, graph, fewer, accepted)

@@ -225,17 +225,23 @@ def test_the_least_that_could_be_met_can_be_met(example, tmp_path):
     assert json.loads((tmp_path / "b" / "summary.json").read_text())["measured"]["flash_bytes"] <= int(least)
 
 
-@pytest.mark.parametrize("strategy", ["global", "uniform"])
-def test_the_other_strategies_take_the_same_chain(example, tmp_path, strategy):
+@pytest.mark.parametrize(
+    ("strategy", "coefficients"), [("global", "gradient"), ("per-component", "grid"), ("uniform", "none")]
+)
+def test_the_other_strategies_take_the_same_chain(example, tmp_path, strategy, coefficients):
     folder = tmp_path / strategy
     quick = ("--episodes", "4", "--recovery-steps", "160")
     done = run(
-        secateur("prune", str(example), *PRUNE, *quick, "--strategy", strategy, "-o", str(folder)),
+        secateur(
+            *("prune", str(example), *PRUNE, *quick, "-o", str(folder)),
+            *("--strategy", strategy, "--coefficients", coefficients),
+        ),
         check=False,
     )
     assert done.returncode in (0, 4), done.stderr
     summary = read_finished(folder)
     assert summary["strategy"] == strategy
+    assert (summary["coefficients"] is None) == (coefficients == "none")
     assert summary["measured"]["flash_bytes"] <= 4096
     assert summary["parity"]["int8_mismatched_bytes"] == 0
 

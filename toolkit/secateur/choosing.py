@@ -23,6 +23,7 @@ from secateur.prune.limits import Price
 from secateur.prune.search import search
 from secateur.prune.strategies import STRATEGIES
 from secateur.prune.trials import Trial, TrialPlan, Trials
+from secateur.prune.weighing import COEFFICIENTS, Ranking
 from secateur.runfolder import cache_folder, to_json, write_atomically
 
 SCORED_STATES = 2048
@@ -69,32 +70,49 @@ class Original:
 
 
 def choose_widths(job: Job, price: Price, original: Original, to: Path, share: Share) -> None:
-    """Writes ``widths.json``, ``scores.safetensors`` and, where candidates were tried, ``search.json``."""
+    """Writes ``widths.json`` and ``scores.safetensors``.
+
+    Where candidates were tried ``search.json`` as well, and where groups were weighed ``coefficients.json``.
+    """
     visited = original.visited
     scores = scores_of(job, visited)(job.policy, job.graph)
     ranked = {name: scores[name] for name in job.cuttable}
     strategy = STRATEGIES[job.request.strategy]
     if strategy.measures:
-        path = _trials_path(job, visited, ranked)
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-        def tell(trial: Trial) -> None:
-            write_atomically(path, to_json(trials.records))
-            kept = "" if trial.kept is None else f", {trial.kept:.0%} of the return"
-            share(
-                len(trials.asked) / TYPICAL_TRIALS,
-                f"trial {len(trials.asked)}: error {trial.error:.3f}{kept}",
-            )
-
-        teacher, lesson, seed = original.teacher, original.lesson, job.request.seed
-        trials = Trials(teacher, lesson, ranked, job.task, seed, _plan(job), _known(path), tell)
+        trials = _trials(job, original, ranked, share)
         found = search(job.graph, ranked, price, job.budget, trials, refine=not job.policy.plans)
         widths = found.widths
         write_atomically(to / "search.json", to_json(found.plain()))
+    elif (weighed := strategy.weighed) is not None:
+
+        def at(coefficients: Mapping[str, float]) -> dict[str, int]:
+            return weighed(job.graph, ranked, price, job.budget, coefficients)
+
+        trials = _trials(job, original, ranked, share)
+        ranking = Ranking(job.policy, job.graph, ranked, visited, at, trials)
+        coefficients = COEFFICIENTS[job.request.coefficients](ranking)
+        widths = at(coefficients)
+        if coefficients:
+            write_atomically(to / "coefficients.json", to_json(coefficients))
     else:
         widths = strategy.choose(job.graph, ranked, price, job.budget)
     write_atomically(to / "widths.json", to_json(widths))
     save_file({name: score.float().contiguous() for name, score in ranked.items()}, to / "scores.safetensors")
+
+
+def _trials(job: Job, original: Original, scores: Scores, share: Share) -> Trials:
+    """Trials of the policy, those of earlier runs among them; every new one is kept, and shown."""
+    path = _trials_path(job, original.visited, scores)
+
+    def tell(trial: Trial) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, to_json(trials.records))
+        kept = "" if trial.kept is None else f", {trial.kept:.0%} of the return"
+        share(len(trials.asked) / TYPICAL_TRIALS, f"trial {len(trials.asked)}: error {trial.error:.3f}{kept}")
+
+    seed = job.request.seed
+    trials = Trials(original.teacher, original.lesson, scores, job.task, seed, _plan(job), _known(path), tell)
+    return trials
 
 
 def scores_of(job: Job, visited: dict[str, torch.Tensor]) -> Callable[[Policy, ComponentGraph], Scores]:

@@ -24,6 +24,10 @@ app = typer.Typer(
 IMPORTANCE_HELP = (
     "taylor, taylor2, l1, l2, activation, activation-rms, gradient, fisher, bayesian, closed-loop or random."
 )
+COEFFICIENTS_HELP = (
+    "none, grid or gradient: how groups are weighed in the one ranking of --strategy global or per-component. "
+    "The others have none: component-aware measures what each group is worth."
+)
 DTYPE_HELP = (
     "For a computer: float32, float16, dynamic, int8, int16x8, or auto: the quickest that is accurate enough."
 )
@@ -66,6 +70,7 @@ def prune(
         str, typer.Option(help="component-aware, by-importance, per-component, global or uniform.")
     ] = "component-aware",
     importance: Annotated[str, typer.Option(help=IMPORTANCE_HELP)] = "taylor",
+    coefficients: Annotated[str, typer.Option(help=COEFFICIENTS_HELP)] = "none",
     episodes: Annotated[int, typer.Option(min=2, help="Pairs of episodes that the verdict rests on.")] = 64,
     recovery_steps: Annotated[
         int, typer.Option(min=0, help="Gradient steps of recovery; 0 for none.")
@@ -102,6 +107,7 @@ def prune(
         budget=parse_budget(flash, ram, latency, rate, component or [], max_return_drop, utilisation),
         strategy=strategy,
         importance=importance,
+        coefficients=coefficients,
         seed=seed,
         episodes=episodes,
         recovery_steps=recovery_steps,

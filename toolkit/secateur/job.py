@@ -23,6 +23,7 @@ from secateur.prune.importance import IMPORTANCE
 from secateur.prune.limits import total_limits
 from secateur.prune.schedule import SCHEDULES
 from secateur.prune.strategies import STRATEGIES
+from secateur.prune.weighing import COEFFICIENTS
 from secateur.records import Budget, Limits
 from secateur.simulate.dry_run import check_task
 from secateur.target.computer import Computer
@@ -72,6 +73,17 @@ class Job:
         """Seeds of episodes for one purpose; different purposes share none but by chance of 2⁻³²."""
         tag = int.from_bytes(sha256(purpose.encode()).digest()[:4], "big")
         return [int(s) for s in np.random.SeedSequence([self.request.seed, tag]).generate_state(count)]
+
+
+def _require_coefficients(request: PruneRequest) -> None:
+    require_known("coefficients", request.coefficients, COEFFICIENTS)
+    if request.coefficients != "none" and STRATEGIES[request.strategy].weighed is None:
+        ranked = [name for name, strategy in STRATEGIES.items() if strategy.weighed is not None]
+        raise UsageError(
+            "coefficients weigh groups that are in one ranking",
+            f"the {request.strategy} strategy has none: it measures what groups are worth, or treats all alike",
+            f"Take --strategy {' or '.join(ranked)}, or leave --coefficients out.",
+        )
 
 
 def _require_control_rate(policy: Policy) -> None:
@@ -142,6 +154,7 @@ def prepare(request: PruneRequest) -> Job:
     torch.set_num_threads(1)  # sums in another order would give other weights on another machine
     require_known("strategy", request.strategy, STRATEGIES)
     require_known("importance", request.importance, IMPORTANCE)
+    _require_coefficients(request)
     require_known("schedule", request.schedule, SCHEDULES)
     target = load_target(request.target) if request.entry is None else _computer(request)
     loaded = load(request.policy)

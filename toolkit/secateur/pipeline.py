@@ -23,6 +23,7 @@ class PruneRequest:
         budget: what it may cost.
         strategy: key of ``prune.strategies.STRATEGIES``.
         importance: key of ``prune.importance.IMPORTANCE``.
+        coefficients: key of ``prune.weighing.COEFFICIENTS``: how groups are weighed in one ranking.
         seed: of everything random.
         episodes: pairs of episodes that the verdict rests on.
         recovery_steps: gradient steps of recovery in all; 0 for none.
@@ -38,6 +39,7 @@ class PruneRequest:
     budget: Budget
     strategy: str = "component-aware"
     importance: str = "taylor"
+    coefficients: str = "none"
     seed: int = 0
     episodes: int = 64
     recovery_steps: int = 6000

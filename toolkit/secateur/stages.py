@@ -286,7 +286,7 @@ def provenance_of(job: Job, command: str) -> dict[str, dict[str, Any]]:
 
 def pruned_of(job: Job, chosen: Path, recovered: Path) -> dict[str, Any]:
     """What a summary says of the request and of what was cut and recovered, as arguments of ``summary``."""
-    widths, tried = widths_of(chosen), chosen / "search.json"
+    widths, tried, weighed = widths_of(chosen), chosen / "search.json", chosen / "coefficients.json"
     points = json.loads((recovered / "recovery.json").read_bytes())
     return {
         "policy": job.policy.name,
@@ -299,6 +299,7 @@ def pruned_of(job: Job, chosen: Path, recovered: Path) -> dict[str, Any]:
         "widths": [GroupWidth(g.name, g.components, g.width, widths[g.name]) for g in job.graph.groups],
         "recovery": [RecoveryPoint(**point) for point in points],
         "search": json.loads(tried.read_bytes()) if tried.is_file() else None,
+        "coefficients": json.loads(weighed.read_bytes()) if weighed.is_file() else None,
     }
 
 

@@ -164,16 +164,25 @@ def global_ranking(
     return _largest(at, price, budget)
 
 
-def per_component(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget) -> dict[str, int]:
+def per_component(
+    graph: ComponentGraph,
+    scores: Scores,
+    price: Price,
+    budget: Budget,
+    coefficients: Mapping[str, float] | None = None,
+) -> dict[str, int]:
     """The same share of every component, by one ranking of normalised scores in each.
 
     A coupling group counts as a part of the component that makes its channels. What torch-pruning does when each
-    component is given the same pruning ratio.
+    component is given the same pruning ratio. Coefficients as in ``global_ranking``.
     """
     members: dict[str, list[str]] = {}
     for name in scores:
         members.setdefault(home(graph, graph.by_name[name]), []).append(name)
-    ranks = {part: _ranks(weighted({n: scores[n] for n in names}, {})) for part, names in members.items()}
+    ranks = {
+        part: _ranks(weighted({n: scores[n] for n in names}, coefficients or {}))
+        for part, names in members.items()
+    }
 
     def at(share: float) -> dict[str, int]:
         widths = dict(graph.full)

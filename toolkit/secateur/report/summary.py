@@ -67,6 +67,7 @@ def summary(
     widths: Sequence[GroupWidth] = (),
     recovery: Sequence[RecoveryPoint] = (),
     search: Mapping[str, Any] | None = None,
+    coefficients: Mapping[str, float] | None = None,
     provenance: Mapping[str, Any] | None = None,
     planner: Mapping[str, Any] | None = None,
 ) -> Summary:
@@ -94,6 +95,7 @@ def summary(
         widths: of every pruning group.
         recovery: learning curve; empty where nothing was trained.
         search: response curves and trials that the widths rest on; None where none were made.
+        coefficients: pruning group → what its scores were weighed by; None where they were not.
         provenance: versions, seeds, command line, in sections of name → value.
         planner: its settings before and after, and what a decision calls; None where no planner is deployed.
     """
@@ -120,6 +122,7 @@ def summary(
             "widths": widths,
             "recovery": recovery,
             "search": search,
+            "coefficients": coefficients,
             "provenance": provenance or {},
             "planner": planner,
         }

@@ -14,7 +14,7 @@ from secateur.errors import SecateurError
 from secateur.export.c.names import identifier
 from secateur.export.read import read_tflite
 from secateur.network import Network
-from secateur.runfolder import read_finished
+from secateur.runfolder import control_rate, read_finished
 from secateur.target.target import Target
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Artifact:
             that cannot be calibrated.
         golden: vectors of a run; None for anything else.
         note: what the reader of the artifact should know about its making.
+        control_hz: rate of the task; None where there is none, or it is not known.
     """
 
     source: str
@@ -47,6 +48,7 @@ class Artifact:
     deployed: str | None
     golden: "Golden | None" = None
     note: str = ""
+    control_hz: float | None = None
 
     @property
     def model(self) -> bytes:
@@ -145,7 +147,8 @@ def _from_run(path: Path) -> Artifact:
             "a run holds model.int8.tflite", f"{path} does not", "Run it again into a new folder."
         )
     golden = load_golden(path / "golden.npz") if (path / "golden.npz").is_file() else None
-    return Artifact(str(path), symbol_name(str(summary["policy"])), models, names[0], golden)
+    name = symbol_name(str(summary["policy"]))
+    return Artifact(str(path), name, models, names[0], golden, control_hz=control_rate(path))
 
 
 def _from_policy(source: str, target: Target, seed: int, share: Share) -> Artifact:
@@ -173,4 +176,4 @@ def _from_policy(source: str, target: Target, seed: int, share: Share) -> Artifa
         quantized = quantize(converted, evenly(visited, CALIBRATION_STATES))
         note = f"Calibrated on the float policy's states only, and not tried in closed loop: {error}"
     models["model.int8.tflite"] = quantized
-    return Artifact(source, name, models, "model.int8.tflite", note=note)
+    return Artifact(source, name, models, "model.int8.tflite", note=note, control_hz=loaded.task.control_hz)

@@ -158,7 +158,7 @@ def _export_tflite(artifact: Artifact, target: Target, request: ExportRequest) -
 def _export_c(artifact: Artifact, target: Target, request: ExportRequest) -> Mapping[str, str | bytes]:
     name, network = request.name or artifact.name, artifact.network
     files = generate(network, target, name)
-    package = Package(name, network, files, _recorded(artifact, network, target))
+    package = Package(name, network, files, _recorded(artifact, network, target), artifact.control_hz)
     cost = _predicted(network, target)
     if cost is not None:
         _require_fit(cost.flash_bytes, cost.ram_bytes, target)

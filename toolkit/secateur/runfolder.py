@@ -41,6 +41,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SECATEUR_CACHE") or Path.home() / ".cache" / "secateur")
 
 
+def control_rate(folder: Path) -> float | None:
+    """Rate of the task that a run was made for, in Hz; None where it is not told."""
+    try:
+        told = json.loads((folder / _REQUEST).read_bytes()).get("control_hz")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return float(told) if isinstance(told, int | float) else None
+
+
 def require_new(path: Path) -> None:
     """Raises SecateurError where something is at a path already, an empty folder apart."""
     if path.is_dir() and not any(path.iterdir()):

@@ -10,7 +10,8 @@ from secateur.units import format_bytes, format_seconds
 
 _INSTALL = {
     "cmake": "`cmake -B build && cmake --build build && ctest --test-dir build` replays the recorded call. "
-    "In a project: `add_subdirectory` and `target_link_libraries(... {name})`.",
+    "In a project: `add_subdirectory` and `target_link_libraries(... {name})`. `-D{upper}_BOARD=board.c` builds "
+    "`example/control` too.",
     "arduino": "Copy the folder into the sketchbook's `libraries` folder and open File > Examples > {name} > replay.",
     "platformio": "Copy the folder into a project's `lib` folder; `examples/replay/main.c` is a main program.",
     "zephyr": "Add the folder to `ZEPHYR_EXTRA_MODULES` and set `CONFIG_{upper}=y`; "
@@ -35,6 +36,7 @@ def c_readme(package: Package, layout: str, target: Target, cost: Cost | None) -
     figures = "" if cost is None else _figures(cost, target)
     laid_out = ", ".join(other for other in LAYOUTS if other not in BUILT)
     tried = "built in secateur's tests" if layout in BUILT else "laid out and not built"
+    rate = f" The task's rate is {package.control_hz:g} Hz." if package.control_hz else ""
     return f"""\
 # {name}
 
@@ -46,6 +48,22 @@ Shapes, scales, zero points and the functions that convert from and to real valu
 overwritten by the call.
 
 {figures}The example replays one call that TensorFlow Lite for Microcontrollers answered, and compares every value.
+
+## At a fixed rate
+
+`control/` has a main program that runs the network on your board's clock: `control.h` and `control.c`, the loop;
+`main.c`, which ties it to `{name}`; `board.h`, the seven functions that you write (time, observation, action, safe
+action, and what may be empty). Time is integers in your counter's unit, which may wrap round.
+
+- A period that ends late is counted, and eats those behind it (`CONTROL_SKIP`), is caught up with
+  (`CONTROL_CATCH_UP`) or ends the loop (`CONTROL_STOP`).
+- The safe action is written where an input or output is not finite, where nothing was observed for `watchdog_ticks`,
+  where an action comes after `deadline_ticks`, and when the loop ends. Called from a timer interrupt,
+  `{name}_guard()` writes it as soon as an inference is late, and not when it is done.
+- `board_alive()` is called once a period, for a hardware watchdog: a loop that hangs does not call it.
+- `{name}_control.statistics` counts all of this, with the worst and the total time.
+
+`observation` and `action` are the network's, in real units: what the task does before and after is yours.{rate}
 
 ## This layout: {layout}
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from secateur.export.c.control import control_files
 from secateur.export.c.example import Recorded, main_source, sketch_source
 from secateur.network import Network
 
@@ -20,12 +21,14 @@ class Package:
         network: what the C was generated from.
         files: relative path → content, from ``generate``.
         call: for the example.
+        control_hz: rate of the task; None where it is not known.
     """
 
     name: str
     network: Network
     files: Mapping[str, str]
     call: Recorded
+    control_hz: float | None = None
 
     @property
     def sources(self) -> list[str]:
@@ -40,6 +43,11 @@ class Package:
     def below_src(self) -> dict[str, str]:
         """The generated files, below ``src``."""
         return {f"src/{path}": content for path, content in self.files.items()}
+
+    def control(self, folder: str) -> dict[str, str]:
+        """The loop of fixed rate, in a folder of its own."""
+        files = control_files(self.network, self.name, self.control_hz)
+        return {f"{folder}/{path}": content for path, content in files.items()}
 
     def main(self) -> str:
         """The example's ``main.c``."""
@@ -64,9 +72,20 @@ if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
     add_executable({name}_example example/main.c)
     target_link_libraries({name}_example PRIVATE {name})
     add_test(NAME {name}_replay COMMAND {name}_example)
+    set({name.upper()}_BOARD "" CACHE FILEPATH "C of what example/control/board.h declares")
+    if({name.upper()}_BOARD)
+        add_executable({name}_control example/control/main.c example/control/control.c ${{{name.upper()}_BOARD}})
+        target_include_directories({name}_control PRIVATE example/control)
+        target_link_libraries({name}_control PRIVATE {name})
+    endif()
 endif()
 """
-    return {"CMakeLists.txt": lists, "example/main.c": package.main(), **package.below_src()}
+    return {
+        "CMakeLists.txt": lists,
+        "example/main.c": package.main(),
+        **package.control("example/control"),
+        **package.below_src(),
+    }
 
 
 def arduino(package: Package) -> dict[str, str]:
@@ -84,9 +103,17 @@ architectures=*
 includes={package.name}.h
 """
     sketch = sketch_source(package.network, package.name, package.call)
+    control = package.control("examples/control")
+    main = control["examples/control/main.c"].replace("int main(void)", "int control_main(void)")
+    start = (
+        'extern "C" int control_main(void);\n\nvoid setup()\n{\n}\n\nvoid loop()\n{\n    control_main();\n}\n'
+    )
     return {
         "library.properties": properties,
         "examples/replay/replay.ino": sketch,
+        **control,
+        "examples/control/main.c": main,
+        "examples/control/control.ino": f"/* Runs main.c; board.c is yours: see board.h. Generated. */\n{start}",
         **package.below_src(),
     }
 
@@ -101,11 +128,19 @@ def platformio(package: Package) -> dict[str, str]:
         "platforms": "*",
         "headers": f"{package.name}.h",
         "build": {"flags": ["-O2"], "srcDir": "src", "includeDir": "src"},
-        "examples": [{"name": "replay", "base": "examples/replay", "files": ["main.c"]}],
+        "examples": [
+            {"name": "replay", "base": "examples/replay", "files": ["main.c"]},
+            {
+                "name": "control",
+                "base": "examples/control",
+                "files": ["main.c", "control.c", "control.h", "board.h"],
+            },
+        ],
     }
     return {
         "library.json": json.dumps(manifest, indent=2) + "\n",
         "examples/replay/main.c": package.main(),
+        **package.control("examples/control"),
         **package.below_src(),
     }
 
@@ -129,6 +164,7 @@ def zephyr(package: Package) -> dict[str, str]:
         ),
         "samples/replay/prj.conf": f"CONFIG_{symbol}=y\n",
         "samples/replay/src/main.c": package.main(),
+        **package.control("samples/control"),
         **package.below_src(),
     }
 
@@ -148,6 +184,7 @@ def esp_idf(package: Package) -> dict[str, str]:
         ),
         "examples/replay/main/CMakeLists.txt": 'idf_component_register(SRCS "main.c")\n',
         "examples/replay/main/main.c": example.replace("    return different != 0;\n", ""),
+        **package.control("examples/control"),
         **package.below_src(),
     }
 

@@ -156,12 +156,16 @@ def export(
     ] = "cmake",
     name: Annotated[str | None, typer.Option(help="Prefix of C symbols and of files.")] = None,
     dtype: Annotated[str | None, typer.Option(help=DTYPE_HELP)] = None,
+    max_return_drop: Annotated[
+        str, typer.Option(help="What --dtype auto may lose of the return, where the policy has a task.")
+    ] = "5%",
     max_error: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="What --dtype auto may lose: error against torch, as a share of the outputs' range."
+            help="What --dtype auto may err against torch, as a share of the outputs' range. "
+            "2% where the return does not decide; none where it does."
         ),
-    ] = "2%",
+    ] = None,
     all_entries: Annotated[
         bool,
         typer.Option(
@@ -178,8 +182,10 @@ def export(
     from secateur.deploy import export as run
     from secateur.units import parse_fraction
 
-    allowed = parse_fraction(max_error)
-    request = ExportRequest(source, target, form, layout, name, seed, dtype, allowed, all_entries, device)
+    allowed, drop = parse_fraction(max_error) if max_error else None, parse_fraction(max_return_drop)
+    request = ExportRequest(
+        source, target, form, layout, name, seed, dtype, allowed, all_entries, device, drop
+    )
     with progress() as bars:
         manifest = run(request, output, "secateur " + shlex.join(sys.argv[1:]), bars)
     typer.echo(f"{output} holds {', '.join(manifest['files'])}")

@@ -53,7 +53,8 @@ class ExportRequest:
         layout: key of ``LAYOUTS``; of generated C only.
         name: prefix of C symbols; None for one after the source.
         seed: of the episodes that a policy is calibrated on.
-        dtype, max_error, all_entries, device: of exports to computers; see ``litert.story.ComputerExport``.
+        dtype, max_error, max_return_drop, all_entries, device: of exports to computers; see
+            ``litert.story.ComputerExport``.
     """
 
     source: str
@@ -63,9 +64,10 @@ class ExportRequest:
     name: str | None = None
     seed: int = 0
     dtype: str | None = None
-    max_error: float = 0.02
+    max_error: float | None = None
     all_entries: bool = False
     device: str = "host"
+    max_return_drop: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def _for_computer(
         request.device,
         request.seed,
         request.name,
+        request.max_return_drop,
     )
     return export_for_computer(wish, target, progress.share)
 

@@ -1,14 +1,13 @@
 """The story of ``secateur export`` to a computer.
 
 policy or run → entries that are exported → float .tflite of each file → dtypes → each against torch on LiteRT
-             → the dtype asked for, or the fastest that is accurate enough → files and policy.json
+             → the dtype asked for, or the quickest that keeps the return (dtype_choice.py) → files and policy.json
 """
 
 import contextlib
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from secateur.errors import SecateurError
 from secateur.export.litert import run_signature
 from secateur.export.quantize import CALIBRATED, DTYPES, convert
 from secateur.export.tflite import image_inputs, to_signatures
+from secateur.litert.dtype_choice import MAX_ERROR, Judge, Time, choose, judge_of
 from secateur.litert.source import Calls, Source, fed_back, file_stem, own_entries
 from secateur.policy.policy import Task
 from secateur.target.computer import Computer
@@ -29,9 +29,6 @@ WORST_ERROR = 0.25
 """Error share from which a file is nonsense, whatever was asked for."""
 
 AUTO = "auto"
-
-Time = Callable[[Mapping[str, bytes]], Mapping[str, float]]
-"""Name → .tflite; gives name → seconds of a call, measured."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,8 @@ class Exported:
         dtype: key of ``DTYPES``.
         model: the .tflite.
         accuracy: by signature.
-        candidates: dtype → accuracy, bytes and measured seconds of all that were tried, where one was chosen.
+        candidates: dtype → error, bytes, measured seconds and closed loop of all that were tried, where one was
+            chosen; None for what was not looked at.
     """
 
     file: str
@@ -80,13 +78,16 @@ class Wish:
 
     Attributes:
         dtype: key of ``DTYPES``, or ``auto``.
-        max_error: largest ``error_share`` that ``auto`` may choose.
+        max_error: largest ``error_share`` that ``auto`` may choose; None for ``MAX_ERROR`` where the return does not
+            decide, and any sense where it does.
         all_entries: also write every entry as a signature of one file.
+        max_return_drop: share of the return that the deployed entry's dtype may lose, where there is a task.
     """
 
     dtype: str = "float32"
-    max_error: float = 0.02
+    max_error: float | None = None
     all_entries: bool = False
+    max_return_drop: float = 0.05
 
 
 def export_files(
@@ -114,7 +115,13 @@ def export_files(
             for name in DTYPES:
                 with contextlib.suppress(SecateurError):  # a dtype that is none for this policy
                     candidates[name] = _one(source, target, name, float_model, entries, calls)
-            dtype, tried = _choose(candidates, wish.max_error, time, stem)
+            judge = _judge(source, target) if kind == "whole" else None
+            errors = {d: max(a.error_share for a in found.values()) for d, (_, found) in candidates.items()}
+            models = {d: model for d, (model, _) in candidates.items()}
+            allowed = (
+                (MAX_ERROR if judge is None else WORST_ERROR) if wish.max_error is None else wish.max_error
+            )
+            dtype, tried = choose(models, errors, allowed, time, stem, judge, wish.max_return_drop)
             model, accuracy = candidates[dtype]
         else:
             dtype, tried = wish.dtype, {}
@@ -211,6 +218,16 @@ def _in_closed_loop(source: Source, target: Computer, dtype: str, float_model: b
         )
 
 
+def _judge(source: Source, target: Computer) -> Judge | None:
+    """None where there is no task."""
+    from secateur.simulate.controller import torch_controller
+
+    if source.task is None:
+        return None
+    controller = torch_controller(source.policy, source.task)
+    return judge_of(target, source.task, channels_last_task(source), controller, source.seeds)
+
+
 def channels_last_task(source: Source) -> Task:
     """The task with inputs as the exported file takes them."""
     assert source.task is not None
@@ -242,29 +259,3 @@ def compare(wanted: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]) -> 
         largest = max(largest, float(difference.max()))
         share = max(share, float(np.sqrt(np.mean(difference**2))) / span)
     return Accuracy(len(next(iter(wanted.values()))), largest, share)
-
-
-def _choose(
-    candidates: Mapping[str, tuple[bytes, Mapping[str, Accuracy]]], max_error: float, time: Time, stem: str
-) -> tuple[str, dict[str, dict[str, Any]]]:
-    """The quickest dtype within the accuracy budget, by measurement; and what was found of all."""
-    errors = {d: max(a.error_share for a in accuracy.values()) for d, (_, accuracy) in candidates.items()}
-    fit = {dtype: candidates[dtype][0] for dtype, error in errors.items() if error <= max_error}
-    if not fit:
-        best = min(errors, key=lambda d: errors[d])
-        raise SecateurError(
-            f"a dtype keeps {stem} within an error of {max_error:.2%} of the outputs' range",
-            f"the best, {best}, has {errors[best]:.2%}",
-            "Raise --max-error.",
-        )
-    seconds = time(fit)
-    tried = {
-        d: {
-            "error_share": errors[d],
-            "bytes": len(model),
-            "seconds": seconds.get(d),
-            "sha256": sha256(model).hexdigest(),
-        }
-        for d, (model, _) in candidates.items()
-    }
-    return min(fit, key=lambda d: (seconds[d], len(fit[d]))), tried

@@ -31,7 +31,7 @@ class ComputerExport:
         source: policy or run.
         format: key of ``FORMATS``.
         dtype: key of ``DTYPES``, or ``auto``.
-        max_error: what ``auto`` may lose, as a share of the outputs' range.
+        max_error, max_return_drop: what ``auto`` may lose; see ``Wish``.
         all_entries: also one file with every entry as a signature.
         device: where ``auto`` measures.
         seed: of the episodes that states are taken from.
@@ -41,11 +41,12 @@ class ComputerExport:
     source: str
     format: str
     dtype: str = "float32"
-    max_error: float = 0.02
+    max_error: float | None = None
     all_entries: bool = False
     device: str = "host"
     seed: int = 0
     name: str | None = None
+    max_return_drop: float = 0.05
 
 
 def export_for_computer(
@@ -83,7 +84,7 @@ def export_for_computer(
             seconds[subject.name] += measured["call"]["p50_s"]
         return seconds
 
-    wish = Wish(request.dtype, request.max_error, request.all_entries)
+    wish = Wish(request.dtype, request.max_error, request.all_entries, request.max_return_drop)
     files = export_files(source, target, wish, time, share)
     document = sidecar(source, files)
     return laid_out(files, document, target, request.format), source.note
@@ -150,6 +151,16 @@ What the task does to observations or actions is more than scaling, clipping, pi
 """
 
 
+def _kept(loop: Mapping[str, Any] | None) -> str:
+    if loop is None:
+        return ""
+    low, high = (100 * end for end in loop["ci95"])
+    return (
+        f", {100 * loop['return_ratio']:.1f} % of the return kept (95 % interval {low:.1f} to {high:.1f} %, "
+        f"{loop['episodes']} episodes)"
+    )
+
+
 def _readme(document: Mapping[str, Any], target: Computer) -> str:
     lines = [
         f"# {document['policy']}, for LiteRT on {target.description}",
@@ -182,6 +193,7 @@ def _readme(document: Mapping[str, Any], target: Computer) -> str:
                 time = "not measured" if tried["seconds"] is None else format_seconds(tried["seconds"])
                 lines.append(
                     f"- {dtype}: error {tried['error_share']:.3%}, {time}, {format_bytes(tried['bytes'])}"
+                    + _kept(tried["closed_loop"])
                 )
     if document["note"]:
         lines += ["", document["note"]]

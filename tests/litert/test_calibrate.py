@@ -110,6 +110,40 @@ def test_a_computer_is_fitted_and_its_file_used(secateur, tmp_path, monkeypatch)
     assert (code, "is a new .toml" in err) == (1, True)
 
 
+def test_threads_are_fitted(tmp_path, monkeypatch):
+    """The device is played: 70 % of its work is divided, and each operator takes 0.5 µs to divide."""
+    costs = dict(zip(TERMS, [6e-7, 5e-8, 2e-11, 1e-11, 1e-10, 1e-11, 8e-10, 1e-11, 2e-11]))
+
+    def played(link, models, effort, share):
+        found = []
+        for timed in models:
+            amounts = work_of(read_tflite(timed.model)).amounts()
+            fixed = sum(costs[term] * amounts[term] for term in ("call", "operator"))
+            rest = sum(costs[term] * amount for term, amount in amounts.items()) - fixed
+            fork_s = 5e-7 * amounts["operator"] * (effort.threads > 1)
+            seconds = fixed + rest * (0.3 + 0.7 / effort.threads) + fork_s
+            found.append({"invoke": {"quiet_s": seconds}, "library": "played", "library_version": "1"})
+        machine = {"architecture": "aarch64", "cores": 8, "cpu": None, "model": "it"}
+        return {"throttled": None, "machine": machine, "models": found}
+
+    monkeypatch.setattr(story, "time_models", played)
+    link = type("Played", (), {"name": "played"})()
+    (fitted, (part,), machine) = story.calibrate_computer(
+        load_any("raspberry-pi-4b"), link, ["int8"], lambda *_: None
+    )
+    assert part.model.parallel == pytest.approx(0.7, abs=0.01)
+    assert part.model.fork_s == pytest.approx(5e-7, rel=0.02)
+    assert part.threads.threads == story.MOST_THREADS
+    assert part.threads.after.largest < 0.05
+    assert 0 < part.threads.quicker < part.threads.probes
+    small, large = (works(FITTED)[index] for index in (0, 12))
+    assert fitted.middle_s(small, "int8", 4) > fitted.middle_s(small, "int8", 1)
+    assert fitted.middle_s(large, "int8", 4) < fitted.middle_s(large, "int8", 1)
+    path = tmp_path / "it.toml"
+    path.write_text(story.computer_toml(fitted, {**machine, "library": "a"}, "it"))
+    assert load_any(path).latency == fitted.latency
+
+
 def test_a_throttled_computer_is_not_fitted(secateur, tmp_path, monkeypatch):
     monkeypatch.setattr(story, "time_models", lambda *_: {"throttled": True})
     arguments = (

@@ -1,13 +1,13 @@
 """The story of ``secateur calibrate``: a target's latency model, fitted to the device in hand.
 
 computer: probe networks in every dtype → timed on the device → seconds of each term → tried on networks held out
-         → a target file that stands by itself and that every command takes
+         → the same on several threads → a target file that stands by itself and that every command takes
 
 Microcontrollers: see ``calibrate_board``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,9 @@ from secateur.target.computer import Computer, DtypeLatency
 from secateur.target.work import TERMS, Work, work_of
 
 EFFORT = Effort(half_width=0.01, warmup_s=0.05, max_s=2.0)
+
+MOST_THREADS = 4
+"""Threads are fitted at the device's cores, or so many."""
 
 _ROUNDS, _LEAST_ERROR = 40, 0.03
 _MARGIN = 1.25
@@ -45,6 +48,27 @@ class Errors:
     largest: float
 
 
+@dataclass(frozen=True)
+class Threads:
+    """What several threads did to the probes.
+
+    Attributes:
+        threads: of each call.
+        quicker: how many of the probes were quicker than on one thread.
+        probes: of how many.
+        speed: one thread's time over theirs, of the probe that gained most.
+        slower_macs: multiply-accumulates of the largest probe that was slower; 0 where none was.
+        after: errors of the predicted latency on the probes that were held out.
+    """
+
+    threads: int
+    quicker: int
+    probes: int
+    speed: float
+    slower_macs: int
+    after: Errors
+
+
 @dataclass(frozen=True, eq=False)
 class Calibrated:
     """One dtype: its model, and how well networks held out were predicted by the target before and after."""
@@ -53,6 +77,7 @@ class Calibrated:
     model: DtypeLatency
     before: Errors
     after: Errors
+    threads: Threads | None = None
 
 
 def calibrate_computer(
@@ -82,21 +107,85 @@ def calibrate_computer(
             Timed(f"{dtype}:{index}", model, "act", drawn_inputs(model, "act", 16))
             for index, model in enumerate(models)
         ]
-        measured = time_models(link, timed, EFFORT, _part(share, number, len(dtypes)))
-        if measured["throttled"]:
-            raise SecateurError(
-                "a device is fitted at its full speed", f"{link.name} was throttled", "Cool it and run again."
-            )
+        measured = _measured(link, timed, 1, _part(share, number, len(dtypes)))
         machine = {**measured["machine"], "library": measured["models"][0]["library"]}
         machine["library_version"] = measured["models"][0]["library_version"]
         works = [work_of(read_tflite(model)) for model in models]
-        seconds = np.array([model["invoke"]["quiet_s"] for model in measured["models"]])
-        found.append(
-            _fitted(target, dtype, works, seconds, f"{link.name}, {machine['cpu'] or machine['model']}")
-        )
+        seconds = _quiet(measured)
+        fitted = _fitted(target, dtype, works, seconds, f"{link.name}, {machine['cpu'] or machine['model']}")
+        used = min(machine["cores"] or 1, MOST_THREADS)
+        if used > 1:
+            share(number / len(dtypes), f"{dtype}: probes on {used} threads")
+            several = _quiet(_measured(link, timed, used, _part(share, number, len(dtypes))))
+            fitted = _with_threads(fitted, works, seconds, several, used)
+        found.append(fitted)
     latency = {**target.latency, **{c.dtype: c.model for c in found}}
     device = {"architecture": machine["architecture"], "cores": machine["cores"], "latency": latency}
     return target.model_copy(update=device), tuple(found), machine
+
+
+def _measured(link: Link, timed: Sequence[Timed], threads: int, share: Share) -> dict[str, Any]:
+    measured = time_models(link, timed, replace(EFFORT, threads=threads), share)
+    if measured["throttled"]:
+        raise SecateurError(
+            "a device is fitted at its full speed", f"{link.name} was throttled", "Cool it and run again."
+        )
+    return measured
+
+
+def _quiet(measured: Mapping[str, Any]) -> np.ndarray:
+    return np.array([model["invoke"]["quiet_s"] for model in measured["models"]])
+
+
+def _with_threads(
+    fitted: Calibrated, works: Sequence[Work], one: np.ndarray, several: np.ndarray, threads: int
+) -> Calibrated:
+    """The dtype with what is divided among threads, fitted to the probes' seconds on one and on several."""
+    count, rates = len(FITTED), fitted.model.seconds
+    divided = np.array(
+        [sum(rates[t] * a for t, a in w.amounts().items() if t not in ("call", "operator")) for w in works]
+    )
+    operators = np.array([float(work.operators) for work in works])
+    parallel, fork_s = fit_threads(
+        np.minimum(divided, one)[:count], operators[:count], one[:count], several[:count], threads
+    )
+    model = fitted.model.model_copy(
+        update={"parallel": float(f"{parallel:.3g}"), "fork_s": float(f"{fork_s:.4g}")}
+    )
+    total = divided + np.array([rates["call"] + rates["operator"] * work.operators for work in works])
+    predicted = total - parallel * divided * (1 - 1 / threads) + fork_s * operators
+    slower = [work.macs for work, a, b in zip(works, one, several) if b > a]
+    found = Threads(
+        threads=threads,
+        quicker=int((several < one).sum()),
+        probes=len(works),
+        speed=float((one / several).max()),
+        slower_macs=max(slower, default=0),
+        after=errors_of(predicted[count:] / several[count:]),
+    )
+    return replace(fitted, model=model, threads=found)
+
+
+def fit_threads(
+    divided: np.ndarray, operators: np.ndarray, one: np.ndarray, several: np.ndarray, threads: int
+) -> tuple[float, float]:
+    """Share of the work that threads divide, and seconds of each operator for dividing it.
+
+    Least squares of relative errors of ``one - parallel * divided * (1 - 1 / threads) + fork_s * operators``.
+
+    Args:
+        divided: ``[probes]``, seconds on one thread that could be divided.
+        operators: ``[probes]``, how many.
+        one: ``[probes]``, measured seconds on one thread.
+        several: ``[probes]``, the same on ``threads``.
+        threads: two or more.
+    """
+    from scipy.optimize import lsq_linear
+
+    scale = float(one.min())
+    terms = np.stack([-divided * (1 - 1 / threads), operators * scale], axis=1) / several[:, None]
+    parallel, fork = lsq_linear(terms, (several - one) / several, bounds=([0, 0], [1, np.inf])).x
+    return float(parallel), float(fork * scale)
 
 
 def _part(share: Share, number: int, of: int) -> Share:
@@ -189,7 +278,7 @@ def computer_toml(target: Computer, machine: Mapping[str, Any], command: str) ->
         "validity = "
         + _text(
             f"fitted to {machine['cpu'] or machine['model']} with {machine['library']} {machine['library_version']}, "
-            "one thread, dense and convolutional networks; more threads by the target that it started from"
+            "dense and convolutional networks"
         ),
     ]
     for dtype, model in target.latency.items():

@@ -1,7 +1,7 @@
 """``secateur bench`` on computers, and ``secateur calibrate``, as the command line states them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,8 @@ def calibrate(
         fitted, parts, machine = calibrate_computer(target, link, wanted, progress.share)
         text = computer_toml(fitted, machine, command)
         errors = {part.dtype: {"before": part.before, "after": part.after} for part in parts}
-        found = {"machine": machine}
+        threads = {part.dtype: asdict(part.threads) for part in parts if part.threads is not None}
+        found = {"machine": machine, "threads": threads}
     else:
         if device != "emulator":
             raise UsageError(

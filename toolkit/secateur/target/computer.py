@@ -33,6 +33,7 @@ class DtypeLatency(_Record):
     Attributes:
         seconds: term of ``work.TERMS`` → seconds, on one thread.
         parallel: share of all terms but ``call`` and ``operator`` that is divided among threads.
+        fork_s: of each operator, for dividing it among threads and waiting for the last; none on one thread.
         macs_low, macs_high: of the networks that the coefficients were fitted to.
         low, high: factors of the prediction between which measurements fell, for networks of that size.
         beyond_low, beyond_high: the same for smaller and larger networks.
@@ -43,6 +44,7 @@ class DtypeLatency(_Record):
 
     seconds: Annotated[Mapping[str, float], AfterValidator(_known_terms)]
     parallel: float = Field(ge=0, le=1)
+    fork_s: float = Field(ge=0, default=0.0)
     macs_low: float = Field(ge=0)
     macs_high: float = Field(ge=0)
     low: float = Field(gt=0, le=1)
@@ -111,7 +113,7 @@ class Computer(_Record):
         model = self._model(dtype)
         used = min(threads or self.threads, self.cores)
         share = 1 - model.parallel + model.parallel / used
-        return sum(
+        return (model.fork_s * work.operators if used > 1 else 0.0) + sum(
             model.seconds[term] * amount * (1.0 if term in ("call", "operator") else share)
             for term, amount in work.amounts().items()
         )

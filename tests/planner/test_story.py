@@ -95,7 +95,6 @@ def test_what_the_budget_does_not_hold_is_not_tried(monkeypatch):
         ({"entry": "act"}, UsageError, "plan"),
         ({"target": "stm32f446re"}, SecateurError, "microcontroller"),
         ({"dtype": "int4"}, SecateurError, "int8"),
-        ({"entry": None}, SecateurError, "microcontrollers"),
         ({"policy": "point_planner:without_planning"}, SecateurError, "declares one"),
     ],
 )

@@ -91,7 +91,12 @@ def prune(
         str | None, typer.Option(help="stability: the smallest flash at which the controller stays stable.")
     ] = None,
     entry: Annotated[str | None, typer.Option(help="plan: prune for the planner, on a computer.")] = None,
-    dtype: Annotated[str, typer.Option(help="Of a planner's networks: float32 or int8.")] = "float32",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="On a computer: float32, float16, dynamic, int8 or int16x8; of a planner float32 or int8."
+        ),
+    ] = "float32",
     seed: Annotated[int, typer.Option(min=0, max=4294967295, help="Of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was killed.")] = False,
     as_json: JsonOption = False,

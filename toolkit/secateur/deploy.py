@@ -116,7 +116,7 @@ def _for_computer(
     from secateur.planner.bundle import of_run
 
     if (judged := of_run(Path(request.source), request.format, request.dtype)) is not None:
-        return dict(judged), "The planner of the run, byte for byte as it was judged."
+        return dict(judged), "The bundle of the run, byte for byte as it was judged."
     progress.stage("converting and holding it against torch")
     wish = ComputerExport(
         request.source,

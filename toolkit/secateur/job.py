@@ -28,7 +28,7 @@ from secateur.records import Budget, Limits
 from secateur.simulate.dry_run import check_task
 from secateur.target.computer import Computer
 from secateur.target.planning import WEIGHT_BYTES
-from secateur.target.target import Target, load_any, load_target
+from secateur.target.target import Target, load_any
 
 PACKAGES = (
     "torch",
@@ -59,13 +59,22 @@ class Job:
 
     @property
     def board(self) -> Target:
-        """The target of a deployed entry."""
-        assert isinstance(self.target, Target)
+        """The target, where it is a microcontroller.
+
+        Raises:
+            SecateurError: it is a computer.
+        """
+        if not isinstance(self.target, Target):
+            raise SecateurError(
+                "C is generated and emulated for microcontrollers",
+                f"{self.target.name} runs .tflite files on {self.target.runtime}",
+                "Take a microcontroller, or secateur prune without --pareto and --frontier.",
+            )
         return self.target
 
     @property
     def computer(self) -> Computer:
-        """The target of a planner."""
+        """The target, where it is a computer."""
         assert isinstance(self.target, Computer)
         return self.target
 
@@ -99,9 +108,9 @@ def _require_control_rate(policy: Policy) -> None:
 def _require_entry(policy: Policy) -> None:
     if policy.plans:
         raise SecateurError(
-            "a microcontroller runs an entry of the policy, not its planner",
+            "what is pruned is an entry of the policy, or by --entry plan its planner on a computer",
             f"{policy.name} is deployed by planning",
-            f"Set deployed to one of {', '.join(e.name for e in policy.entries)}.",
+            f"Set deployed to one of {', '.join(e.name for e in policy.entries)}, or add --entry {PLAN}.",
         )
 
 
@@ -121,6 +130,14 @@ def _computer(request: PruneRequest) -> Computer:
             f"{target.name} is a microcontroller",
             "Take a computer, such as raspberry-pi-4b, or leave --entry out.",
         )
+    return target
+
+
+def _target(request: PruneRequest) -> Target | Computer:
+    """The target of a deployed entry; on a computer, the dtype must be one that its latency is known in."""
+    target = load_any(request.target)
+    if isinstance(target, Computer):
+        require_known("dtype", request.dtype, target.latency)
     return target
 
 
@@ -156,7 +173,7 @@ def prepare(request: PruneRequest) -> Job:
     require_known("importance", request.importance, IMPORTANCE)
     _require_coefficients(request)
     require_known("schedule", request.schedule, SCHEDULES)
-    target = load_target(request.target) if request.entry is None else _computer(request)
+    target = _target(request) if request.entry is None else _computer(request)
     loaded = load(request.policy)
     if loaded.task is None:
         raise SecateurError(

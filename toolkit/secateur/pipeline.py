@@ -30,8 +30,8 @@ class PruneRequest:
         recovery_minutes: wall time after which no new round of recovery begins; None for no such end.
         schedule: key of ``prune.schedule.SCHEDULES``.
         fake_quantise: recover with int8 weights and activations in the loop.
-        entry: ``plan`` for the planner on a computer; None for the deployed entry on a microcontroller.
-        dtype: of a planner's networks, key of ``target.planning.WEIGHT_BYTES``.
+        entry: ``plan`` for the planner on a computer; None for the deployed entry.
+        dtype: on a computer; of a planner's networks, key of ``target.planning.WEIGHT_BYTES``.
     """
 
     policy: str
@@ -63,7 +63,8 @@ def prune(
 ) -> Mapping[str, Any]:
     """Runs the chain and gives the summary; see DESIGN's artifacts for what ``output`` holds afterwards.
 
-    Where an entry is asked for it is the planner's, on a computer: see ``planner.story``.
+    Where an entry is asked for it is the planner's, on a computer: see ``planner.story``; the deployed entry on a
+    computer: see ``litert.pruning``.
 
     Raises:
         BudgetInfeasible: before anything is written.
@@ -73,6 +74,13 @@ def prune(
         from secateur.planner.story import prune_planner
 
         return prune_planner(request, output, resume, command, progress)
+    from secateur.target.computer import Computer
+    from secateur.target.target import load_any
+
+    if isinstance(load_any(request.target), Computer):
+        from secateur.litert.pruning import prune_for_computer
+
+        return prune_for_computer(request, output, resume, command, progress)
     from secateur import stages
     from secateur.choosing import Original
     from secateur.job import prepare

@@ -77,9 +77,9 @@ def subjects_of(source: str) -> tuple[tuple[Subject, ...], float | None]:
         from secateur.runfolder import read_finished
 
         read_finished(path)
-        files = [path / f"model.{dtype}.tflite" for dtype in ("float32", "int8")]
         return tuple(
-            _subject(f.name, f.read_bytes(), signatures(f.read_bytes())[0], "whole") for f in files
+            _subject(f.name, f.read_bytes(), signatures(f.read_bytes())[0], "whole")
+            for f in sorted(path.glob("model.*.tflite"))
         ), None
     raise SecateurError(
         "bench takes a .tflite, an exported folder or a finished run",

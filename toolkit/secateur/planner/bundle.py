@@ -3,6 +3,7 @@
 The same folder is what the verdict is made of (``planner.controller``) and what ``secateur export`` gives of a run.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -71,7 +72,7 @@ def bundle(policy: Policy, task: Task, file: Exported, computer: Computer) -> di
 
 
 def of_run(run: Path, form: str, dtype: str | None) -> Mapping[str, bytes] | None:
-    """The bundle of a finished run that was pruned for its planner, byte for byte as it was judged; None for others.
+    """The bundle of a finished run that was pruned for a computer, byte for byte as it was judged; None for others.
 
     Raises:
         SecateurError: another dtype than that which was judged, or files that were changed since.
@@ -80,12 +81,12 @@ def of_run(run: Path, form: str, dtype: str | None) -> Mapping[str, bytes] | Non
 
     if not (run / FOLDER / "policy.json").is_file():
         return None
-    summary = read_finished(run)
+    read_finished(run)
     require_known("format for a computer", form, FORMATS)
-    judged = summary["planner"]["dtype"]
+    judged = json.loads((run / FOLDER / "policy.json").read_bytes())["files"][0]["dtype"]
     if dtype not in (None, judged):
         raise UsageError(
-            "a planner is exported as it was judged",
+            "a run's bundle is exported as it was judged",
             f"the run is of {judged}, {dtype} was asked for",
             f"Leave --dtype out, or prune again with --dtype {dtype}.",
         )

@@ -70,6 +70,7 @@ def summary(
     coefficients: Mapping[str, float] | None = None,
     provenance: Mapping[str, Any] | None = None,
     planner: Mapping[str, Any] | None = None,
+    computer: Mapping[str, Any] | None = None,
 ) -> Summary:
     """The document, of nothing but dicts, lists, strings, numbers, booleans and None.
 
@@ -98,6 +99,7 @@ def summary(
         coefficients: pruning group → what its scores were weighed by; None where they were not.
         provenance: versions, seeds, command line, in sections of name → value.
         planner: its settings before and after, and what a decision calls; None where no planner is deployed.
+        computer: dtype and place of what was run, where a computer was pruned for; None for others.
     """
     return _plain(
         {
@@ -125,6 +127,7 @@ def summary(
             "coefficients": coefficients,
             "provenance": provenance or {},
             "planner": planner,
+            "computer": computer,
         }
     )
 

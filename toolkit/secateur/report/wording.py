@@ -104,6 +104,11 @@ def device_line(summary: Mapping[str, Any]) -> str:
     """Where it was measured and what the latency rests on."""
     measured = summary["measured"]
     if measured is None:
+        if computer := summary.get("computer"):
+            return (
+                f"Latency is predicted for {summary['target']}, with the program around the call. Nothing was "
+                f"measured: the {computer['dtype']} file ran on {computer['ran_on']}."
+            )
         return "Nothing was measured: no device was run."
     source = measured["latency_source"]
     how = f"; latency predicted from {source}." if source and source != "measured" else "."

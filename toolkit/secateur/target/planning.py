@@ -27,6 +27,12 @@ CYCLES_FACTORS = (0.5, 6.0)
 interpreter waits for memory more than a network does."""
 
 
+def program_s(computer: Computer, calls: int) -> Range:
+    """Time of the robot's own program around so many calls."""
+    middle = CYCLES_PER_CALL * calls / computer.clock_hz
+    return Range(*(factor * middle for factor in CYCLES_FACTORS))
+
+
 def with_rows(work: Work, rows: int) -> Work:
     """The work of a call with ``rows`` rows, from that of a call with one."""
     return Work(
@@ -137,8 +143,7 @@ class PlanPrice:
 
     def _around(self, calls: tuple[EntryCalls, ...]) -> Range:
         """Time of the program between the calls of a decision."""
-        middle = CYCLES_PER_CALL * sum(call.times for call in calls) / self.computer.clock_hz
-        return Range(*(factor * middle for factor in CYCLES_FACTORS))
+        return program_s(self.computer, sum(call.times for call in calls))
 
     def _call_s(self) -> float:
         return self.computer.latency[self.dtype].seconds["call"]

@@ -35,7 +35,7 @@ def per_step(price: Callable[[Widths], Cost], policy: Policy, control_hz: float)
         return replace(
             cost,
             macs=times * cost.macs,
-            instructions=times * (cost.instructions or 0),
+            instructions=None if cost.instructions is None else times * cost.instructions,
             latency_s=scaled(cost.latency_s, times),
             utilisation=busy,
             components=parts,
@@ -49,7 +49,7 @@ def _part(part: ComponentCost, times: int, rate_hz: float) -> ComponentCost:
     return replace(
         part,
         macs=times * part.macs,
-        instructions=times * (part.instructions or 0),
+        instructions=None if part.instructions is None else times * part.instructions,
         latency_s=latency,
         utilisation=latency.high * rate_hz,
     )

@@ -1,0 +1,203 @@
+"""The story of ``secateur prune`` for a computer, where the deployed entry is pruned; a planner has its own.
+
+policy → component graph → what fits, by the computer's latency model → widths → surgery → recovery
+       → .tflite in the dtype asked for, and the program around it → the program in closed loop → verdict → report
+"""
+
+import json
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from secateur.calibration import STATES, Share
+from secateur.choosing import choose_widths
+from secateur.job import Job, prepare
+from secateur.litert.export import Exported, Wish, export_files
+from secateur.litert.sidecar import sidecar
+from secateur.litert.source import Source, file_stem
+from secateur.litert.story import laid_out
+from secateur.pipeline import Progress, PruneRequest
+from secateur.planner.bundle import FOLDER, write_bundle
+from secateur.planner.controller import BundleController
+from secateur.prune.limits import Price
+from secateur.prune.states import evenly, visited_inputs
+from secateur.records import Parity
+from secateur.report.html import render_html
+from secateur.report.summary import summary
+from secateur.runfolder import RunFolder, read_finished, to_json, write_atomically
+from secateur.simulate.controller import torch_controller
+from secateur.simulate.rollout import rollouts
+from secateur.stages import (
+    CALIBRATION_EPISODES,
+    closed_loop_of,
+    convert_template,
+    cut_and_recover,
+    provenance_of,
+    pruned_of,
+    recovered_policy,
+    require_feasible,
+    roll_original,
+    widths_of,
+)
+from secateur.target.on_computer import PriceOnComputer
+from secateur.target.step import per_step
+from secateur.verify.paired import evaluate_pair
+from secateur.verify.verdict import judge
+
+
+@dataclass(frozen=True)
+class Made:
+    """The folders of the finished stages."""
+
+    original: Path
+    widths: Path
+    policy: Path
+    export: Path
+    loop: Path
+
+
+def prune_for_computer(
+    request: PruneRequest, output: Path, resume: bool, command: str, progress: Progress
+) -> Mapping[str, Any]:
+    """Runs the chain and gives the summary.
+
+    Raises:
+        BudgetInfeasible: before anything is written.
+        SecateurError: a request that cannot be carried out, or a folder that must not be written to.
+    """
+    started = time.perf_counter()
+    job = prepare(request)
+    folder = RunFolder(output, job.identity, resume)
+    if folder.finished:
+        folder.tidy()
+        return read_finished(output)
+    progress.stage("converting the original to price it")
+    price = price_of(job)
+    require_feasible(job, price)
+
+    with folder:
+        if folder.finished:  # by another process, while this one was converting
+            return read_finished(output)
+
+        def stage(name: str, title: str, produce: Callable[[Path, Share], None]) -> Path:
+            progress.stage(title)
+            return folder.stage(name, lambda to: produce(to, progress.share))
+
+        original = stage(
+            "original", "rolling the original out", lambda to, share: roll_original(job, to, share)
+        )
+        chosen = stage(
+            "widths",
+            "scoring channels, choosing widths",
+            lambda to, share: choose_widths(job, price, original, to, share),
+        )
+        recovered = stage(
+            "policy",
+            "cutting and recovering",
+            lambda to, share: cut_and_recover(job, original, chosen, to, share),
+        )
+        exported = stage(
+            "export", "exporting to .tflite", lambda to, share: export(job, chosen, recovered, to, share)
+        )
+        looped = stage(
+            "loop",
+            "closing the loop",
+            lambda to, share: close_loop(job, price, chosen, exported, to, share),
+        )
+        progress.stage("writing the report")
+        made = Made(original, chosen, recovered, exported, looped)
+        return publish(job, price, folder, made, command, time.perf_counter() - started + folder.earlier_s)
+
+
+def price_of(job: Job) -> Price:
+    """Widths → predicted cost of a control step on the job's computer, in the dtype asked for."""
+    dtype = job.request.dtype
+    template = convert_template(job.policy, job.graph, dtype=dtype)
+    return per_step(PriceOnComputer(template, job.computer, dtype), job.policy, job.task.control_hz)
+
+
+def export(job: Job, chosen: Path, recovered: Path, to: Path, share: Share) -> None:
+    """Writes the float .tflite and that of the dtype asked for, ``parity.json``, and the bundle."""
+    policy = recovered_policy(job, chosen, recovered)
+    seeds = job.seeds("calibration", CALIBRATION_EPISODES)
+    rolled = rollouts(job.task, torch_controller(policy, job.task), seeds)
+    states = evenly(visited_inputs(job.task, rolled), 2 * STATES)
+    visited = {name: torch.from_numpy(array) for name, array in states.items()}
+    source = Source(policy.name, file_stem(policy.name), policy, job.task, visited, tuple(seeds))
+    made: dict[str, Exported] = {}
+    for dtype in dict.fromkeys(("float32", job.request.dtype)):
+        (made[dtype],) = export_files(source, job.computer, Wish(dtype), lambda _: {}, share)
+        (to / f"model.{dtype}.tflite").write_bytes(made[dtype].model)
+    deployed, entry = made[job.request.dtype], policy.deployed
+    outputs = source.calls()[entry].outputs
+    parity = Parity(
+        vectors=deployed.accuracy[entry].rows,
+        float_max_abs_error=made["float32"].accuracy[entry].max_abs_error,
+        int8_mismatched_bytes=None,
+        int8_max_abs_error=deployed.accuracy[entry].max_abs_error,
+        largest_output=max(float(np.abs(array).max()) for array in outputs.values()),
+    )
+    write_atomically(to / "parity.json", to_json(asdict(parity)))
+    write_bundle(to / FOLDER, laid_out([deployed], sidecar(source, [deployed]), job.computer, "python"))
+
+
+def close_loop(job: Job, price: Price, chosen: Path, exported: Path, to: Path, share: Share) -> None:
+    """The bundle's program drives the robot, delayed by the worst latency predicted; writes ``loop.json``."""
+    loop = evaluate_pair(
+        job.task,
+        torch_controller(job.policy, job.task),
+        BundleController(exported / FOLDER, job.task),
+        job.seeds("verdict", job.request.episodes),
+        price(widths_of(chosen)).latency_s.high,
+        np.random.default_rng([job.request.seed, 95]),
+        progress=lambda done, total: share(done / total, f"{done} of {total} episodes"),
+    )
+    write_atomically(to / "loop.json", to_json(asdict(loop)))
+
+
+def publish(
+    job: Job, price: Price, folder: RunFolder, made: Made, command: str, wall_s: float
+) -> Mapping[str, Any]:
+    """Judges, writes the report, moves the artifacts up and finishes the run. Gives the summary."""
+    after = price(widths_of(made.widths))
+    parity = Parity(**json.loads((made.export / "parity.json").read_bytes()))
+    loop = closed_loop_of(made.loop)
+    provenance = provenance_of(job, command)
+
+    def summarise(artifacts: list[dict[str, Any]]) -> dict[str, Any]:
+        return summary(
+            **pruned_of(job, made.widths, made.policy),
+            baseline=price({}),
+            predicted=after,
+            measured=None,
+            parity=parity,
+            closed_loop=loop,
+            verdict=judge(after, None, job.budget, parity, loop, control_period_s=1 / job.task.control_hz),
+            artifacts=artifacts,
+            wall_s=wall_s,
+            provenance=provenance,
+            computer={
+                "dtype": job.request.dtype,
+                "ran_on": f"LiteRT in Python on this machine ({platform.machine()})",
+            },
+        )
+
+    report = made.loop.parent / "report.html"
+    write_atomically(report, render_html(summarise([])).encode())
+    artifacts = {
+        "report.html": report,
+        "widths.json": made.widths / "widths.json",
+        "policy.safetensors": made.policy / "policy.safetensors",
+    }
+    artifacts |= {path.name: path for path in sorted(made.export.glob("model.*.tflite"))}
+    artifacts |= {
+        f"{FOLDER}/{path.name}": path for path in sorted((made.export / FOLDER).iterdir()) if path.is_file()
+    }
+    folder.publish(artifacts, provenance, summarise)
+    return json.loads((folder.path / "summary.json").read_bytes())

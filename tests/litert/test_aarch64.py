@@ -1,5 +1,6 @@
 """The same int8 file gives the same bytes on emulated Raspberry Pi cores as here, by ``bench/aarch64.py``."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from secateur.errors import SecateurError
 
 BENCH = Path(__file__).parent.parent.parent / "bench"
 EXHAUSTIVE = os.environ.get("SECATEUR_EXHAUSTIVE") == "1"
@@ -26,11 +29,15 @@ def test_int8_answers_the_same_bytes_on_emulated_cores():
     assert all(" 0 of " in row for row in rows), done.stdout
 
 
-def test_recorded_figures():
+def test_recorded_figures(monkeypatch):
     """What docs/computers.md says: of a whole run, on the versions that it names."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    bench = importlib.import_module("aarch64")
     document = json.loads((BENCH / "results" / "aarch64.json").read_bytes())
     assert document["command"] == "python bench/aarch64.py --write"
-    runs = {(run["library"], run["core"]): run["answers"] for run in document["runs"]}
+    page = (BENCH.parent / "docs" / "computers.md").read_text(encoding="utf-8")
+    assert bench.table(document) in page
+    runs = {(run["library"], run["core"]): run["answers"] for run in document["runs"] if run["core"]}
     assert {core for _, core in runs} == {"cortex-a53", "cortex-a72", "cortex-a76"}
     exact = [row for answers in runs.values() for row in answers if row["dtype"] == "int8"]
     assert {row["source"] for row in exact} == {"tdmpc_cartpole", "tdmpc_cheetah", "convolutions"}
@@ -40,9 +47,7 @@ def test_recorded_figures():
 
 def test_a_system_that_is_no_debian_is_refused(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(BENCH))
-    machines = pytest.importorskip("aarch64_machine")
-    from secateur.errors import SecateurError
-
+    machines = importlib.import_module("aarch64_machine")
     monkeypatch.setenv("SECATEUR_CACHE", str(tmp_path))
     monkeypatch.setattr(machines.shutil, "which", lambda name: None)
     with pytest.raises(SecateurError, match=r"there is no dpkg.*container"):

@@ -99,6 +99,43 @@ def test_cmake_as_part_of_a_project(tmp_path):
     configure_and_build(tmp_path)
 
 
+BOARD = """
+#include <stdio.h>
+#include <stdlib.h>
+#include "board.h"
+static uint32_t now, seen;
+void board_start(void) {}
+uint32_t board_ticks(void) { return now; }
+void board_idle(void) { now++; }
+void board_alive(void) {}
+void board_safe(void) { puts("safe"); }
+void board_act(const float *outputs) { printf("%u %d\\n", (unsigned)now, outputs[0] == outputs[0]); }
+bool board_observe(float *inputs)
+{
+    for (int i = 0; i < 7; i++) { inputs[i] = 0.1f; }
+    if (seen++ == 2) { exit(0); }
+    return true;
+}
+"""
+
+
+@needs_cmake
+def test_cmake_builds_the_control_loop_on_a_board(tmp_path):
+    write_sources({**LAYOUTS["cmake"](package()), "board.c": BOARD}, tmp_path)
+    done = run(
+        "cmake",
+        "-B",
+        "build",
+        "-DGRIPPER_BOARD=board.c",
+        "-DCMAKE_C_FLAGS=-Wall -Wextra -Werror",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    done = run("cmake", "--build", "build", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert run("./build/gripper_control", cwd=tmp_path).stdout == "0 1\n20000 1\n"
+
+
 STAND_INS = {
     "esp-idf": (
         'function(idf_component_register)\n    cmake_parse_arguments(A "" "" "SRCS;INCLUDE_DIRS" ${ARGN})\n'

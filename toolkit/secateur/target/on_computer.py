@@ -1,6 +1,5 @@
 """Widths → predicted cost on a computer, by the template of the deployed network; nothing is built or converted."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from secateur.graph.template import Template, parameter_sizes, size_at
@@ -43,7 +42,7 @@ class PriceOnComputer:
         for name in dict.fromkeys(owners):
             own = tuple(op for op, owner in zip(network.operators, owners) if owner == name)
             parts[name] = self._part(
-                work_of(replace(network, operators=own)), whole, self._parameters[name], widths
+                work_of(replace(network, operators=own)), whole, size_at(self._parameters[name], widths)
             )
         latency = self.computer.latency_s(whole, self.dtype) + program_s(self.computer, 1)
         return Cost(
@@ -59,13 +58,13 @@ class PriceOnComputer:
             components=parts,
         )
 
-    def _part(self, own: Work, whole: Work, parameters: Mapping, widths: Widths) -> ComponentCost:
+    def _part(self, own: Work, whole: Work, parameters: int) -> ComponentCost:
         """A component's share of the network's latency is its share of the middle, what a call costs left out."""
         span, middle = self.computer.latency_s(whole, self.dtype), self.computer.middle_s(whole, self.dtype)
         call_s = self.computer.latency[self.dtype].seconds["call"]
         share = (self.computer.middle_s(own, self.dtype) - call_s) / middle
         return ComponentCost(
-            parameters=size_at(parameters, widths),
+            parameters=parameters,
             macs=own.macs,
             flash_bytes=own.weights_bytes,
             ram_bytes=own.activations_bytes,

@@ -7,7 +7,7 @@ policy → component graph → what fits, by the computer's latency model → wi
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from secateur.calibration import STATES, Share
-from secateur.choosing import choose_widths
+from secateur.choosing import Original
 from secateur.job import Job, prepare
 from secateur.litert.export import Exported, Wish, export_files
 from secateur.litert.sidecar import sidecar
@@ -35,9 +35,9 @@ from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
 from secateur.stages import (
     CALIBRATION_EPISODES,
+    Running,
     closed_loop_of,
     convert_template,
-    cut_and_recover,
     provenance_of,
     pruned_of,
     recovered_policy,
@@ -53,9 +53,8 @@ from secateur.verify.verdict import judge
 
 @dataclass(frozen=True)
 class Made:
-    """The folders of the finished stages."""
+    """The folders of the finished stages that a report is made of."""
 
-    original: Path
     widths: Path
     policy: Path
     export: Path
@@ -85,33 +84,21 @@ def prune_for_computer(
         if folder.finished:  # by another process, while this one was converting
             return read_finished(output)
 
-        def stage(name: str, title: str, produce: Callable[[Path, Share], None]) -> Path:
-            progress.stage(title)
-            return folder.stage(name, lambda to: produce(to, progress.share))
-
-        original = stage(
+        run = Running(folder, progress)
+        rolled = run.stage(
             "original", "rolling the original out", lambda to, share: roll_original(job, to, share)
         )
-        chosen = stage(
-            "widths",
-            "scoring channels, choosing widths",
-            lambda to, share: choose_widths(job, price, original, to, share),
-        )
-        recovered = stage(
-            "policy",
-            "cutting and recovering",
-            lambda to, share: cut_and_recover(job, original, chosen, to, share),
-        )
-        exported = stage(
+        chosen, recovered = run.pruned(job, price, Original(job, rolled))
+        exported = run.stage(
             "export", "exporting to .tflite", lambda to, share: export(job, chosen, recovered, to, share)
         )
-        looped = stage(
+        looped = run.stage(
             "loop",
             "closing the loop",
             lambda to, share: close_loop(job, price, chosen, exported, to, share),
         )
         progress.stage("writing the report")
-        made = Made(original, chosen, recovered, exported, looped)
+        made = Made(chosen, recovered, exported, looped)
         return publish(job, price, folder, made, command, time.perf_counter() - started + folder.earlier_s)
 
 

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from secateur.graph.template import Template, parameter_sizes, size_at
+from secateur.graph.sizes import parameter_sizes, size_at
+from secateur.graph.template import Template
 from secateur.records import ComponentCost, Cost, Range, Widths
 from secateur.target.computer import Computer
 from secateur.target.planning import program_s

@@ -192,7 +192,7 @@ def table(document: dict[str, Any]) -> str:
 
     The last column is a runtime against the first one, both here.
     """
-    cores = [*dict.fromkeys(run["core"] for run in document["runs"] if run["core"]), None]
+    cores = sorted({run["core"] for run in document["runs"]}, key=lambda core: core or "~")
     heads = [core or "this machine, against the first runtime" for core in cores]
     lines = [f"| | {' | '.join(heads)} |", "|---|" + "---|" * len(cores)]
     found: dict[tuple[str, str], dict[str, str]] = {}

@@ -149,7 +149,7 @@ def main() -> None:
     )
     parser.add_argument("--policies", nargs="*", default=["tdmpc_cartpole", "tdmpc_cheetah"])
     parser.add_argument("--dtypes", nargs="+", default=list(DTYPES), choices=DTYPES)
-    parser.add_argument("--cores", nargs="+", default=list(CORES), help="as qemu-aarch64 -cpu takes them")
+    parser.add_argument("--cores", nargs="*", default=list(CORES), help="as qemu-aarch64 -cpu takes them")
     parser.add_argument("--runtimes", nargs="+", default=list(RUNTIMES), choices=RUNTIMES)
     parser.add_argument("--calls", type=int, default=400, help="vectors for each file")
     parser.add_argument("--write", action="store_true", help=f"into bench/results/{RESULTS.name}")

@@ -22,8 +22,8 @@ from secateur.target.computer import Computer
 Time = Callable[[Mapping[str, bytes]], Mapping[str, float]]
 """Name → .tflite; gives name → seconds of a call, measured."""
 
-Judge = Callable[[bytes, float], ClosedLoop]
-"""A .tflite and the delay of its actions in s; gives its episodes beside the original's."""
+Judge = Callable[[bytes], ClosedLoop]
+"""A .tflite; gives its episodes beside the original's, neither delayed: what time costs is told by time alone."""
 
 EPISODES = 32
 """Pairs of episodes that a dtype is judged by."""
@@ -57,13 +57,13 @@ def judge_of(
     original = rollouts(task, controller, seeds)
     require_judgeable(np.array([t.return_ for t in original]), np.random.default_rng(0))
 
-    def judge(model: bytes, delay_s: float) -> ClosedLoop:
+    def judge(model: bytes) -> ClosedLoop:
         with (
             tempfile.TemporaryDirectory() as build,
             closing(open_device("litert", model, target, Path(build))) as device,
         ):
-            episodes = rollouts(file_task, FirmwareController(device, file_task), seeds, delay_s)
-        return compare_episodes(original, episodes, delay_s, np.random.default_rng(0))
+            episodes = rollouts(file_task, FirmwareController(device, file_task), seeds)
+        return compare_episodes(original, episodes, 0.0, np.random.default_rng(0))
 
     return judge
 
@@ -115,13 +115,12 @@ def choose(
         return ordered[0], tried
     kept = {}
     for dtype in ordered:
-        loop = judge(fit[dtype], seconds[dtype])
+        loop = judge(fit[dtype])
         kept[dtype] = loop.ci95[0]
         tried[dtype]["closed_loop"] = {
             "episodes": loop.episodes,
             "return_ratio": loop.return_ratio,
             "ci95": list(loop.ci95),
-            "delay_s": loop.delay_s,
         }
         if kept[dtype] >= 1 - max_return_drop:
             return dtype, tried

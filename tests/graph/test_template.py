@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from architectures import ARCHITECTURES, one_entry
+from architectures import ARCHITECTURES, GRUPolicy, one_entry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import POLICIES, random_policies, small_camera, world_model
@@ -23,6 +23,7 @@ from secateur.graph.template import aligned, fit_template
 from secateur.network import Network, Operator, Tensor
 from secateur.operators.lower import lower
 from secateur.policy.load import load
+from secateur.policy.policy import Component, Entry, Policy
 from secateur.prune.surgery import rebuild, resized
 from secateur.target.by_width import PriceByWidth
 from secateur.target.cost import price
@@ -51,8 +52,17 @@ def attending():
     return one_entry(module, camera=torch.randn(1, 2, 6), joints=torch.randn(1, 1, 4))
 
 
+def remembering():
+    """A recurrent cell whose state comes in and goes out."""
+    inputs = {"observation": torch.randn(1, 6), "state": torch.randn(1, 10)}
+    parts = tuple(Component(name, (name,)) for name in ("encoder", "memory", "head"))
+    step = Entry("step", GRUPolicy.step, inputs, {"state": ("step.state",)})
+    return Policy("remembering", GRUPolicy().eval(), parts, (step,))
+
+
 MADE = {
     "attending": attending,
+    "remembering": remembering,
     "tdmpc_cartpole": lambda: load("tdmpc_cartpole").policy,
     "small_camera": small_camera,
     "world_model": lambda: world_model(latent=24, hidden=40),
@@ -177,6 +187,8 @@ def test_operators_know_their_component(priced):
     ]
     if policy.name == "Attending":
         assert owners == ["camera", "joints", *["body"] * 6, "head"]
+    elif policy.name == "remembering":
+        assert owners == ["encoder", "memory", "memory", "head", "head"]
     elif policy.name == "small_camera":
         assert owners == ["perception"] * 3 + ["joints", "fusion", "head"]
     else:

@@ -110,6 +110,14 @@ def _pieces(known: _Known) -> Makers:
     return frozenset((maker, known.axes) for maker, _ in known.makers)
 
 
+def _makers(used: list[_Known], rule: rules.Rule | None) -> Makers:
+    """Who made what an operator without weights gives."""
+    if len(used) == 1 and rule is not views.concatenate:
+        return used[0].makers
+    pieces = map(_pieces, used) if rule is views.concatenate else (known.makers for known in used)
+    return frozenset().union(*pieces)
+
+
 class _Tracer(Watch):
     """Called with a tensor, it gives its axes, so that it is what rules look with."""
 
@@ -158,12 +166,10 @@ class _Tracer(Watch):
         weights = [known.weight for known in seen if known.weight is not None]
         activations = [known for known in seen if known.weight is None] if len(weights) < len(seen) else []
         rule = rules.rule_of(name, func)
-        makers: Makers = frozenset()
-        if rule not in rules.FROM_NOTHING and activations:
-            if rule is views.concatenate:
-                makers = makers.union(*map(_pieces, activations))
-            else:
-                makers = activations[0].makers.union(*(k.makers for k in activations[1:]))
+        view_of = weights[0] if weights and len(weights) == len(used) and name not in CONTRACTIONS else None
+        owners = frozenset(self.owners[w] for w in weights if w in self.owners)
+        own = owners if view_of is None else frozenset()
+        makers = frozenset() if own or rule in rules.FROM_NOTHING else _makers(activations, rule)
         made: Any
         if rule is not None:
             made = rule(self, args, kwargs, out)
@@ -172,15 +178,12 @@ class _Tracer(Watch):
             made = [tuple(axes.fixed(n, f"operator {name} has no rule") for n in t.shape) for t in results]
         if isinstance(made, tuple):
             made = [made]
-        view_of = weights[0] if weights and len(weights) == len(used) and name not in CONTRACTIONS else None
-        owners = frozenset(self.owners[w] for w in weights if w in self.owners)
-        if owners and view_of is None:
-            self._cross(activations, owners)
+        if own:
+            self._cross(activations, own)
             if name in CONTRACTIONS and weights:
                 self._count(name, args, results[0], [k for k in seen if k.weight])
         if name not in BOOKKEEPING:
             self.trace.results.append((comparable_name(name), tuple(made)))
-        own = owners if view_of is None else frozenset()
         for tensor, its_axes in zip(results, made):
             made_here = frozenset([(owner, its_axes) for owner in own]) if own else makers
             self.known[id(tensor)] = _Known(tensor, its_axes, made_here, view_of)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from elftools.elf.elffile import ELFFile
 
-from secateur.device.emulator import Emulator
+from secateur.device.emulator import CORES, Emulator, linked_for
 from secateur.export.c.generate import generate
 from secateur.export.c.host_main import host_main
 from secateur.export.read import read_tflite
@@ -46,13 +46,21 @@ class Batch:
             f"{includes}\nvoid all_step(void);\nvoid (*const volatile all_steps[])(void) = {{{steps}}};\n"
             "void all_step(void)\n{\n    all_steps[0]();\n}\n"
         )
-        self.image = build({**files, "all.c": step}, self.target, "all", folder / "image")
+        self.image = build({**files, "all.c": step}, linked_for(self.target), "all", folder / "image")
+        self._core = None
         self._symbols = _symbol_sizes(self.image)
         self.host = _host(files, includes, self.networks, self._names, folder / "host", sanitize)
 
     def emulator(self, index: int) -> Emulator:
-        """A device of one network."""
-        return Emulator(self.networks[index], self.image, self.target, self._names[index])
+        """A device of one network; in QEMU, whose start takes long, all share one core."""
+        if self.target.emulator == "qemu" and self._core is None:
+            self._core = CORES["qemu"](self.image, linked_for(self.target))
+        return Emulator(self.networks[index], self.image, self.target, self._names[index], self._core)
+
+    def close(self) -> None:
+        """Let go of the shared core."""
+        if self._core is not None:
+            self._core.close()
 
     def run_host(self, index: int, inputs: np.ndarray) -> np.ndarray:
         """[calls, …] of a network with one input and one output → [calls, bytes], by the portable kernels."""

@@ -28,11 +28,11 @@ from secateur.target.target import load_target
 TARGET = load_target("stm32f446re")
 
 
-def straight(template, widths):
+def straight(template, widths, target=TARGET):
     """The whole template at these widths, lowered and priced; parameters of the components as the graph counts them."""
-    program = lower(template.at(widths))
+    program = lower(template.at(widths), target.helium)
     owners = {step.label: template.components[step.operators[0]] for step in program.steps}
-    cost = price(program, TARGET, owners)
+    cost = price(program, target, owners)
     counts = template.graph.parameter_counts(widths)
     parts = {name: replace(part, parameters=counts[name]) for name, part in cost.components.items()}
     return replace(cost, parameters=sum(counts[name] for name in parts), components=parts)
@@ -71,9 +71,9 @@ def lowered(monkeypatch):
     counts = []
 
     def watched(original):
-        def lowering(network):
+        def lowering(network, *options):
             counts.append(len(network.operators))
-            return original(network)
+            return original(network, *options)
 
         return lowering
 
@@ -104,6 +104,20 @@ def test_a_group_lowers_the_layers_it_is_in_and_no_other(lowered):
     lowered.clear()
     predict({"group4": 20, "group5": 9})
     assert lowered == [1]  # and the layer out of group5
+
+
+def test_kernels_for_helium_at_other_widths():
+    """Fewer than eight channels: another depthwise kernel."""
+    target, sketch = load_target("mps3-an547"), Sketch()
+    image = sketch.input(*map(sketch.axis, (1, 4, 5, 3)))
+    x = convolution(sketch, image, sketch.group(40), True)
+    linear(sketch, transposed(sketch, depthwise(sketch, x)), sketch.group(6), True, -128, 1)
+    template = sketch.template()
+    predict = PriceByWidth(template, target)
+    for channels in (1, 3, 5, 7, 8, 9, 16, 17, 40):
+        widths = {"group0": channels}
+        assert predict(widths) == straight(template, widths, target)
+    assert "depthwise_helium" in [step.kernel for step in lower(template.at({"group0": 8}), True).steps]
 
 
 def test_other_steps_at_other_widths(lowered):

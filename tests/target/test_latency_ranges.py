@@ -21,6 +21,12 @@ def test_cortex_m7():
         assert latency(board).cycles_per_instruction_high == pytest.approx(1.75 * high, abs=0.006)
 
 
+def test_cortex_m85():
+    low, high = runpy.run_path(str(SCRIPT))["cortex_m85"]()
+    assert latency("ek-ra8d1").cycles_per_instruction_low == pytest.approx(low, abs=0.006)
+    assert latency("ek-ra8d1").cycles_per_instruction_high == pytest.approx(high, abs=0.006)
+
+
 def test_published_results_are_all_there():
     """A range that rests on few rows would not show it."""
     rows = (SCRIPT.parent / "data" / "mlperf_tiny.csv").read_text().splitlines()

@@ -245,7 +245,7 @@ def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
         },
         "predicted": None if cost is None else _cost(cost, target),
         "measured": _measured(measurement),
-        "arena": _arena(network, request.device, measurement),
+        "arena": _arena(network, target, request.device, measurement),
         "parity": parity,
     }
 
@@ -314,15 +314,15 @@ def _require_fit(flash_bytes: int, ram_bytes: int, target: Target) -> None:
 def _predicted(network: Network, target: Target) -> Cost | None:
     """The price; None where the target states no coefficients for a kernel, or there is no kernel."""
     try:
-        return price(lower(network), target)
+        return price(lower(network, target.helium), target)
     except SecateurError:
         return None
 
 
-def _arena(network: Network, device: str, measurement: Measurement) -> dict[str, int | None]:
+def _arena(network: Network, target: Target, device: str, measurement: Measurement) -> dict[str, int | None]:
     size, bound = None, None
     with contextlib.suppress(SecateurError):  # TFLM runs operators that have no kernel here
-        planned = plan(lower(network).buffers)
+        planned = plan(lower(network, target.helium).buffers)
         size, bound = planned.size_bytes, planned.lower_bound_bytes
     tflm = measurement.static_ram_bytes if device == "tflm" else None
     return {"bytes": size, "lower_bound_bytes": bound, "tflm_bytes": tflm}

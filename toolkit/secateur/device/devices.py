@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from secateur.device.emulator import Emulator
+from secateur.device.emulator import Emulator, linked_for
 from secateur.device.host import Host
 from secateur.device.litert import LiteRt
 from secateur.device.protocol import Device
@@ -26,13 +26,14 @@ IMAGE_NAME = "network"
 
 def _open_emulator(model: bytes, target: Target, workdir: Path) -> Device:
     network = read_tflite(model)
-    image = build(generate(network, target, IMAGE_NAME), target, IMAGE_NAME, workdir)
+    image = build(generate(network, target, IMAGE_NAME), linked_for(target), IMAGE_NAME, workdir)
     return Emulator(network, image, target, IMAGE_NAME)
 
 
 def _open_host(model: bytes, target: Target, workdir: Path) -> Device:
     network = read_tflite(model)
-    return Host(network, build_host(generate(network, target, IMAGE_NAME), network, IMAGE_NAME, workdir))
+    program = build_host(generate(network, target, IMAGE_NAME), network, IMAGE_NAME, workdir)
+    return Host(network, program, target.helium)
 
 
 def _open_litert(model: bytes, target: Target | Computer, workdir: Path) -> Device:

@@ -1,19 +1,18 @@
 """An emulated Cortex-M that runs the generated C as it was linked for the board.
 
-Unicorn executes the image without hooks, so that a call costs little more than its instructions. Instructions
-are
-counted on a second machine, one by one: a hook slows a machine down for good.
+Calls run at the emulator's full speed; instructions are counted apart from them, see ``Core``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import unicorn
-from unicorn import arm_const
 
-from secateur.device.image import Image, load_image
+from secateur.device.core import Core
+from secateur.device.image import load_image
 from secateur.device.protocol import call_shape, checked_inputs, random_inputs
+from secateur.device.qemu_core import QemuCore, in_emulator
+from secateur.device.unicorn_core import UnicornCore
 from secateur.errors import SecateurError
 from secateur.export.toolchain import image_sizes
 from secateur.network import Network
@@ -23,49 +22,45 @@ from secateur.records import Measurement
 from secateur.target.arena import plan
 from secateur.target.target import Target
 
-CPU_MODELS = {
-    "cortex-m0": arm_const.UC_CPU_ARM_CORTEX_M0,
-    "cortex-m0plus": arm_const.UC_CPU_ARM_CORTEX_M0,  # the same instructions
-    "cortex-m3": arm_const.UC_CPU_ARM_CORTEX_M3,
-    "cortex-m4": arm_const.UC_CPU_ARM_CORTEX_M4,
-    "cortex-m7": arm_const.UC_CPU_ARM_CORTEX_M7,
-    "cortex-m33": arm_const.UC_CPU_ARM_CORTEX_M33,
-}
-"""A target's core → the emulator's model of it."""
+CORES: dict[str, Callable[[Path, Target], Core]] = {"unicorn": UnicornCore, "qemu": QemuCore}
+"""A target's emulator → its core."""
 
-_PAGE = 4096
-_RETURN = 0x7000_0000  # a page that is neither flash nor RAM: a call ends when it returns there
 _PAINT = 0xA5
+_PAINTED_BYTES = 1 << 14
+"""Below the top of the stack; no kernel uses a tenth of it."""
+
 _COUNTED_CALLS = 2
+
+
+def linked_for(target: Target) -> Target:
+    """The target with the addresses that an image for its emulator is linked for."""
+    return in_emulator(target) if target.emulator == "qemu" else target
 
 
 class Emulator:
     """A ``Device``: the image of one network on the emulated core of its board."""
 
-    def __init__(self, network: Network, image: Path, target: Target, name: str) -> None:
+    def __init__(
+        self, network: Network, image: Path, target: Target, name: str, core: Core | None = None
+    ) -> None:
         """Load an image.
 
         Args:
             network: what the image was generated from.
-            image: ELF, from ``build``.
-            target: whose core and addresses it was linked for.
+            image: ELF, from ``build`` for ``linked_for(target)``.
+            target: whose core it was made for.
             name: the prefix it was generated with.
+            core: where the image is loaded already, to be closed by who opened it; of the networks in an image, one
+                at a time is measured.
 
         Raises:
             SecateurError: the core has no emulator, or the image is not one.
         """
-        if target.core not in CPU_MODELS:
-            raise SecateurError(
-                f"the emulator has {', '.join(CPU_MODELS)}",
-                f"{target.name} is a {target.core}",
-                "Use another device.",
-            )
         self.network = network
-        self.name = f"emulator ({target.core}, Unicorn {unicorn.__version__})"
         self._target = target
         self._path = image
         self._image = load_image(image)
-        self.program = lower(network)
+        self.program = lower(network, target.helium)
         try:
             self._entry = self._image.symbols[f"{name}_step"]
             self._arena = self._image.symbols[f"{name}_arena"]
@@ -75,7 +70,13 @@ class Emulator:
             ) from error
         self._arena_bytes = plan(self.program.buffers).size_bytes
         self._places = _places(self.program, self._arena)
-        self._machine = _machine(self._image, target)
+        self._owned = core is None
+        self._core = CORES[target.emulator](image, linked_for(target)) if core is None else core
+        self.name = f"emulator ({target.core}, {self._core.name})"
+        place = linked_for(target)
+        self._stack_top = place.ram_origin + place.ram_bytes
+        self._stack_end = max(self._arena + self._arena_bytes, self._stack_top - _PAINTED_BYTES)
+        self._core.write(self._stack_end, bytes([_PAINT]) * (self._stack_top - self._stack_end))
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See ``Device.run``."""
@@ -91,10 +92,10 @@ class Emulator:
         ]
         for call in range(count):
             for address, values in sources:
-                self._machine.mem_write(address, values[call].tobytes())
-            self._call(self._machine)
+                self._core.write(address, values[call].tobytes())
+            self._core.call(self._entry, self._stack_top)
             for address, values, size in sinks:
-                stored = self._machine.mem_read(address, size)
+                stored = self._core.read(address, size)
                 values[call] = np.frombuffer(stored, values.dtype).reshape(values.shape[1:])
         return outputs
 
@@ -102,7 +103,7 @@ class Emulator:
         """Sizes from the image, the deepest stack of all calls so far, instructions counted one by one."""
         total, steps = self._count()
         if self._stack_bytes() == 0:
-            self._call(self._machine)
+            self._core.call(self._entry, self._stack_top)
         sizes = image_sizes(self._path)
         latency = self._target.latency
         return Measurement(
@@ -124,56 +125,32 @@ class Emulator:
 
     def close(self) -> None:
         """See ``Device.close``."""
-        del self._machine
-
-    def _call(self, machine: unicorn.Uc) -> None:
-        machine.reg_write(arm_const.UC_ARM_REG_SP, self._target.ram_origin + self._target.ram_bytes)
-        machine.reg_write(arm_const.UC_ARM_REG_LR, _RETURN | 1)
-        try:
-            machine.emu_start(self._entry | 1, _RETURN)
-        except unicorn.UcError as error:
-            place = machine.reg_read(arm_const.UC_ARM_REG_PC)
-            raise SecateurError(
-                "the generated code runs within its memory",
-                f"{error} at {place:#010x} in {self._path}",
-                "This is a fault of secateur; please report it with the .tflite.",
-            ) from error
+        if self._owned:
+            self._core.close()
 
     def _count(self) -> tuple[int, dict[str, int]]:
         """Instructions of a call, in all and by step: the most over a few different inputs."""
-        kernels = {self._image.symbols.get(f"secateur_{step.kernel}") for step in self.program.steps}
-        machine = _machine(self._image, self._target)
-        marks: list[int] = []
-        count = 0
-
-        def hook(_machine: unicorn.Uc, address: int, _size: int, _data: object) -> None:
-            nonlocal count
-            if address in kernels:
-                marks.append(count)
-            count += 1
-
-        machine.hook_add(unicorn.UC_HOOK_CODE, hook)
+        kernels = {self._image.symbols[f"secateur_{step.kernel}"] for step in self.program.steps}
+        core = self._core.counting()
         generator = np.random.default_rng(0)
         most, best = 0, [0] * len(self.program.steps)
         inputs = random_inputs(self.network, _COUNTED_CALLS + 2, generator)
         for call in range(_COUNTED_CALLS):
             for name, values in inputs.items():
-                machine.mem_write(self._places[name, "input"], values[call + 2].tobytes())
-            count = 0
-            marks.clear()
-            self._call(machine)
-            most = max(most, count)
-            best = [max(old, end - start) for old, start, end in zip(best, marks, [*marks[1:], count])]
+                core.write(self._places[name, "input"], values[call + 2].tobytes())
+            counted = core.count(self._entry, self._stack_top, kernels)
+            ends = [*counted.marks[1:], counted.instructions]
+            most = max(most, counted.instructions)
+            best = [max(old, end - start) for old, start, end in zip(best, counted.marks, ends)]
+        if core is not self._core:
+            core.close()
         return most, dict(zip((step.label for step in self.program.steps), best))
 
     def _stack_bytes(self) -> int:
         """How far below its start the stack has been written."""
-        start = self._arena + self._arena_bytes
-        end = self._target.ram_origin + self._target.ram_bytes
-        written = np.flatnonzero(
-            np.frombuffer(self._machine.mem_read(start, end - start), np.uint8) != _PAINT
-        )
-        return end - start - int(written[0]) if written.size else 0
+        size = self._stack_top - self._stack_end
+        written = np.flatnonzero(np.frombuffer(self._core.read(self._stack_end, size), np.uint8) != _PAINT)
+        return size - int(written[0]) if written.size else 0
 
 
 def _places(program: Program, arena: int) -> dict[tuple[str, str], int]:
@@ -181,19 +158,3 @@ def _places(program: Program, arena: int) -> dict[tuple[str, str], int]:
     offsets = plan(program.buffers).offsets
     sides = (("input", program.inputs), ("output", program.outputs))
     return {(name, side): arena + offsets[buffer] for side, names in sides for name, buffer in names.items()}
-
-
-def _machine(image: Image, target: Target) -> unicorn.Uc:
-    """A core with the board's memory, the image loaded and the rest of its RAM painted."""
-    machine = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
-    machine.ctl_set_cpu_model(CPU_MODELS[target.core])
-    for origin, size in (
-        (target.flash_origin, target.flash_bytes),
-        (target.ram_origin, target.ram_bytes),
-        (_RETURN, _PAGE),
-    ):
-        machine.mem_map(origin, -(-size // _PAGE) * _PAGE)
-    machine.mem_write(target.ram_origin, bytes([_PAINT]) * target.ram_bytes)
-    for address, content in image.segments:
-        machine.mem_write(address, content)
-    return machine

@@ -26,19 +26,20 @@ _ROUNDS = 5
 class Host:
     """A ``Device``: the program of ``build_host``."""
 
-    def __init__(self, network: Network, program: Path) -> None:
+    def __init__(self, network: Network, program: Path, helium: bool = False) -> None:
         """Start the program.
 
         Args:
             network: what it was generated from.
             program: from ``build_host``.
+            helium: as it was generated.
 
         Raises:
             SecateurError: it cannot be started.
         """
         self.network = network
         self.name = f"host ({platform.machine()})"
-        self._program = program
+        self._program, self._helium = program, helium
         self._process = _start(program)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -60,7 +61,7 @@ class Host:
                 spans.append((time.perf_counter() - start) / _TIMED_CALLS)
         finally:
             _stop(process)
-        program = lower(self.network)
+        program = lower(self.network, self._helium)
         return Measurement(
             device=self.name,
             weights_bytes=sum(step.weights_bytes for step in program.steps),

@@ -72,8 +72,9 @@ action, and what may be empty). Time is integers in your counter's unit, which m
 This layout was {tried}. Of all layouts, {", ".join(BUILT)} is built and run by secateur's tests, with the host's
 compiler; {laid_out} follow the documentation of their build systems and were not built with them.
 
-Compile for the core with its DSP instructions where it has them (for this target: `{target.core}`, zig's
-`-mcpu={target.toolchain.cpu}`): the kernels choose by `__ARM_FEATURE_DSP`, and are portable C without it.
+Compile for the core with its DSP and vector instructions where it has them (for this target: `{target.core}`, zig's
+`-mcpu={target.toolchain.cpu}`): the kernels choose by `__ARM_FEATURE_DSP` and `__ARM_FEATURE_MVE`, and are portable C
+without them.
 """
 
 

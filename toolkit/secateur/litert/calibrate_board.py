@@ -81,7 +81,8 @@ def _count(
     ):
         measured = device.measure()
     assert measured.instructions is not None
-    steps = [(s.kernel, step_cost(s, target).instructions, s.label) for s in lower(read_tflite(stored)).steps]
+    program = lower(read_tflite(stored), target.helium)
+    steps = [(s.kernel, step_cost(s, target).instructions, s.label) for s in program.steps]
     return steps, measured.operator_instructions, measured.instructions
 
 

@@ -99,14 +99,18 @@ def _check_truth(operator: Operator, tensor: Tensor) -> None:
         raise unsupported(operator, tensor, f"answers in {tensor.dtype}", "Convert the model again.")
 
 
-def lower(network: Network) -> Program:
+def lower(network: Network, helium: bool = False) -> Program:
     """The program of a network; constants need no data.
+
+    Args:
+        network: any.
+        helium: take kernels for Armv8.1-M's vectors where there are some.
 
     Raises:
         SecateurError: an operator, or a form of it, that the back end does not have. Names operator and
             tensor. Or no operator computes anything.
     """
-    program = lower_part(network)
+    program = lower_part(network, helium)
     for tensor in (*network.inputs.values(), *network.outputs.values()):
         check_activation(network.tensors[tensor])
     if not program.steps:
@@ -114,9 +118,9 @@ def lower(network: Network) -> Program:
     return program
 
 
-def lower_part(network: Network) -> Program:
+def lower_part(network: Network, helium: bool = False) -> Program:
     """The program of a part of a network, which may be of no steps: a reshape is another name for a buffer."""
-    lowering = Lowering(network)
+    lowering = Lowering(network, helium)
     for index, operator in enumerate(network.operators):
         if index in lowering.done:
             continue

@@ -29,8 +29,8 @@ def readable(name: str) -> str:
 class Lowering:
     """A network on its way to becoming a program. Rules call it; nobody else sees it."""
 
-    def __init__(self, network: Network) -> None:
-        self.network = network
+    def __init__(self, network: Network, helium: bool = False) -> None:
+        self.network, self.helium = network, helium
         self.done: set[int] = set()
         self._steps: list[Step] = []
         self._sizes: list[int] = []

@@ -7,7 +7,7 @@ read them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from secateur.network import Network
 
@@ -70,3 +70,22 @@ class Program:
     buffers: tuple[Buffer, ...]
     inputs: Mapping[str, int]
     outputs: Mapping[str, int]
+
+
+class Weighted(Protocol):
+    """Network tensors of a layer with weights."""
+
+    @property
+    def source(self) -> int:
+        """Read."""
+        ...
+
+    @property
+    def weights(self) -> int:
+        """Constant."""
+        ...
+
+    @property
+    def target(self) -> int:
+        """Written."""
+        ...

@@ -64,10 +64,13 @@ class Parts:
         template: of the network.
         program: the network's, at full width.
         cost: step → its cost.
+        helium: as the program was lowered.
     """
 
-    def __init__(self, template: Template, program: Program, cost: Callable[[Step], StepCost]) -> None:
-        self._template, self._cost = template, cost
+    def __init__(
+        self, template: Template, program: Program, cost: Callable[[Step], StepCost], helium: bool
+    ) -> None:
+        self._template, self._cost, self._helium = template, cost, helium
         network = template.network
         self._parts = _split(network, program)
         self._part_of = {
@@ -143,7 +146,7 @@ class Parts:
 
     def _lower(self, place: Place, part: Template, widths: Widths) -> tuple[list[StepCost], list[int], Place]:
         """What becomes of the part after a place at some widths."""
-        program = lower_part(part.at(widths))
+        program = lower_part(part.at(widths), self._helium)
         inputs = len(program.inputs)
         form = Form(
             tuple((step.kernel, step.reads, step.writes) for step in program.steps),

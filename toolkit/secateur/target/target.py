@@ -100,6 +100,7 @@ class Target(_Record):
         runtime: ``"c"`` is the generated C.
         dtype: of the network.
         emulator: who runs its code without hardware.
+        helium: kernels for Armv8.1-M's vectors are taken where there are some.
         program, kernels, fit: the cost model.
     """
 
@@ -115,7 +116,8 @@ class Target(_Record):
     network_share: float = Field(gt=0, le=1)
     runtime: Literal["c", "tflm"]
     dtype: Literal["int8"]
-    emulator: Literal["unicorn"]
+    emulator: Literal["unicorn", "qemu"]
+    helium: bool = False
     toolchain: Toolchain
     latency: Latency
     program: ProgramCosts

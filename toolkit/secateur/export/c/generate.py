@@ -59,7 +59,7 @@ def generate(network: Network, target: Target, name: str) -> dict[str, str]:
             f"got {name!r}",
             "Use letters, digits and _.",
         )
-    program = lower(network)
+    program = lower(network, target.helium)
     arena = plan(program.buffers)
     names = Names(name)
     constants = {

@@ -56,6 +56,8 @@ _MPS2_MEMORY = (0x0000_0000, 4 << 20, 0x2000_0000, 4 << 20)
 
 _AN385 = _mps("mps2-an385", 25_000_000, 0x4000_4000, 0, _MPS2_MEMORY)
 
+_AN547 = _mps("mps3-an547", 32_000_000, 0x5930_3000, 33, (0x1000_0000, 512 << 10, 0x3100_0000, 2 << 20))
+
 EMULATED: Mapping[str, Board] = {
     "cortex-m0plus": _AN385,  # a Cortex-M3, which has every instruction of an M0+
     "cortex-m3": _AN385,
@@ -64,9 +66,8 @@ EMULATED: Mapping[str, Board] = {
     "cortex-m33": _mps(
         "mps2-an505", 20_000_000, 0x5020_0000, 32, (0x1000_0000, 4 << 20, 0x3800_0000, 2 << 20)
     ),
-    "cortex-m55": _mps(
-        "mps3-an547", 32_000_000, 0x5930_3000, 33, (0x1000_0000, 512 << 10, 0x3100_0000, 2 << 20)
-    ),
+    "cortex-m55": _AN547,
+    "cortex-m85": _AN547,  # a Cortex-M55, which has every instruction that is made for an M85
 }
 """Core → the board of that core that QEMU emulates, in secure state where there is one."""
 

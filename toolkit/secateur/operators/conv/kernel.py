@@ -1,12 +1,14 @@
 """How the weights of a convolution are laid out for its kernel, and how the kernel is called."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from secateur.network import Network
 from secateur.operators.conv.rule import Conv, quads
+from secateur.operators.helium import pack_rows
 from secateur.operators.kernel import Array, Kernel
 from secateur.operators.program import Step
 from secateur.operators.stream import Layer, constants, paired, shift_bytes, window_words, words_of
@@ -74,8 +76,28 @@ def pack_wide(network: Network, step: Step) -> tuple[Array, ...]:
     return (Array("weights", (np.concatenate(words) & 0xFFFFFFFF).astype(np.uint32), text),)
 
 
+def pack_helium(network: Network, step: Step) -> tuple[Array, ...]:
+    """One stream of words: seven in front as above, then the rows as ``pack_rows`` has them."""
+    layer, weights, offset, header, text = _numbers(network, step)
+    words = [header, *pack_rows(weights.reshape(step.rows, -1), offset, layer)]
+    return (Array("weights", (np.concatenate(words) & 0xFFFFFFFF).astype(np.uint32), text),)
+
+
 def _layer(network: Network, step: Step) -> tuple[Layer, np.ndarray, np.ndarray, np.ndarray, str]:
-    """The layer's numbers; its weights [rows, values], padded to whole quads; its biases; words in front; a title."""
+    """As ``_numbers``, but for the weights [rows, values]: padded to whole quads."""
+    part: Conv = step.payload
+    layer, weights, offset, header, text = _numbers(network, step)
+    rows, height, length = weights.shape
+    words = -(-length // 4)
+    values = np.zeros((rows, height, 4 * words), np.int64)
+    values[:, :, :length] = weights
+    padded = np.zeros((rows, 4 * quads(part, step.kernel)), np.int64)
+    padded[:, : 4 * words * height] = values.reshape(rows, -1)
+    return layer, padded, offset, header, text
+
+
+def _numbers(network: Network, step: Step) -> tuple[Layer, np.ndarray, np.ndarray, np.ndarray, str]:
+    """The layer's numbers; its weights [rows, rows of the window, values]; its biases; words in front; a title."""
     part: Conv = step.payload
     window, rows = part.window, step.rows
     layer = constants(
@@ -95,12 +117,7 @@ def _layer(network: Network, step: Step) -> tuple[Layer, np.ndarray, np.ndarray,
         own = weights[:, ::down, ::right]
         own[...] = layer.weights.reshape(own.shape)
     offset = layer.bias - layer.source_zero_point * weights.reshape(rows, -1).sum(axis=1)
-    length, words = window.width * part.channels, -(-window.width * part.channels // 4)
-    values = np.zeros((rows, window.height, 4 * words), np.int64)
-    values[:, :, :length] = weights.reshape(rows, window.height, length)
-    padded = np.zeros((rows, 4 * quads(part, step.kernel)), np.int64)
-    padded[:, : 4 * words * window.height] = values.reshape(rows, -1)
-    padded[layer.nothing], offset[layer.nothing] = 0, 0
+    weights[layer.nothing], offset[layer.nothing] = 0, 0
     header = np.concatenate(
         [
             window_words(window, part.channels | rows << 16),
@@ -112,7 +129,7 @@ def _layer(network: Network, step: Step) -> tuple[Layer, np.ndarray, np.ndarray,
         f"{window.source_height} x {window.source_width} x {part.channels} to "
         f"{window.target_height} x {window.target_width} x {rows}"
     )
-    return layer, padded, offset, header, text
+    return layer, weights.reshape(rows, window.height, -1), offset, header, text
 
 
 def _shifts(shift: np.ndarray) -> np.ndarray:
@@ -143,3 +160,14 @@ _GATHERED = ("window", "row", "run", "copied", "filled", "mixed")
 
 CONV = _kernel("conv", "", ("point",), pack)
 CONV_WIDE = _kernel("conv_wide", ", of any weights and any depth", (), pack_wide)
+
+_BLOCKS = ("shallow_block", "shallow_pixel", "block", "pixel", "pixel_chunk")
+
+CONV_HELIUM = replace(
+    _kernel("conv_helium", ", for Helium", (), pack_helium),
+    terms=(
+        *("call", "group", "window", "row", "edge_window", "edge_row", "edge_run", "vector"),
+        *(*_BLOCKS, "single", "single_pixel", "single_chunk"),
+    ),
+    includes=("helium", "requantise"),
+)

@@ -4,34 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from secateur.network import Tensor
 from secateur.operators.clamp.rule import clamp_step
+from secateur.operators.conv.for_helium import for_helium, scratch_bytes
+from secateur.operators.helium import taken
 from secateur.operators.lowering import Lowering, unsupported
-from secateur.operators.program import Step
+from secateur.operators.program import Step, Weighted
 from secateur.operators.requantise import ACTIVATION_RANGES, activation_range, multipliers
 from secateur.operators.window import Window, fused_padding, slide
-
-
-class Weighted(Protocol):
-    """Network tensors of a layer with weights."""
-
-    @property
-    def source(self) -> int:
-        """Read."""
-        ...
-
-    @property
-    def weights(self) -> int:
-        """Constant."""
-        ...
-
-    @property
-    def target(self) -> int:
-        """Written."""
-        ...
-
 
 MOST_PAIRED = 512
 """Values of a window for which two sums in one number stay apart: 512 · 127 · 128 < 2²³."""
@@ -128,6 +110,13 @@ def add_conv(lowering: Lowering, operators: tuple[int, ...], part: Conv, rows: i
     operator = lowering.network.operators[operators[0]]
     reads, writes = lowering.buffer(part.source), lowering.new_buffer(part.target)
     label = lowering.label(part.weights)
+    activation = int(operator.options.get("fusedActivationFunction", 0))
+    if taken(lowering, part, rows, part.single):
+        scratch = lowering.new_scratch(label, scratch_bytes(part.window, part.channels))
+        step = conv_step(label, "conv_wide", operators, (reads, writes, scratch), rows, part)
+        lowering.add(for_helium(step, part.window, part.channels))
+        add_clamp(lowering, operators[0], part.target, activation)
+        return
     usual = (
         part.window.height * part.window.width * part.channels <= MOST_PAIRED
         and rows > 1
@@ -137,7 +126,7 @@ def add_conv(lowering: Lowering, operators: tuple[int, ...], part: Conv, rows: i
     kernel = "conv" if usual else "conv_wide"
     scratch = lowering.new_scratch(label, 16 * quads(part, kernel))
     lowering.add(conv_step(label, kernel, operators, (reads, writes, scratch), rows, part))
-    add_clamp(lowering, operators[0], part.target, int(operator.options.get("fusedActivationFunction", 0)))
+    add_clamp(lowering, operators[0], part.target, activation)
 
 
 def is_scaled_up(lowering: Lowering, part: Weighted, rows: int, single: bool) -> bool:

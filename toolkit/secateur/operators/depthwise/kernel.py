@@ -1,15 +1,17 @@
 """How the weights of a depthwise convolution are laid out for its kernel, and how the kernel is called."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from secateur.network import Network
 from secateur.operators.depthwise.rule import Depthwise
+from secateur.operators.helium import CHUNK, shifts
 from secateur.operators.kernel import Array, Kernel
 from secateur.operators.program import Step
-from secateur.operators.stream import constants, shift_bytes, window_words, words_of
+from secateur.operators.stream import Layer, constants, shift_bytes, window_words, words_of
 
 
 def pack(network: Network, step: Step) -> tuple[Array, ...]:
@@ -46,6 +48,41 @@ def pack_3x3(network: Network, step: Step) -> tuple[Array, ...]:
     return _packed(network, step, _by_columns, (0,))
 
 
+def pack_helium(network: Network, step: Step) -> tuple[Array, ...]:
+    """One stream of words.
+
+    ::
+
+        seven words in front as above
+        for every 16 channels, the last of them 1 to 16:
+            for every tap: weights of the channels, a byte each, padded to whole words
+            bias[16]                            of channels 0, 4, 8, 12, then 2, 6, …, 1, 5, … and 3, 7, …
+            multiplier[16]                      m
+            shift[16]                           a byte each; to the right: negative
+    """
+    layer, weights, offset, header, text = _layer(network, step)
+    shift, words = shifts(layer), [header]
+    for start in range(0, step.rows, CHUNK):
+        block = slice(start, min(start + CHUNK, step.rows))
+        left = block.stop - start
+        own = np.zeros((step.columns, -(-left // 4) * 4), np.int8)
+        own[:, :left] = weights[..., block].reshape(step.columns, left)
+        constants_ = np.zeros((3, CHUNK), np.int64)
+        constants_[:, :left] = offset[block], layer.multiplier[block] // 2, shift[block]
+        constants_ = constants_[:, _LANES]
+        words += [
+            words_of(own.reshape(-1)),
+            constants_[0],
+            constants_[1],
+            words_of(constants_[2].astype(np.int8)),
+        ]
+    return (Array("weights", (np.concatenate(words) & 0xFFFFFFFF).astype(np.uint32), text),)
+
+
+_LANES = np.arange(CHUNK).reshape(4, 4).T[[0, 2, 1, 3]].reshape(-1)
+"""Channels in the order in which products of bytes and of halves come apart."""
+
+
 def _by_taps(own: np.ndarray) -> np.ndarray:
     """int8 [height, width, 4] → words."""
     own = own.reshape(-1, 4)
@@ -61,8 +98,25 @@ def _by_columns(own: np.ndarray) -> np.ndarray:
 
 
 def _packed(
-    network: Network, step: Step, arranged: Callable[[np.ndarray], np.ndarray], shifts: tuple[int, ...]
+    network: Network, step: Step, arranged: Callable[[np.ndarray], np.ndarray], directions: tuple[int, ...]
 ) -> tuple[Array, ...]:
+    rows = step.rows
+    layer, weights, offset, header, text = _layer(network, step)
+    words = [header]
+    for start in range(0, rows, 4):
+        block = slice(min(start, rows - 4), min(start, rows - 4) + 4)
+        words += [
+            offset[block],
+            arranged(weights[..., block].astype(np.int8)),
+            layer.multiplier[block],
+            shift_bytes(layer.shift[block], 4)[list(directions)],
+        ]
+    stream = (np.concatenate(words) & 0xFFFFFFFF).astype(np.uint32)
+    return (Array("weights", stream, text),)
+
+
+def _layer(network: Network, step: Step) -> tuple[Layer, np.ndarray, np.ndarray, np.ndarray, str]:
+    """The layer's numbers; its weights [height, width, rows]; its biases; words in front; a title."""
     part: Depthwise = step.payload
     window, rows = part.window, step.rows
     layer = constants(
@@ -71,25 +125,18 @@ def _packed(
     weights = layer.weights.reshape(window.height, window.width, rows).copy()
     offset = layer.bias - layer.source_zero_point * weights.sum(axis=(0, 1))
     weights[..., layer.nothing], offset[layer.nothing] = 0, 0
-    words = [
-        window_words(window, rows),
-        np.array([layer.source_zero_point, layer.target_zero_point], np.int64),
-    ]
-    for start in range(0, rows, 4):
-        block = slice(min(start, rows - 4), min(start, rows - 4) + 4)
-        words += [
-            offset[block],
-            arranged(weights[..., block].astype(np.int8)),
-            layer.multiplier[block],
-            shift_bytes(layer.shift[block], 4)[list(shifts)],
+    header = np.concatenate(
+        [
+            window_words(window, rows),
+            np.array([layer.source_zero_point, layer.target_zero_point], np.int64),
         ]
-    stream = (np.concatenate(words) & 0xFFFFFFFF).astype(np.uint32)
+    )
     text = (
         f"{step.label}: depthwise convolution {window.height} x {window.width} of "
         f"{window.source_height} x {window.source_width} x {rows} to "
         f"{window.target_height} x {window.target_width} x {rows}"
     )
-    return (Array("weights", stream, text),)
+    return layer, weights, offset, header, text
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
@@ -124,4 +171,16 @@ DEPTHWISE_3X3 = _kernel(
     " of 3 x 3",
     pack_3x3,
     ("call", "padding", "block", "row", "column", "edge_column", "pixel"),
+)
+DEPTHWISE_HELIUM = replace(
+    _kernel(
+        "depthwise_helium",
+        "",
+        pack_helium,
+        (
+            *("call", "padding", "run", "list", "list_tap", "run_block", "block", "block_pair", "block_odd"),
+            *("rest", "rest_pair", "rest_odd"),
+        ),
+    ),
+    includes=("helium", "requantise"),
 )

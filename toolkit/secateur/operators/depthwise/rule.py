@@ -1,15 +1,19 @@
 """When a DEPTHWISE_CONV_2D can be carried out, and when it is better seen as a convolution."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from secateur.operators.conv.rule import Conv, add_clamp, add_conv, check_weights, is_scaled_up
+from secateur.operators.conv.rule import Conv, add_clamp, add_conv, check_weights, is_narrow, is_scaled_up
+from secateur.operators.helium import CHUNK, taken
 from secateur.operators.lowering import Lowering
 from secateur.operators.program import Step
 from secateur.operators.window import Window, fused_padding, slide
 
 _SPREAD_CHANNELS = 8
 """Most channels of a source whose convolution with several rows for each channel is spread out."""
+
+LEAST_CHANNELS = 8
+"""For which the kernel for Helium is taken: half a vector."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,11 @@ def lower_depthwise(lowering: Lowering, index: int) -> None:
     reads, writes = lowering.buffer(source), lowering.new_buffer(operator.outputs[0])
     label = lowering.label(operator.inputs[1])
     deep = Depthwise(source, operator.inputs[1], bias, operator.outputs[0], window)
+    if rows >= LEAST_CHANNELS and is_narrow(matrix) and taken(lowering, deep, rows, single=False):
+        scratch = lowering.new_scratch(label, 4 * window.height * window.width + rows)
+        lowering.add(depthwise_helium_step(label, operators, (reads, writes, scratch), rows, deep))
+        add_clamp(lowering, index, deep.target, int(operator.options.get("fusedActivationFunction", 0)))
+        return
     by_rows = (window.height, window.width) == (3, 3) and window.left < 3
     kernel = "depthwise_3x3" if by_rows and not is_scaled_up(lowering, deep, rows, False) else "depthwise"
     scratch = lowering.new_scratch(label, scratch_bytes(kernel, window, rows))
@@ -157,3 +166,39 @@ def lists(window: Window) -> int:
         count += inner + (not (right[0] and last)) if row else len(right)
         last = row and right[-1]
     return count
+
+
+def depthwise_helium_step(
+    label: str, operators: tuple[int, ...], buffers: tuple[int, int, int], rows: int, part: Depthwise
+) -> Step:
+    """The step for Helium: seven words in front; 16 channels take 144 bytes besides their weights, a rest as well."""
+    window = part.window
+    pixels, taps = window.target_height * window.target_width, window.height * window.width
+    blocks, rest = divmod(rows, CHUNK)
+    return replace(
+        depthwise_step(label, "depthwise", operators, buffers, rows, part),
+        kernel="depthwise_helium",
+        weights_bytes=28 + (blocks + (rest > 0)) * 144 + taps * (CHUNK * blocks + -(-rest // 4) * 4),
+        work=(
+            1,
+            rows,
+            (many := runs(window)),
+            lists(window),
+            lists(window) * taps,
+            many * (blocks + (rest > 0)),
+            pixels * blocks,
+            pixels * blocks * (taps // 2),
+            pixels * blocks * (taps % 2),
+            pixels * (rest > 0),
+            pixels * (rest > 0) * (taps // 2),
+            pixels * (rest > 0) * (taps % 2),
+        ),
+    )
+
+
+@lru_cache(maxsize=4096)
+def runs(window: Window) -> int:
+    """Pixels whose windows reach beyond an edge, each alone, and the others of each row together."""
+    down = [window.inside(place, down=True) == (0, window.height) for place in range(window.target_height)]
+    right = [window.inside(place, down=False) == (0, window.width) for place in range(window.target_width)]
+    return sum(right.count(False) + any(right) if row else len(right) for row in down)

@@ -1,6 +1,7 @@
 """How the weights of a fully connected layer are laid out for its kernel, and how the kernel is called."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,11 @@ import numpy as np
 from secateur.errors import SecateurError
 from secateur.network import Network
 from secateur.operators.fully_connected.rule import FullyConnected
+from secateur.operators.helium import pack_rows
 from secateur.operators.kernel import Array, Kernel
 from secateur.operators.program import Step
 from secateur.operators.requantise import multipliers
-from secateur.operators.stream import paired, words_of
+from secateur.operators.stream import constants, paired, words_of
 
 BLOCK_ROWS = 4
 _MAX_DIMENSION = 0xFFFF
@@ -85,6 +87,21 @@ def pack(network: Network, step: Step) -> tuple[Array, ...]:
     return (Array("weights", stream, f"{step.label}: fully connected, {columns} to {rows}{bias_text}"),)
 
 
+def pack_helium(network: Network, step: Step) -> tuple[Array, ...]:
+    """One stream of words: rows | columns << 16, zero point of the output, then the rows as ``pack_rows`` has them."""
+    part: FullyConnected = step.payload
+    layer = constants(
+        network, step.label, (part.source, part.weights, part.bias, part.target), step.rows, single=True
+    )
+    weights = layer.weights.copy()
+    offset = layer.bias - layer.source_zero_point * weights.sum(axis=1)
+    weights[layer.nothing], offset[layer.nothing] = 0, 0
+    header = np.array([step.rows | step.columns << 16, layer.target_zero_point], np.int64)
+    stream = np.concatenate([header, *pack_rows(weights, offset, layer)])
+    text = f"{step.label}: fully connected, {step.columns} to {step.rows}"
+    return (Array("weights", (stream & 0xFFFFFFFF).astype(np.uint32), text),)
+
+
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
     return f"{arrays[0]}, {reads[0]}, {writes[0]}"
 
@@ -98,4 +115,14 @@ FULLY_CONNECTED = Kernel(
     pack=pack,
     call=_call,
     includes=("requantise",),
+)
+
+FULLY_CONNECTED_HELIUM = replace(
+    FULLY_CONNECTED,
+    name="fully_connected_helium",
+    prototype=FULLY_CONNECTED.prototype.replace("_connected(", "_connected_helium("),
+    summary="target[rows] = requantise(weights . source + bias), for Helium.",
+    terms=("call", "shallow_block", "block", "block_chunk", "row", "row_chunk"),
+    pack=pack_helium,
+    includes=("helium", "requantise"),
 )

@@ -1,10 +1,11 @@
 """When a FULLY_CONNECTED can be carried out; it becomes a matrix-vector step, and a clamp if need be."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from secateur.operators.clamp.rule import clamp_step
 from secateur.operators.conv.rule import Conv, add_conv, is_narrow
+from secateur.operators.helium import CHUNK, cut, rows_bytes, taken
 from secateur.operators.lowering import Lowering, unsupported
 from secateur.operators.program import Step
 from secateur.operators.requantise import ACTIVATION_RANGES, activation_range, multipliers
@@ -75,7 +76,9 @@ def lower_fully_connected(lowering: Lowering, index: int) -> None:
                 "Use a constant int32 bias [rows].",
             )
 
-    if vectors > 1 or not is_narrow(matrix):
+    layer = FullyConnected(source, weights, bias, operator.outputs[0])
+    helium = taken(lowering, layer, rows)
+    if vectors > 1 or not (helium or is_narrow(matrix)):
         image = Window(1, vectors, 1, vectors, 1, 1, 1, 1, 0, 0)
         part = Conv(source, weights, bias, operator.outputs[0], image, columns, single=True)
         add_conv(lowering, (index,), part, rows)
@@ -83,17 +86,10 @@ def lower_fully_connected(lowering: Lowering, index: int) -> None:
     reads = lowering.buffer(source)
     writes = lowering.new_buffer(operator.outputs[0])
     label = lowering.label(weights)
-    lowering.add(
-        fully_connected_step(
-            label,
-            index,
-            (reads, writes),
-            rows,
-            columns,
-            FullyConnected(source, weights, bias, operator.outputs[0]),
-            _scaled_up(lowering, index, rows),
-        )
+    step = fully_connected_step(
+        label, index, (reads, writes), rows, columns, layer, _scaled_up(lowering, index, rows)
     )
+    lowering.add(for_helium(step) if helium else step)
     assert target.quantization is not None
     low, high = activation_range(activation, target.quantization)
     if (low, high) != (-128, 127):
@@ -145,4 +141,17 @@ def fully_connected_step(
         tables_bytes=0,
         work=(1, blocks, blocks * quads, singles, singles * quads, scaled_up),
         payload=payload,
+    )
+
+
+def for_helium(step: Step) -> Step:
+    """The step with the kernel for Helium: two words in front, then the rows as ``pack_rows`` lays them out."""
+    blocks, singles = divmod(step.rows, 4)
+    _, chunks = cut(step.columns)
+    shallow, deep = (0, blocks) if chunks else (blocks, 0)
+    return replace(
+        step,
+        kernel="fully_connected_helium",
+        weights_bytes=8 + rows_bytes(step.rows, step.columns),
+        work=(1, shallow, deep, deep * chunks, singles, singles * -(-step.columns // CHUNK)),
     )

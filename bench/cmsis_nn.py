@@ -83,11 +83,11 @@ def library_sources(vendor: Path) -> list[str]:
     return sorted(str(path) for path in files if path.name != "bakenn_cmsis_memory.c")
 
 
-def with_its_scratch(program: Program) -> Program:
-    """The program with the scratch buffers that CMSIS-NN asks for in place of ours."""
+def with_its_scratch(program: Program, helium: bool) -> Program:
+    """The program with the scratch buffers that CMSIS-NN asks for in place of ours, built with Helium or without."""
     buffers, steps = list(program.buffers), []
     for index, step in enumerate(program.steps):
-        size = _scratch_bytes(step)
+        size = _scratch_bytes_helium(step) if helium else _scratch_bytes(step)
         writes = step.writes
         if step.kernel in _CALLS:
             for buffer in writes[1:]:
@@ -177,6 +177,17 @@ def _scratch_bytes(step: Step) -> int:
         window = step.payload.window
         return 2 * step.rows * window.height * window.width
     return 4 * step.payload[1] if step.kernel == "average_pool" else 0
+
+
+def _scratch_bytes_helium(step: Step) -> int:
+    """The same for cores with Helium."""
+    if step.kernel.startswith("conv"):
+        window, channels = step.payload.window, step.payload.channels
+        pointwise = (window.height, window.width) == (1, 1) and not window.padded
+        return 0 if pointwise else 32 * -(-channels * window.height * window.width // 8)
+    if step.kernel.startswith("depthwise"):
+        return 4 * 124 * step.payload.window.height * step.payload.window.width
+    return 0
 
 
 def _dims(*sizes: int) -> str:

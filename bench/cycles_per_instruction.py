@@ -10,9 +10,14 @@ Cortex-M0+: nobody publishes what can be compared, so the instructions of a gene
 cycles of Arm's Cortex-M0+ Technical Reference Manual (zero wait states, single-cycle multiplier), and again as if
 every flash access met two wait states and nothing were prefetched. RP2040 and RP2350 add a missed cache line for
 every eight bytes of weights.
+
+Cortex-M85: latencies that MLPerf Tiny 1.2 states for EK-RA8D1, over the instructions that CMSIS-NN 4.0.0 with Helium
+takes for networks of the same shapes (``bench/results/kernels_cortex-m55.json``). Which kernels that board ran is not
+published.
 """
 
 import csv
+import json
 import tempfile
 from collections import defaultdict
 from itertools import pairwise
@@ -22,6 +27,7 @@ import numpy as np
 import unicorn
 
 from secateur.device.emulator import Emulator
+from secateur.device.unicorn_core import UnicornCore
 from secateur.export.c.generate import generate
 from secateur.export.toolchain import build
 from secateur.network import Network, Operator, Quantization, Tensor
@@ -65,6 +71,24 @@ def cortex_m7() -> tuple[float, float]:
         f" median {np.median(ratios):.2f}"
     )
     return min(ratios), max(ratios)
+
+
+HELIUM = RESULTS.parent.parent / "results" / "kernels_cortex-m55.json"
+RA8D1_MHZ = 480
+
+
+def cortex_m85() -> tuple[float, float]:
+    """Least and greatest of published cycles over CMSIS-NN's instructions, over the four benchmarks."""
+    cases = json.loads(HELIUM.read_text(encoding="utf-8"))["cases"]
+    ratios = {}
+    with RESULTS.open(encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            if row["system"] == "EK-RA8D1" and row["bench"] in BENCHMARKS:
+                cycles = float(row["ms"]) * 1000 * RA8D1_MHZ
+                ratios[row["bench"]] = cycles / cases[row["bench"]]["cmsis_nn"]["instructions"]
+    text = ", ".join(f"{name} {ratio:.2f}" for name, ratio in sorted(ratios.items()))
+    print(f"Cortex-M85: published cycles over CMSIS-NN's instructions: {text}")
+    return min(ratios.values()), max(ratios.values())
 
 
 POLICIES = ((4, 32, 32, 1), (17, 64, 64, 6), (27, 100, 50, 8), (45, 21, 13, 3), (8, 128, 128, 2))
@@ -116,7 +140,9 @@ def cortex_m0plus(target_name: str) -> tuple[float, float, float]:
                 target,
                 "probe",
             )
-        machine, trace, reads = emulator._machine, [], [0]
+        core, trace, reads = emulator._core, [], [0]
+        assert isinstance(core, UnicornCore)
+        machine = core.machine
         machine.hook_add(
             unicorn.UC_HOOK_CODE, lambda _m, address, size, _d, into=trace: into.append((address, size))
         )
@@ -127,7 +153,7 @@ def cortex_m0plus(target_name: str) -> tuple[float, float, float]:
             into[0] += target.flash_origin <= address < target.flash_origin + target.flash_bytes
 
         machine.hook_add(unicorn.UC_HOOK_MEM_READ, read)
-        emulator._call(machine)
+        core.call(emulator._entry, emulator._stack_top)
         for (address, size), (following, _) in zip(trace, [*trace[1:], (0, 0)]):
             word = int.from_bytes(machine.mem_read(address, 2), "little")
             taken = following != address + size
@@ -141,6 +167,8 @@ def cortex_m0plus(target_name: str) -> tuple[float, float, float]:
 
 
 def main() -> None:
+    low, high = cortex_m85()
+    print(f"Cortex-M85: {low:.2f} to {high:.2f} cycles per instruction")
     low, high = cortex_m7()
     print(f"Cortex-M7: {M4_RANGE[0] * low:.2f} to {M4_RANGE[1] * high:.2f} cycles per instruction")
     quick, slow, per_byte = cortex_m0plus("stm32g0b1re")

@@ -1,6 +1,7 @@
 """Fit a target's instruction coefficients on its emulator; state the error on networks left out of the fit.
 
     python bench/fit_instructions.py --target stm32f446re
+    python bench/fit_instructions.py --target mps3-an547 --write targets/cortex-m55.toml
 
 Random networks of every kind in ``probe_networks.py`` are generated, built into one image and counted step by
 step. The kernels' work terms are fitted to one half of them by least squares of the relative error, none
@@ -16,15 +17,17 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-import unicorn
 from elftools.elf.elffile import ELFFile
 from probe_networks import PROBES
 from scipy.optimize import nnls
 
-from secateur.device.emulator import Emulator
+from secateur.device.emulator import CORES, Emulator, linked_for
+from secateur.device.qemu_core import qemu_name
+from secateur.device.unicorn_core import UnicornCore
 from secateur.export.c.generate import generate
 from secateur.export.toolchain import _IMAGE_FLAGS, build, image_sizes, run_compiler, write_sources
 from secateur.network import Network
+from secateur.operators.kernel import Kernel
 from secateur.operators.kernels import KERNELS
 from secateur.operators.lower import lower
 from secateur.operators.program import Program
@@ -64,11 +67,20 @@ def measured(networks: list[Network], target: Target, folder: Path) -> list[tupl
         f"{includes}\nvoid all_step(void);\nvoid (*const volatile all_steps[])(void) = {{{steps}}};\n"
         "void all_step(void)\n{\n    all_steps[0]();\n}\n"
     )
-    image = build({**files, **included}, target, "all", folder)
-    return [
-        (lower(network), Emulator(network, image, target, name).measure())
+    image = build({**files, **included}, linked_for(target), "all", folder)
+    shared = CORES["qemu"](image, linked_for(target)) if target.emulator == "qemu" else None
+    counted = [
+        (lower(network, target.helium), Emulator(network, image, target, name, shared).measure())
         for name, network in zip(names, networks)
     ]
+    if shared:
+        shared.close()
+    return counted
+
+
+def kernels_of(target: Target) -> dict[str, Kernel]:
+    """Those that a target may take; those for Helium in place of others too, where these do not serve."""
+    return {name: kernel for name, kernel in KERNELS.items() if target.helium or "helium" not in name}
 
 
 def code_bytes(target: Target, folder: Path) -> dict[str, int]:
@@ -78,13 +90,13 @@ def code_bytes(target: Target, folder: Path) -> dict[str, int]:
             "secateur_kernels.h"
         ]
     }
-    for name, kernel in KERNELS.items():
+    for name, kernel in kernels_of(target).items():
         files[f"secateur_{name}.c"] = kernel.source()
         files |= {f"secateur_{header}.h": text for header, text in kernel.headers().items()}
     write_sources(files, folder)
     machine = ["-target", target.toolchain.triple, f"-mcpu={target.toolchain.cpu}", *target.toolchain.flags]
     sizes = {}
-    for name in KERNELS:
+    for name in kernels_of(target):
         command = [sys.executable, "-m", "ziglang", "cc", *machine, "-std=c99", *_IMAGE_FLAGS]
         run_compiler([*command, "-c", f"secateur_{name}.c", "-o", f"{name}.o"], folder)
         with (folder / f"{name}.o").open("rb") as stream:
@@ -98,8 +110,9 @@ def library_bytes(networks: list[Network], sizes: dict[str, int], target: Target
     excess = []
     for index in range(len(PROBES)):
         network = networks[index]
-        image = build(generate(network, target, "one"), target, "one", folder / str(index))
-        steps = lower(network).steps
+        place = linked_for(target)
+        image = build(generate(network, target, "one"), place, "one", folder / str(index))
+        steps = lower(network, target.helium).steps
         own = 32 + STEP_BYTES * len(steps) + sum(sizes[kernel] for kernel in {step.kernel for step in steps})
         excess.append(image_sizes(image).code_bytes - own)
     return max(0, -(-max(excess) // 8) * 8)
@@ -114,6 +127,8 @@ def fit(probes: list[tuple[Program, Measurement]]) -> dict[str, dict[str, float]
             counted[step.kernel].append(measurement.operator_instructions[step.label])
     coefficients = {}
     for name, kernel in KERNELS.items():
+        if name not in work:
+            continue
         relative = np.array(work[name], float) / np.array(counted[name], float)[:, None]
         solution = nnls(relative, np.ones(len(counted[name])))[0]
         coefficients[name] = dict(zip(kernel.terms, np.round(solution, 2).tolist()))
@@ -141,8 +156,12 @@ def main() -> None:
         sizes = code_bytes(target, Path(folder) / "sizes")
         library = library_bytes(networks, sizes, target, Path(folder) / "library")
         probes = measured(networks, target, Path(folder))
+        plain = target.model_copy(update={"helium": False})
+        others = (
+            measured(networks[: len(networks) // 2], plain, Path(folder) / "plain") if target.helium else []
+        )
     half = len(probes) // 2
-    coefficients = fit(probes[:half])
+    coefficients = fit([*probes[:half], *others])
     outside = [m.instructions - sum(m.operator_instructions.values()) for _, m in probes if m.instructions]
     overhead = round(float(np.mean(outside)), 2)
 
@@ -160,7 +179,7 @@ def main() -> None:
     for name, terms in coefficients.items():
         text = ", ".join(f"{term} = {value}" for term, value in terms.items())
         lines.append(
-            f"[kernels.{name}]\ncode_bytes = {sizes[name] + 8}\nstack_bytes = {stack_bytes(probes, name)}\n"
+            f"[kernels.{name}]\ncode_bytes = {sizes[name] + 8}\nstack_bytes = {stack_bytes([*probes, *others], name)}\n"
             f"instructions = {{ {text} }}"
         )
     whole = [error for kind in WHOLE for error in errors[kind]]
@@ -187,13 +206,14 @@ def stack_bytes(probes: list[tuple[Program, Measurement]], kernel: str) -> int:
 def write(path: Path, lines: list[str], whole: list[float], library: int) -> None:
     """Put the tables into a core's file, where its own were."""
     text = path.read_text(encoding="utf-8")
+    emulator = qemu_name() if 'emulator = "qemu"' in text else UnicornCore.name
     head = text[: text.index("[kernels.")]
     head = re.sub(r"(?m)^instructions = .*$", lines[0].splitlines()[1], head)
     head = re.sub(r"(?m)^code_bytes = .*$", f"code_bytes = {32 + library}", head)
     source = (
         f"whole networks of {SMALLEST_INSTRUCTIONS} instructions and more that were not used in the fit: 1 to 6 "
         f"fully connected layers, or CNNs of 5 to 8 layers; mean error {np.mean(whole):.4f}; single layers of other "
-        f"kinds: bench/fit_instructions.py; Unicorn {unicorn.__version__}"
+        f"kinds: bench/fit_instructions.py; {emulator}"
     )
     path.write_text(head + "\n\n".join(lines[1:]) + f'\nsource = "{source}"\n', encoding="utf-8")
 

@@ -2,12 +2,15 @@
 
     pip install -e ".[bench]"
     python bench/kernels.py
+    python bench/kernels.py --target mps3-an547
 
-The same networks three times, all built by zig's clang for the target's core and counted instruction by
-instruction in Unicorn: as secateur generates them; by CMSIS-NN 4.0.0 (``bench/cmsis_nn.py``) at -Os, which is
-within 4 % of the quickest of -O2, -O3 and -Ofast; and by secateur's portable C, without the core's DSP
-instructions, at -O2. Outputs must be the same bytes. Writes ``bench/results/kernels.json``: figures of each layer
-and network, and what ours are of theirs.
+The same networks several times, all built by zig's clang for the target's core and counted instruction by instruction
+on its emulator: as secateur generates them; by CMSIS-NN 4.0.0 (``bench/cmsis_nn.py``) at -Os, which on Cortex-M4 is
+within 4 % of the quickest of -O2, -O3 and -Ofast; and by secateur's portable C, without the core's DSP instructions,
+at -O2. On a core with Helium, CMSIS-NN is there with its kernels for Helium, as it builds itself for that core, and
+with those for DSP instructions; of the portable C the compiler makes vectors where it can. Outputs must be the same
+bytes. Writes ``bench/results/kernels.json``, for other cores than Cortex-M4 ``kernels_<core>.json``: figures of each
+layer and network, and what ours are of theirs.
 """
 
 import argparse
@@ -20,15 +23,15 @@ from typing import Any
 
 import cmsis_nn
 import numpy as np
-import unicorn
 from rich.console import Console
 from rich.table import Table
 from tiny_networks import LAYERS, NETWORKS
-from unicorn import arm_const
 
-from secateur.device.emulator import _RETURN, _machine
+from secateur.device.emulator import CORES, linked_for
 from secateur.device.image import load_image
 from secateur.device.protocol import random_inputs
+from secateur.device.qemu_core import qemu_name
+from secateur.device.unicorn_core import UnicornCore
 from secateur.export.c.generate import generate
 from secateur.export.toolchain import build, image_sizes
 from secateur.network import Network
@@ -39,6 +42,9 @@ from secateur.target.arena import plan
 from secateur.target.target import Target, load_target
 
 RESULTS = Path(__file__).parent / "results" / "kernels.json"
+STACK_BYTES = 1 << 14
+"""Of which the deepest use is looked for."""
+
 ROOM = {"flash_bytes": 1 << 24, "ram_bytes": 1 << 22}
 NAME = "net"
 
@@ -64,65 +70,63 @@ class Counted:
 
 def count(image: Path, target: Target, program: Program, network: Network, marks: list[str]) -> Counted:
     """Run an image once; ``marks`` are the functions in which its steps begin, in order."""
-    loaded, arena = load_image(image), plan(program.buffers)
-    machine = _machine(loaded, target)
-    base, top = loaded.symbols[f"{NAME}_arena"], target.ram_origin + target.ram_bytes
+    loaded, arena, place = load_image(image), plan(program.buffers), linked_for(target)
+    core = CORES[target.emulator](image, place)
+    base, top = loaded.symbols[f"{NAME}_arena"], place.ram_origin + place.ram_bytes
+    core.write(top - STACK_BYTES, b"\xa5" * STACK_BYTES)
     for name, values in random_inputs(network, 3, np.random.default_rng(0)).items():
-        machine.mem_write(base + arena.offsets[program.inputs[name]], values[2].tobytes())
-    starts, total, found = {loaded.symbols[mark] for mark in marks}, 0, []
-
-    def hook(_machine: unicorn.Uc, address: int, _size: int, _data: object) -> None:
-        nonlocal total
-        if address in starts:
-            found.append(total)
-        total += 1
-
-    machine.hook_add(unicorn.UC_HOOK_CODE, hook)
-    machine.reg_write(arm_const.UC_ARM_REG_SP, top)
-    machine.reg_write(arm_const.UC_ARM_REG_LR, _RETURN | 1)
-    machine.emu_start(loaded.symbols[f"{NAME}_step"] | 1, _RETURN)
-    assert len(found) == len(program.steps), "a step was not seen"
-    start = base + arena.size_bytes
-    written = np.flatnonzero(np.frombuffer(machine.mem_read(start, top - start), np.uint8) != 0xA5)
+        core.write(base + arena.offsets[program.inputs[name]], values[2].tobytes())
+    counted = core.count(loaded.symbols[f"{NAME}_step"], top, {loaded.symbols[mark] for mark in marks})
+    assert len(counted.marks) == len(program.steps), "a step was not seen"
+    written = np.flatnonzero(np.frombuffer(core.read(top - STACK_BYTES, STACK_BYTES), np.uint8) != 0xA5)
     sizes = image_sizes(image)
     output = b"".join(
-        bytes(machine.mem_read(base + arena.offsets[buffer], program.buffers[buffer].size_bytes))
+        core.read(base + arena.offsets[buffer], program.buffers[buffer].size_bytes)
         for buffer in program.outputs.values()
     )
+    core.close()
+    ends = [*counted.marks[1:], counted.instructions]
     return Counted(
-        total,
-        tuple(end - begin for begin, end in zip(found, [*found[1:], total])),
+        counted.instructions,
+        tuple(end - begin for begin, end in zip(counted.marks, ends)),
         sizes.weights_bytes + sizes.tables_bytes + sizes.code_bytes,
-        sizes.static_ram_bytes + top - start - int(written[0]),
+        sizes.static_ram_bytes + STACK_BYTES - int(written[0]),
         output,
     )
 
 
 def ours(network: Network, target: Target, folder: Path) -> Counted:
     """As it is exported."""
-    program = lower(network)
-    image = build(generate(network, target, NAME), target, NAME, folder)
+    program = lower(network, target.helium)
+    image = build(generate(network, target, NAME), linked_for(target), NAME, folder)
     return count(image, target, program, network, [f"secateur_{step.kernel}" for step in program.steps])
 
 
 def plain(network: Network, target: Target, folder: Path) -> Counted:
     """The portable kernels."""
     toolchain = target.toolchain.model_copy(update={"flags": ("-O2", "-U__ARM_FEATURE_DSP")})
-    return ours(network, target.model_copy(update={"toolchain": toolchain}), folder)
+    return ours(network, target.model_copy(update={"toolchain": toolchain, "helium": False}), folder)
 
 
 def theirs(network: Network, target: Target, folder: Path) -> Counted:
-    """CMSIS-NN."""
+    """CMSIS-NN as it builds itself for the core."""
     vendor = cmsis_nn.vendored()
     assert vendor is not None
-    program = cmsis_nn.with_its_scratch(lower(network))
+    program = cmsis_nn.with_its_scratch(lower(network), target.helium)
     files = cmsis_nn.sources(network, program, NAME)
     flags = cmsis_nn.compiler_flags(vendor)
     toolchain = target.toolchain.model_copy(update={"flags": (*flags, *cmsis_nn.library_sources(vendor))})
-    image = build(files, target.model_copy(update={"toolchain": toolchain}), NAME, folder)
+    place = linked_for(target).model_copy(update={"toolchain": toolchain})
+    image = build(files, place, NAME, folder)
     return count(
         image, target, program, network, [f"{NAME}_do_{index}" for index in range(len(program.steps))]
     )
+
+
+def theirs_without_helium(network: Network, target: Target, folder: Path) -> Counted:
+    """CMSIS-NN for DSP instructions, on a core with Helium."""
+    toolchain = target.toolchain.model_copy(update={"cpu": target.toolchain.cpu.split("+")[0]})
+    return theirs(network, target.model_copy(update={"toolchain": toolchain, "helium": False}), folder)
 
 
 VARIANTS: dict[str, Callable[[Network, Target, Path], Counted]] = {
@@ -132,11 +136,15 @@ VARIANTS: dict[str, Callable[[Network, Target, Path], Counted]] = {
 }
 """Who carries it out → how."""
 
+WITHOUT_HELIUM = "cmsis_nn_dsp"
+"""One more, on cores with Helium."""
+
 
 def figures(network: Network, target: Target) -> dict[str, Any]:
     """What a network takes by each variant, and by layer."""
     results = {}
-    for name, variant in VARIANTS.items():
+    variants = VARIANTS | ({WITHOUT_HELIUM: theirs_without_helium} if target.helium else {})
+    for name, variant in variants.items():
         with tempfile.TemporaryDirectory() as folder:
             results[name] = variant(network, target, Path(folder))
     answers = {result.output for result in results.values()}
@@ -190,21 +198,26 @@ COLUMNS = (
     "flash ÷",
     "RAM ÷",
 )
+MORE = "÷ CMSIS-NN for DSP"
+"""One more column, on cores with Helium."""
 
 
 def row(name: str, case: dict[str, Any]) -> tuple[str, ...]:
     """A row of the table; ratios of flash and RAM are to CMSIS-NN."""
     own, other, portable = (case[variant] for variant in VARIANTS)
+    digits = 3 if WITHOUT_HELIUM in case else 2
+    more = [f"{own['instructions'] / case[WITHOUT_HELIUM]['instructions']:.2f}"] if digits == 3 else []
     return (
         name,
         f"{case['macs']:,}",
         f"{own['instructions']:,}",
-        f"{own['instructions'] / case['macs']:.2f}",
+        f"{own['instructions'] / case['macs']:.{digits}f}",
         f"{own['instructions'] / other['instructions']:.2f}",
         f"{worst_layer(case):.2f}",
         f"{own['instructions'] / portable['instructions']:.2f}",
         f"{own['flash_bytes'] / other['flash_bytes']:.2f}",
         f"{own['ram_bytes'] / other['ram_bytes']:.2f}",
+        *more,
     )
 
 
@@ -214,7 +227,7 @@ def main() -> None:
     )
     parser.add_argument("--target", default="stm32f446re")
     parser.add_argument("--only", help="part of a name")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     if cmsis_nn.vendored() is None:
         sys.exit('CMSIS-NN is missing: it is in the wheel "bakenn". Run pip install -e ".[bench]".')
@@ -226,17 +239,18 @@ def main() -> None:
         if not args.only or args.only in name
     }
     rows = [row(name, case) for name, case in cases.items()]
-    table = Table(*COLUMNS, box=None)
+    columns = (*COLUMNS, MORE) if target.helium else COLUMNS
+    table = Table(*columns, box=None)
     for line in rows:
         table.add_row(*line)
     Console(width=140).print(table)
     if args.only:
         return
-    lines = [COLUMNS, ("---",) * len(COLUMNS), *rows]
+    lines = [columns, ("---",) * len(columns), *rows]
     document = {
         "command": "python bench/kernels.py " + " ".join(sys.argv[1:]),
         "core": target.core,
-        "emulator": f"Unicorn {unicorn.__version__}",
+        "emulator": qemu_name() if target.emulator == "qemu" else UnicornCore.name,
         "compiler": "zig's clang; secateur "
         + " ".join(target.toolchain.flags)
         + ", CMSIS-NN -Os, plain C -O2",
@@ -244,7 +258,8 @@ def main() -> None:
         "cases": cases,
         "table": "\n".join(f"| {' | '.join(line)} |" for line in lines),
     }
-    write_atomically(args.out, to_json(document))
+    own = RESULTS if target.core == "cortex-m4" else RESULTS.with_name(f"kernels_{target.core}.json")
+    write_atomically(args.out or own, to_json(document))
 
 
 if __name__ == "__main__":

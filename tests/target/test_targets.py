@@ -1,6 +1,8 @@
 """Every shipped board loads; what is wrong in a file is one error that says so."""
 
+import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,6 +77,21 @@ def test_every_board_answers_as_tflm_does(name, tmp_path):
     assert 0 <= predicted.stack_bytes - measured.stack_bytes <= 512
     assert abs(predicted.instructions / measured.instructions - 1) <= 0.03
     assert measured.latency_s == target.latency_s(measured.instructions)
+
+
+def test_figures_for_helium_are_those_of_the_bench():
+    """docs/targets.md; and no layer of those that fill vectors takes more than 0.3 instructions for a product."""
+    root = Path(__file__).parent.parent.parent
+    text = (root / "docs" / "targets.md").read_text(encoding="utf-8")
+    results = json.loads((root / "bench" / "results" / "kernels_cortex-m55.json").read_text(encoding="utf-8"))
+    for name, case in results["cases"].items():
+        own = case["secateur"]["instructions"]
+        ratios = [own / case[other]["instructions"] for other in ("cmsis_nn", "cmsis_nn_dsp", "plain_c")]
+        cells = [f"{own / case['macs']:.3f}", *(f"{ratio:.2f}" for ratio in ratios)]
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
+        assert line.split(" | ")[1:] == [*cells[:-1], f"{cells[-1]} |"], name
+        if name.startswith(("fully", "conv")):
+            assert own <= 0.3 * case["macs"], name
 
 
 def test_figures_of_the_f446():

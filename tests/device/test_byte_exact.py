@@ -95,7 +95,7 @@ def check_batch(networks, folder):
 
 
 @given(batches(12))
-@settings(BATCHED, max_examples=1)
+@settings(BATCHED, max_examples=2)
 def test_random_networks(tmp_path, networks):
     check_batch(networks, tmp_path)
 

@@ -2,11 +2,13 @@
 
     python bench/fit_instructions.py --target stm32f446re
     python bench/fit_instructions.py --target mps3-an547 --write targets/cortex-m55.toml
+    python bench/fit_instructions.py --target stm32f446re --type int16
 
 Random networks of every kind in ``probe_networks.py`` are generated, built into one image and counted step by
 step. The kernels' work terms are fitted to one half of them by least squares of the relative error, none
 negative; the other half tells how well that predicts whole networks. Prints the tables for the core's TOML,
 with the sizes of the kernels as compiled, and ``--write``s them into it. Deterministic; takes a few minutes.
+``--type`` does so for the kernels of another type than int8, over ``probe_types.py``.
 """
 
 import argparse
@@ -14,11 +16,13 @@ import re
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from elftools.elf.elffile import ELFFile
 from probe_networks import PROBES
+from probe_types import TYPED
 from scipy.optimize import nnls
 
 from secateur.device.emulator import CORES, Emulator, linked_for
@@ -28,7 +32,7 @@ from secateur.export.c.generate import generate
 from secateur.export.toolchain import _IMAGE_FLAGS, build, image_sizes, run_compiler, write_sources
 from secateur.network import Network
 from secateur.operators.kernel import Kernel
-from secateur.operators.kernels import KERNELS
+from secateur.operators.kernels import KERNELS as ALL_KERNELS
 from secateur.operators.lower import lower
 from secateur.operators.program import Program
 from secateur.records import Measurement
@@ -49,8 +53,23 @@ TOGETHER = {"compare": ("select",), "select": ("compare",)}
 STEP_BYTES = 28
 """Of the call of a kernel, as the cores' files state it."""
 
+ENDINGS = {"int16": ("_16", "rescale_values"), "float32": ("_float",)}
+"""Type → how the names of its kernels end."""
+
 ROOM = {"flash_bytes": 1 << 26, "ram_bytes": 1 << 24}
 """All probes are in one image, larger than any board."""
+
+
+def kernels_of(dtype: str, helium: bool = True) -> dict[str, Kernel]:
+    """The kernels that are fitted for a type; those for Helium in place of others too, where these do not serve."""
+    others = tuple(ending for endings in ENDINGS.values() for ending in endings)
+    if dtype in ENDINGS:
+        return {name: kernel for name, kernel in ALL_KERNELS.items() if name.endswith(ENDINGS[dtype])}
+    return {
+        name: kernel
+        for name, kernel in ALL_KERNELS.items()
+        if not name.endswith(others) and (helium or "helium" not in name)
+    }
 
 
 def measured(networks: list[Network], target: Target, folder: Path) -> list[tuple[Program, Measurement]]:
@@ -78,25 +97,21 @@ def measured(networks: list[Network], target: Target, folder: Path) -> list[tupl
     return counted
 
 
-def kernels_of(target: Target) -> dict[str, Kernel]:
-    """Those that a target may take; those for Helium in place of others too, where these do not serve."""
-    return {name: kernel for name, kernel in KERNELS.items() if target.helium or "helium" not in name}
-
-
-def code_bytes(target: Target, folder: Path) -> dict[str, int]:
+def code_bytes(kernels: Mapping[str, Kernel], target: Target, folder: Path) -> dict[str, int]:
     """Kernel → bytes of its functions, each rounded up to a word."""
     files = {
         "secateur_kernels.h": generate(PROBES["dense"](np.random.default_rng(0)), target, "n")[
             "secateur_kernels.h"
         ]
     }
-    for name, kernel in kernels_of(target).items():
+    for name, kernel in kernels.items():
         files[f"secateur_{name}.c"] = kernel.source()
         files |= {f"secateur_{header}.h": text for header, text in kernel.headers().items()}
     write_sources(files, folder)
-    machine = ["-target", target.toolchain.triple, f"-mcpu={target.toolchain.cpu}", *target.toolchain.flags]
     sizes = {}
-    for name in kernels_of(target):
+    for name in kernels:
+        cpu = target.toolchain.cpu + (target.toolchain.fpu if name.endswith("_float") else "")
+        machine = ["-target", target.toolchain.triple, f"-mcpu={cpu}", *target.toolchain.flags]
         command = [sys.executable, "-m", "ziglang", "cc", *machine, "-std=c99", *_IMAGE_FLAGS]
         run_compiler([*command, "-c", f"secateur_{name}.c", "-o", f"{name}.o"], folder)
         with (folder / f"{name}.o").open("rb") as stream:
@@ -108,17 +123,20 @@ def code_bytes(target: Target, folder: Path) -> dict[str, int]:
 def library_bytes(networks: list[Network], sizes: dict[str, int], target: Target, folder: Path) -> int:
     """What a core that cannot divide or multiply to 64 bits links besides the kernels, at most."""
     excess = []
-    for index in range(len(PROBES)):
-        network = networks[index]
+    for index, network in enumerate(networks):
         place = linked_for(target)
         image = build(generate(network, target, "one"), place, "one", folder / str(index))
         steps = lower(network, target.helium).steps
-        own = 32 + STEP_BYTES * len(steps) + sum(sizes[kernel] for kernel in {step.kernel for step in steps})
+        used = {step.kernel for step in steps}
+        known = {name: costs.code_bytes for name, costs in target.kernels.items()} | sizes
+        own = 32 + STEP_BYTES * len(steps) + sum(known[kernel] for kernel in used)
         excess.append(image_sizes(image).code_bytes - own)
     return max(0, -(-max(excess) // 8) * 8)
 
 
-def fit(probes: list[tuple[Program, Measurement]]) -> dict[str, dict[str, float]]:
+def fit(
+    kernels: Mapping[str, Kernel], probes: list[tuple[Program, Measurement]]
+) -> dict[str, dict[str, float]]:
     """Kernel → term → instructions."""
     work, counted = defaultdict(list), defaultdict(list)
     for program, measurement in probes:
@@ -126,7 +144,7 @@ def fit(probes: list[tuple[Program, Measurement]]) -> dict[str, dict[str, float]
             work[step.kernel].append(step.work)
             counted[step.kernel].append(measurement.operator_instructions[step.label])
     coefficients = {}
-    for name, kernel in KERNELS.items():
+    for name, kernel in kernels.items():
         if name not in work:
             continue
         relative = np.array(work[name], float) / np.array(counted[name], float)[:, None]
@@ -143,37 +161,40 @@ def main() -> None:
     parser.add_argument(
         "--probes", type=int, default=24, help="networks of each kind, half of them for the fit"
     )
+    parser.add_argument("--type", default="int8", choices=("int8", *TYPED))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", type=Path, help="a core's TOML, to put the tables into")
     arguments = parser.parse_args()
     target = load_target(arguments.target).model_copy(update=ROOM)
+    kinds, kernels = TYPED.get(arguments.type, PROBES), kernels_of(arguments.type, target.helium)
     networks = [
         build_network(np.random.default_rng((arguments.seed, number)))
         for number in range(arguments.probes)
-        for build_network in PROBES.values()
+        for build_network in kinds.values()
     ]
     with tempfile.TemporaryDirectory() as folder:
-        sizes = code_bytes(target, Path(folder) / "sizes")
-        library = library_bytes(networks, sizes, target, Path(folder) / "library")
+        sizes = code_bytes(kernels, target, Path(folder) / "sizes")
+        library = library_bytes(networks[: len(kinds)], sizes, target, Path(folder) / "library")
         probes = measured(networks, target, Path(folder))
         plain = target.model_copy(update={"helium": False})
         others = (
             measured(networks[: len(networks) // 2], plain, Path(folder) / "plain") if target.helium else []
         )
     half = len(probes) // 2
-    coefficients = fit([*probes[:half], *others])
+    coefficients = fit(kernels, [*probes[:half], *others])
     outside = [m.instructions - sum(m.operator_instructions.values()) for _, m in probes if m.instructions]
     overhead = round(float(np.mean(outside)), 2)
 
     errors = defaultdict(list)
     for number, (program, measurement) in enumerate(probes[half:]):
+        known = {name: costs.instructions for name, costs in target.kernels.items()} | coefficients
         predicted = overhead + sum(
-            coefficients[step.kernel][term] * count
+            known[step.kernel][term] * count
             for step in program.steps
-            for term, count in zip(KERNELS[step.kernel].terms, step.work)
+            for term, count in zip(ALL_KERNELS[step.kernel].terms, step.work)
         )
         if (measurement.instructions or 0) >= SMALLEST_INSTRUCTIONS:
-            kind = list(PROBES)[(half + number) % len(PROBES)]
+            kind = list(kinds)[(half + number) % len(kinds)]
             errors[kind].append(abs(predicted / (measurement.instructions or 1) - 1))
     lines = [f"[program]\ninstructions = {overhead}"]
     for name, terms in coefficients.items():
@@ -182,6 +203,17 @@ def main() -> None:
             f"[kernels.{name}]\ncode_bytes = {sizes[name] + 8}\nstack_bytes = {stack_bytes([*probes, *others], name)}\n"
             f"instructions = {{ {text} }}"
         )
+    if arguments.type in ENDINGS:
+        found = [error for each in errors.values() for error in each]
+        note = (
+            f"# Of {arguments.type}: error at most {max(found):.3f}, mean {np.mean(found):.4f} of single layers of "
+            f"{SMALLEST_INSTRUCTIONS} instructions and more, not used in the fit."
+        )
+        print("\n\n".join([note, *lines[1:]]))
+        print(f"# bytes of the compiler's own library in a network: {library}")
+        if arguments.write:
+            add(arguments.write, [note, *lines[1:]], arguments.type, library)
+        return
     whole = [error for kind in WHOLE for error in errors[kind]]
     lines.append(f"[fit]\nprobes = {len(whole)}\nmax_error = {np.ceil(max(whole) * 1000) / 1000}")
     print("\n\n".join(lines))
@@ -215,7 +247,29 @@ def write(path: Path, lines: list[str], whole: list[float], library: int) -> Non
         f"fully connected layers, or CNNs of 5 to 8 layers; mean error {np.mean(whole):.4f}; single layers of other "
         f"kinds: bench/fit_instructions.py; {emulator}"
     )
-    path.write_text(head + "\n\n".join(lines[1:]) + f'\nsource = "{source}"\n', encoding="utf-8")
+    parts = [head.rstrip("\n"), *lines[1:-1], *_others(text, ENDINGS), lines[-1] + f'\nsource = "{source}"\n']
+    path.write_text("\n\n".join(parts), encoding="utf-8")
+
+
+def add(path: Path, lines: list[str], dtype: str, library: int) -> None:
+    """Put the tables of another type into a core's file, before its ``[fit]``."""
+    text = path.read_text(encoding="utf-8")
+    for block in _others(text, (dtype,)):
+        text = text.replace(block + "\n\n", "")
+    if dtype == "float32":
+        text = re.sub(r"(?m)^float_code_bytes = .*\n", "", text)
+        text = re.sub(r"(?m)^(code_bytes_per_step = .*)$", rf"\1\nfloat_code_bytes = {library}", text)
+    elif (found := re.search(r"(?m)^code_bytes = (\d+)$", text)) and int(found[1]) < 32 + library:
+        text = text.replace(found[0], f"code_bytes = {32 + library}", 1)
+    place = text.index("[fit]")
+    path.write_text(text[:place] + "\n\n".join(lines) + "\n\n" + text[place:], encoding="utf-8")
+
+
+def _others(text: str, types: Iterable[str]) -> list[str]:
+    """Blocks of a core's file that are of these types: tables of their kernels, and the notes above them."""
+    names = {name for dtype in types for name in kernels_of(dtype)}
+    headings = {f"[kernels.{name}]" for name in names} | {f"# Of {dtype}:" for dtype in types}
+    return [block for block in text.split("\n\n") if block.startswith(tuple(headings))]
 
 
 if __name__ == "__main__":

@@ -62,12 +62,12 @@ class Batch:
         if self._core is not None:
             self._core.close()
 
-    def run_host(self, index: int, inputs: np.ndarray) -> np.ndarray:
-        """[calls, …] of a network with one input and one output → [calls, bytes], by the portable kernels."""
+    def run_host(self, index: int, inputs: np.ndarray, dtype: type = np.int8) -> np.ndarray:
+        """[calls, …] of a network with one input and one output → [calls, values], by the portable kernels."""
         command = [self.host, self._names[index]]
         done = subprocess.run(command, input=inputs.tobytes(), capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode()
-        return np.frombuffer(done.stdout, np.int8).reshape(len(inputs), -1)
+        return np.frombuffer(done.stdout, dtype).reshape(len(inputs), -1)
 
     def sizes(self, index: int) -> Sizes:
         """Of one network, by the symbols of the image."""

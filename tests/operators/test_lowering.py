@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layers import TAILS
+from other_types import FLOAT32, INT16
 from reference_runtime import run_reference
 from single_layers import BUILDERS, Net
 from tflite_networks import ACTIVATION_SCALES, Layer, Writer, network
@@ -17,6 +18,7 @@ from secateur.operators.kernels import KERNELS
 from secateur.operators.lookup.reference import evaluate_chain
 from secateur.operators.lower import RULES, lower
 from secateur.operators.lowering import readable
+from secateur.operators.rules_int16 import TFLM_LACKS
 
 
 def without_data(read):
@@ -45,7 +47,7 @@ def test_every_kernel_packs_what_it_priced():
     ]
     read = read_tflite(network(7, layers, 0))
     seen = check_packing(read) | check_packing(read, helium=True)
-    for build in BUILDERS.values():
+    for build in (*BUILDERS.values(), *INT16.values(), *FLOAT32.values()):
         for seed in range(6):
             read = read_tflite(build(np.random.default_rng(seed)))
             seen |= check_packing(read) | check_packing(read, helium=True)
@@ -207,11 +209,35 @@ def test_options_that_contradict_shapes_are_refused(kind, change, seen):
     assert seen in refused(net, None, None)
 
 
-def test_float_input_is_refused():
+def test_what_a_type_lacks_is_refused_with_what_it_has():
     writer = Writer()
-    source, result = writer.tensor("in", (1, 4), "float32"), writer.tensor("out", (1, 4), "int8", [0.1], [0])
-    writer.operator("QUANTIZE", [source], [result])
-    assert "'in' is float32" in refused(writer, [source], [result])
+    source, result = (writer.tensor(name, (1, 4), "int16", [0.1], [0]) for name in ("in", "out"))
+    writer.operator("ABS", [source], [result])
+    message = refused(writer, [source], [result])
+    assert "ABS that writes 'out' is not supported where it reads int16" in message
+    assert "Quantise the model to int8" in message
+
+
+@pytest.mark.parametrize("kind", TFLM_LACKS)
+def test_what_tflm_lacks_in_int16_is_said(kind):
+    writer = Writer()
+    source, result = (writer.tensor(name, (1, 4), "int16", [0.1], [0]) for name in ("in", "out"))
+    writer.operator(kind, [source, source] if kind == "DIV" else [source], [result])
+    assert f"{kind} that writes 'out' is not supported where it reads int16, nor does TFLM run it" in refused(
+        writer, [source], [result]
+    )
+    with pytest.raises((RuntimeError, ValueError)):
+        run_reference(writer.finish([source], [result]), np.ones((1, 4), np.int16))
+
+
+def test_types_do_not_mix_without_a_conversion():
+    writer = Writer()
+    source, other = writer.tensor("in", (1, 4), "int16", [0.1], [0]), writer.tensor("two", (1, 4), "float32")
+    result = writer.tensor("out", (1, 4), "int16", [0.1], [0])
+    writer.operator("ADD", [source, other], [result], "AddOptions")
+    message = refused(writer, [source, other], [result])
+    assert "'two' is float32" in message
+    assert "QUANTIZE between them" in message
 
 
 def test_a_network_that_computes_nothing_is_refused():

@@ -8,6 +8,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 TYPES = {
     "int8": schema.TensorType.INT8,
+    "int16": schema.TensorType.INT16,
+    "int64": schema.TensorType.INT64,
     "int32": schema.TensorType.INT32,
     "float32": schema.TensorType.FLOAT32,
     "bool": schema.TensorType.BOOL,

@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,7 +61,7 @@ class Artifact:
             raise SecateurError(
                 "a board runs a quantised model, which takes inputs to calibrate on",
                 f"{self.source} has no task to roll out",
-                "Add task() to its policy.py, or export --format tflite and quantise it elsewhere.",
+                "Add task() to its policy.py, or export it with --dtype float32.",
             )
         return self.models[self.deployed]
 
@@ -76,22 +76,37 @@ class Artifact:
         return sha256(self.model).hexdigest()
 
 
-def open_artifact(source: str, target: Target, seed: int, share: Share) -> Artifact:
+DTYPES = ("int8", "int16x8", "float32")
+"""Types that a microcontroller's model can be made in: of weights and activations; int8 weights, int16 activations."""
+
+
+def open_artifact(source: str, target: Target, seed: int, share: Share, dtype: str | None = None) -> Artifact:
     """A policy, a run's folder or a .tflite, told apart by what is there.
 
     Args:
         source: path of a .tflite; folder of a finished run; or a policy as ``policy.load`` takes it.
-        target: the board whose emulated core a policy's int8 model is tried on.
+        target: the board whose emulated core a policy's quantised model is tried on.
         seed: of the episodes that a policy is calibrated on.
         share: told of progress.
+        dtype: one of ``DTYPES``; by default the target's, or what a .tflite is.
 
     Raises:
-        SecateurError: none of them, or damaged, or changed since it was written.
+        SecateurError: none of them, or damaged, or changed since it was written; or not to be had in that type.
     """
     path = Path(source)
-    if _is_file(path):
-        return _from_file(path)
-    return _from_run(path) if _is_run(path) else _from_policy(source, target, seed, share)
+    if not _is_file(path) and not _is_run(path):
+        return _from_policy(source, target, seed, share, dtype or target.dtype)
+    artifact = _from_file(path) if _is_file(path) else _from_run(path)
+    file = f"model.{'int16' if dtype == 'int16x8' and _is_file(path) else dtype}.tflite"
+    if dtype is None or file == artifact.deployed:
+        return artifact
+    if file not in artifact.models:
+        raise SecateurError(
+            "a converted model is exported in a type that it was stored in",
+            f"{source} has {', '.join(artifact.models)}, {dtype} was asked for",
+            "Export the policy itself, which is converted to the type that is asked for.",
+        )
+    return replace(artifact, deployed=file, golden=None)
 
 
 def open_model(source: str) -> Artifact:
@@ -151,29 +166,44 @@ def _from_run(path: Path) -> Artifact:
     return Artifact(str(path), name, models, names[0], golden, control_hz=control_rate(path))
 
 
-def _from_policy(source: str, target: Target, seed: int, share: Share) -> Artifact:
+def _from_policy(source: str, target: Target, seed: int, share: Share, dtype: str) -> Artifact:
     """Converted, and calibrated where there is a task: in closed loop if the target's emulator runs the policy."""
-    from secateur.calibration import calibrate
-    from secateur.export.quantize import quantize
+    from secateur.calibration import calibrate, met_inputs
+    from secateur.export.quantize import convert
+    from secateur.export.states import mark_states
     from secateur.export.tflite import to_tflite
     from secateur.policy.load import load
-    from secateur.prune.states import evenly, visited_inputs
+    from secateur.policy.unroll import fed_back
+    from secateur.prune.states import evenly
     from secateur.simulate.controller import torch_controller
     from secateur.simulate.rollout import rollouts
 
     loaded = load(source)
     converted = to_tflite(loaded.policy)
-    models, name = {"model.float32.tflite": converted}, symbol_name(loaded.policy.name)
-    if loaded.task is None:
-        return Artifact(source, name, models, None)
+    states = fed_back(loaded.policy, loaded.policy.entry())
+    ties = [("", output, fed) for fed, output in states.items()]
+    plain = "model.float32.tflite"
+    models, name = {plain: mark_states(converted, states)}, symbol_name(loaded.policy.name)
+    if loaded.task is None or dtype == "float32":
+        rate = loaded.task.control_hz if loaded.task else None
+        return Artifact(source, name, models, plain if dtype == "float32" else None, control_hz=rate)
+
+    def quantizer(model: bytes, samples: Mapping[str, np.ndarray]) -> bytes:
+        return mark_states(convert(model, dtype, {"": samples}, ties), states)
+
+    task = loaded.task
     seeds = [int(s) for s in np.random.SeedSequence([seed]).generate_state(CALIBRATION_EPISODES)]
-    controller, note = torch_controller(loaded.policy, loaded.task), ""
+    controller, note = torch_controller(loaded.policy, task), ""
     try:
         with tempfile.TemporaryDirectory() as build:
-            quantized = calibrate(loaded.task, target, converted, controller, seeds, Path(build), share)
+            folder = Path(build)
+            quantized = calibrate(
+                task, target, converted, controller, seeds, folder, share, quantizer=quantizer
+            )
     except SecateurError as error:
-        visited = visited_inputs(loaded.task, rollouts(loaded.task, controller, seeds))
-        quantized = quantize(converted, evenly(visited, CALIBRATION_STATES))
+        met = met_inputs(task, rollouts(task, controller, seeds), controller)
+        quantized = quantizer(converted, evenly(met, CALIBRATION_STATES))
         note = f"Calibrated on the float policy's states only, and not tried in closed loop: {error}"
-    models["model.int8.tflite"] = quantized
-    return Artifact(source, name, models, "model.int8.tflite", note=note, control_hz=loaded.task.control_hz)
+    models[f"model.{dtype}.tflite"] = quantized
+    rate = loaded.task.control_hz
+    return Artifact(source, name, models, f"model.{dtype}.tflite", note=note, control_hz=rate)

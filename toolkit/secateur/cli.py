@@ -29,7 +29,8 @@ COEFFICIENTS_HELP = (
     "The others have none: component-aware measures what each group is worth."
 )
 DTYPE_HELP = (
-    "For a computer: float32, float16, dynamic, int8, int16x8, or auto: the quickest that is accurate enough."
+    "For a board: int8, int16x8 or float32. For a computer also float16, dynamic, or auto: the quickest that is "
+    "accurate enough."
 )
 PolicyArgument = Annotated[
     str, typer.Argument(help="A shipped policy, a folder with policy.py, or module:function.")

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from secateur import __version__
-from secateur.artifact import Artifact, open_artifact, open_model
+from secateur.artifact import DTYPES, Artifact, open_artifact, open_model
 from secateur.device.devices import open_device
-from secateur.device.protocol import random_inputs
+from secateur.device.protocol import random_inputs, zero_states
 from secateur.errors import SecateurError, require_known
 from secateur.export.c.example import Recorded
 from secateur.export.c.generate import generate
@@ -53,8 +53,8 @@ class ExportRequest:
         layout: key of ``LAYOUTS``; of generated C only.
         name: prefix of C symbols; None for one after the source.
         seed: of the episodes that a policy is calibrated on.
-        dtype, max_error, max_return_drop, all_entries, device: of exports to computers; see
-            ``litert.story.ComputerExport``.
+        dtype: one of ``artifact.DTYPES`` for a board; for a computer see ``litert.story.ComputerExport``, as for
+            max_error, max_return_drop, all_entries and device, which are of computers only.
     """
 
     source: str
@@ -137,14 +137,14 @@ def _for_microcontroller(
 ) -> tuple[dict[str, bytes], str]:
     require_known("format", request.format, FORMATS)
     require_known("layout", request.layout, LAYOUTS)
-    if (request.dtype or target.dtype) != target.dtype or request.all_entries:
+    if request.dtype not in (None, *DTYPES) or request.all_entries:
         raise SecateurError(
-            "a microcontroller runs one int8 network",
-            f"{target.name} was to be given {request.dtype or 'several entries'}",
-            "Leave --dtype and --all-entries to computers, such as raspberry-pi-4b.",
+            f"a microcontroller runs one network of {', '.join(DTYPES)}",
+            f"{target.name} was to be given {'several entries' if request.all_entries else request.dtype}",
+            "Leave other types and --all-entries to computers, such as raspberry-pi-4b.",
         )
     progress.stage("reading or converting the model")
-    artifact = open_artifact(request.source, target, request.seed, progress.share)
+    artifact = open_artifact(request.source, target, request.seed, progress.share, request.dtype)
     progress.stage(f"writing {request.format}")
     files = FORMATS[request.format](artifact, target, request)
     data = {path: text if isinstance(text, bytes) else text.encode() for path, text in files.items()}
@@ -264,10 +264,11 @@ def _recorded(artifact: Artifact, network: Network, target: Target) -> Recorded:
     inputs = {name: values[2:3] for name, values in random_inputs(network, 3, generator).items()}
     if artifact.golden is not None:
         inputs = {name: values[:1] for name, values in artifact.golden.quantized_inputs.items()}
+    states = zero_states(network)
     with tempfile.TemporaryDirectory() as folder:
         reference = open_device("tflm", artifact.model, target, Path(folder))
         try:
-            return Recorded(inputs, reference.run(inputs))
+            return Recorded({**inputs, **states}, reference.run(inputs))
         finally:
             reference.close()
 

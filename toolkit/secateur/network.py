@@ -43,9 +43,19 @@ class Operator:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Operators in execution order over tensors, with named inputs and outputs (indices into ``tensors``)."""
+    """Operators in execution order over tensors, with named inputs and outputs (indices into ``tensors``).
+
+    Attributes:
+        states: input → the output of a call that is this input in the next one; zero in the first.
+    """
 
     tensors: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
     inputs: Mapping[str, int]
     outputs: Mapping[str, int]
+    states: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def external(self) -> dict[str, int]:
+        """The inputs that come from outside: all but the states."""
+        return {name: tensor for name, tensor in self.inputs.items() if name not in self.states}

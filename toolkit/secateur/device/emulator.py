@@ -64,9 +64,10 @@ class Emulator:
         try:
             self._entry = self._image.symbols[f"{name}_step"]
             self._arena = self._image.symbols[f"{name}_arena"]
+            self._init = self._image.symbols[f"{name}_init"] if network.states else None
         except KeyError as error:
             raise SecateurError(
-                "an image has its step function and its arena", f"{image} lacks {error}", "Build it again."
+                "an image has its functions and its arena", f"{image} lacks {error}", "Build it again."
             ) from error
         self._arena_bytes = plan(self.program.buffers).size_bytes
         self._places = _places(self.program, self._arena)
@@ -77,6 +78,7 @@ class Emulator:
         self._stack_top = place.ram_origin + place.ram_bytes
         self._stack_end = max(self._arena + self._arena_bytes, self._stack_top - _PAINTED_BYTES)
         self._core.write(self._stack_end, bytes([_PAINT]) * (self._stack_top - self._stack_end))
+        self.reset()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See ``Device.run``."""
@@ -98,6 +100,11 @@ class Emulator:
                 stored = self._core.read(address, size)
                 values[call] = np.frombuffer(stored, values.dtype).reshape(values.shape[1:])
         return outputs
+
+    def reset(self) -> None:
+        """See ``Device.reset``: by the image's own function."""
+        if self._init is not None:
+            self._core.call(self._init, self._stack_top)
 
     def measure(self) -> Measurement:
         """Sizes from the image, the deepest stack of all calls so far, instructions counted one by one."""
@@ -132,6 +139,9 @@ class Emulator:
         """Instructions of a call, in all and by step: the most over a few different inputs."""
         kernels = {self._image.symbols[f"secateur_{step.kernel}"] for step in self.program.steps}
         core = self._core.counting()
+        kept = {place: self._core.read(place, size) for place, size in self._states()}
+        for place, content in kept.items():
+            core.write(place, content)
         generator = np.random.default_rng(0)
         most, best = 0, [0] * len(self.program.steps)
         inputs = random_inputs(self.network, _COUNTED_CALLS + 2, generator)
@@ -144,7 +154,16 @@ class Emulator:
             best = [max(old, end - start) for old, start, end in zip(best, counted.marks, ends)]
         if core is not self._core:
             core.close()
+        for place, content in kept.items():
+            self._core.write(place, content)
         return most, dict(zip((step.label for step in self.program.steps), best))
+
+    def _states(self) -> list[tuple[int, int]]:
+        """Address and bytes of every state."""
+        return [
+            (self._places[name, "input"], self.program.buffers[self.program.inputs[name]].size_bytes)
+            for name in self.network.states
+        ]
 
     def _stack_bytes(self) -> int:
         """How far below its start the stack has been written."""

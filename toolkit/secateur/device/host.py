@@ -46,6 +46,12 @@ class Host:
         """See ``Device.run``."""
         return self._run(self._process, inputs)
 
+    def reset(self) -> None:
+        """See ``Device.reset``: the program starts anew."""
+        if self.network.states:
+            _stop(self._process)
+            self._process = _start(self._program)
+
     def measure(self) -> Measurement:
         """Weights, tables and static RAM to the byte; time of a call on this machine, not on the board.
 
@@ -87,7 +93,7 @@ class Host:
         if not count:
             return outputs
         stream = np.concatenate(
-            [checked[name].reshape(count, -1).view(np.uint8) for name in self.network.inputs], axis=1
+            [checked[name].reshape(count, -1).view(np.uint8) for name in self.network.external], axis=1
         )
         sizes = [values[:1].nbytes for values in outputs.values()]
         chunk = max(1, _CHUNK_BYTES // max(stream.shape[1], sum(sizes)))

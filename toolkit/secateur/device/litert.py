@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from secateur.device.protocol import call_shape, checked_inputs
+from secateur.device.protocol import call_shape, checked_inputs, zero_states
 from secateur.errors import SecateurError
 from secateur.network import Network
 from secateur.records import Measurement
@@ -36,6 +36,7 @@ class LiteRt:
             )
         except (RuntimeError, ValueError, StopIteration) as error:
             raise SecateurError("LiteRT runs the .tflite", str(error), "Convert it again.") from error
+        self.reset()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See ``Device.run``."""
@@ -50,10 +51,16 @@ class LiteRt:
             for name, tensor in self.network.outputs.items()
         }
         for call in range(count):
-            answer = self._runner(**{name: values[call] for name, values in shaped.items()})
+            answer = self._runner(**{name: values[call] for name, values in shaped.items()}, **self._states)
             for name, values in outputs.items():
                 values[call] = answer[name].reshape(values.shape[1:])
+            for name, output in self.network.states.items():
+                self._states[name] = answer[output].copy()
         return outputs
+
+    def reset(self) -> None:
+        """See ``Device.reset``."""
+        self._states = zero_states(self.network)
 
     def measure(self) -> Measurement:
         """The model's size; time is measured by ``secateur bench``, in a process of its own."""

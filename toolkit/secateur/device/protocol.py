@@ -22,11 +22,11 @@ class Device(Protocol):
     network: Network
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Call the network n times.
+        """Call the network n times, one step after the other where it has states; these stay on the device.
 
         Args:
-            inputs: name → stored values (int8) [n, …], the rest being the tensor's shape without its batch of
-                1.
+            inputs: name → stored values [n, …] of every input but the states, the rest being the tensor's shape
+                without its batch of 1.
 
         Returns:
             Output name → stored values [n, …].
@@ -34,6 +34,10 @@ class Device(Protocol):
         Raises:
             SecateurError: wrong names, types or shapes; or the device failed.
         """
+        ...
+
+    def reset(self) -> None:
+        """States become zero, as before the first call."""
         ...
 
     def measure(self) -> Measurement:
@@ -59,11 +63,11 @@ def checked_inputs(network: Network, inputs: Mapping[str, np.ndarray]) -> tuple[
     Raises:
         SecateurError: naming the input and the axis that is wrong.
     """
-    if set(inputs) != set(network.inputs):
+    if set(inputs) != set(network.external):
         raise SecateurError(
-            "a network is given each of its inputs",
+            "a network is given each of its inputs, and keeps its states itself",
             f"got {', '.join(sorted(inputs)) or 'none'}",
-            f"Inputs: {', '.join(network.inputs)}.",
+            f"Inputs: {', '.join(network.external)}.",
         )
     counts = {len(values) if values.ndim else -1 for values in inputs.values()}
     if len(counts) != 1:
@@ -87,7 +91,7 @@ def random_inputs(network: Network, calls: int, generator: np.random.Generator) 
     The first two calls hold the least and the greatest integer everywhere.
     """
     inputs = {}
-    for name, tensor in network.inputs.items():
+    for name, tensor in network.external.items():
         shape, dtype = (calls, *call_shape(network.tensors[tensor])), np.dtype(network.tensors[tensor].dtype)
         if dtype.kind == "f":
             inputs[name] = generator.standard_normal(shape).astype(dtype)
@@ -97,3 +101,13 @@ def random_inputs(network: Network, calls: int, generator: np.random.Generator) 
         values[:1], values[1:2] = low, high
         inputs[name] = values
     return inputs
+
+
+def zero_states(network: Network) -> dict[str, np.ndarray]:
+    """States before the first call: name → stored values in the tensor's shape."""
+    states = {}
+    for name in network.states:
+        tensor = network.tensors[network.inputs[name]]
+        zero = tensor.quantization.zero_points[0] if tensor.quantization else 0
+        states[name] = np.full(tensor.shape, zero, tensor.dtype)
+    return states

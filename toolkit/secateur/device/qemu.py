@@ -141,6 +141,10 @@ class Qemu:
         """See ``Device.run``."""
         return self.serial.run(inputs)
 
+    def reset(self) -> None:
+        """See ``Device.reset``."""
+        self.serial.reset()
+
     def measure(self) -> Measurement:
         """Sizes of the whole image, round trips on this machine, and instructions by the board's counter."""
         observed = self.serial.observe()

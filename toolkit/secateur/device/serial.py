@@ -100,7 +100,7 @@ class Serial:
             for name, tensor in self.network.outputs.items()
         }
         for call in range(count):
-            answer, _ = self._call(b"".join(checked[name][call].tobytes() for name in self.network.inputs))
+            answer, _ = self._call(b"".join(checked[name][call].tobytes() for name in self.network.external))
             place = 0
             for values in outputs.values():
                 size = values[:1].nbytes
@@ -109,12 +109,17 @@ class Serial:
                 place += size
         return outputs
 
+    def reset(self) -> None:
+        """See ``Device.reset``: a session begins with states of zero."""
+        if self.network.states:
+            self._greet()
+
     def observe(self) -> Observed:
         """Time some calls, with the inputs that the emulator counts instructions on."""
         inputs = random_inputs(self.network, TIMED_CALLS + 2, np.random.default_rng(0))
         spans, ticks = [], []
         for call in range(2, TIMED_CALLS + 2):
-            data = b"".join(inputs[name][call].tobytes() for name in self.network.inputs)
+            data = b"".join(inputs[name][call].tobytes() for name in self.network.external)
             began = time.monotonic()
             ticks.append(self._call(data)[1] - self._hello["clock_overhead_ticks"])
             spans.append(time.monotonic() - began)
@@ -146,6 +151,12 @@ class Serial:
                 return self._attempt(data)
             except SessionLost:
                 self._greet()
+                if self.network.states:
+                    raise SecateurError(
+                        "a board keeps a network's states through an episode",
+                        "it was reset during one, and they are zero",
+                        "Begin the episode anew.",
+                    ) from None
         raise SecateurError(
             "a board runs a call without being reset",
             f"it was reset {_RESETS_PER_CALL} times during one",
@@ -181,7 +192,7 @@ class Serial:
         layout = greeting[_HELLO.size :]
         if layout != self._layout:
             raise self._wrong("shapes", describe_layout(layout), describe_layout(self._layout))
-        for side, tensors in (("input", self.network.inputs), ("output", self.network.outputs)):
+        for side, tensors in (("input", self.network.external), ("output", self.network.outputs)):
             size = sum(self._bytes(tensor) for tensor in tensors.values())
             if self._hello[f"{side}_bytes"] != size:
                 raise self._wrong(f"bytes of {side}s", self._hello[f"{side}_bytes"], size)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from secateur.device.protocol import call_shape, checked_inputs
+from secateur.device.protocol import call_shape, checked_inputs, zero_states
 from secateur.errors import SecateurError
 from secateur.network import Network
 from secateur.records import Measurement
@@ -52,14 +52,16 @@ class Tflm:
                 "Use operators that TFLM has, and quantise weights and activations.",
             )
         self._interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena)
+        self.reset()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """See ``Device.run``."""
         count, checked = checked_inputs(self.network, inputs)
         tensors = self.network.tensors
+        places = {name: place for place, name in enumerate(self.network.inputs)}
         sources = [
-            (checked[name].reshape(count, *tensors[tensor].shape), place)
-            for place, (name, tensor) in enumerate(self.network.inputs.items())
+            (checked[name].reshape(count, *tensors[tensor].shape), places[name])
+            for name, tensor in self.network.external.items()
         ]
         outputs = {
             name: np.empty((count, *call_shape(tensors[tensor])), tensors[tensor].dtype)
@@ -68,10 +70,18 @@ class Tflm:
         for call in range(count):
             for values, place in sources:
                 self._interpreter.set_input(values[call], place)
+            for name, values in self._states.items():
+                self._interpreter.set_input(values, places[name])
             self._interpreter.invoke()
             for place, results in enumerate(outputs.values()):
                 results[call] = np.asarray(self._interpreter.get_output(place)).reshape(results.shape[1:])
+            for name, output in self.network.states.items():
+                self._states[name] = outputs[output][call].reshape(self._states[name].shape)
         return outputs
+
+    def reset(self) -> None:
+        """See ``Device.reset``."""
+        self._states = zero_states(self.network)
 
     def measure(self) -> Measurement:
         """The model's size as weights, and the smallest arena it runs in; the host can tell nothing else."""

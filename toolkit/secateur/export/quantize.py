@@ -64,15 +64,47 @@ def convert(model: bytes, dtype: str, samples: Mapping[str, Samples], ties: Sequ
     if dtype in CALIBRATED:
         model = _with_own_biases(model)
     ranges = _ranges(model, rules, samples, ties) if dtype in CALIBRATED else None
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            result = quantizer.Quantizer(model, rules).quantize(ranges, enable_progress_report=False)
-    except (ValueError, RuntimeError, KeyError) as error:
-        raise SecateurError(
-            f"the model can be stored as {dtype}", str(error).splitlines()[0], "Take another dtype."
-        ) from error
-    parsed = flatbuffer_utils.read_model_from_bytearray(bytearray(result.quantized_model))
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
+
+    def stored() -> bytes:
+        try:
+            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+                result = quantizer.Quantizer(model, rules).quantize(ranges, enable_progress_report=False)
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise SecateurError(
+                f"the model can be stored as {dtype}", str(error).splitlines()[0], "Take another dtype."
+            ) from error
+        parsed = flatbuffer_utils.read_model_from_bytearray(bytearray(result.quantized_model))
+        return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
+
+    made = stored()
+    if ranges is not None and _follow(ranges, made, model, ties):
+        made = stored()
+    return made
+
+
+def _follow(ranges: dict[str, Any], made: bytes, model: bytes, ties: Sequence[Tie]) -> bool:
+    """Gives states that are fed back the range of their output where that is not free (a TANH has one of its own).
+
+    True where a range was changed, and the model is to be stored again.
+    """
+    changed = False
+    for signature, output, fed in ties:
+        details = _details(made, signature, output, fed)
+        (scale, zero_point), own = (each["quantization"] for each in details)
+        if (scale, zero_point) == tuple(own) or not scale:
+            continue
+        limits = np.iinfo(details[0]["dtype"])
+        low = scale * (
+            max(limits.min, -limits.max) - zero_point if limits.bits > 8 else limits.min - zero_point
+        )
+        high = scale * (limits.max - zero_point)
+        name = _tensor_names(model, signature, output, fed)[1]
+        old = ranges.get(name, {})
+        for key, value in (("min", low), ("max", high)):
+            shape = np.shape(old.get(key, 0.0))
+            ranges[name] = {**ranges.get(name, {}), key: np.full(shape, value, np.float32)}
+        changed = True
+    return changed
 
 
 def _with_own_biases(model: bytes) -> bytes:
@@ -148,10 +180,17 @@ def _calls(samples: Samples, rows: int) -> list[dict[str, np.ndarray]]:
 
 
 def _tensor_names(model: bytes, signature: str, output: str, fed: str) -> tuple[str, str]:
+    first, second = _details(model, signature, output, fed)
+    return first["name"], second["name"]
+
+
+def _details(model: bytes, signature: str, output: str, fed: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What LiteRT says of an output and of an input; an empty signature is the only one."""
     from ai_edge_litert.interpreter import Interpreter
 
-    runner = Interpreter(model_content=model, num_threads=1).get_signature_runner(signature)
-    return runner.get_output_details()[output]["name"], runner.get_input_details()[fed]["name"]
+    interpreter = Interpreter(model_content=model, num_threads=1)
+    runner = interpreter.get_signature_runner(signature or next(iter(interpreter.get_signature_list())))
+    return runner.get_output_details()[output], runner.get_input_details()[fed]
 
 
 def _float16() -> Any:

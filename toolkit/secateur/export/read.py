@@ -4,6 +4,7 @@ The schema's accessors are read lazily, field by field, so that a damaged length
 minutes.
 """
 
+import json
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from secateur.errors import SecateurError
+from secateur.export.states import ENTRY
 from secateur.network import Network, Operator, Quantization, Tensor
 
 _FILE_IDENTIFIER = b"TFL3"
@@ -88,12 +90,9 @@ def _read(data: bytes) -> Network:
         raise _damaged("a graph without inputs or without outputs")
     _check_order(tensors, operators, inputs, outputs)
     names_in, names_out = _signature(model)
-    return Network(
-        tensors,
-        operators,
-        _named(inputs, names_in, tensors, "input"),
-        _named(outputs, names_out, tensors, "output"),
-    )
+    read = _named(inputs, names_in, tensors, "input")
+    written = _named(outputs, names_out, tensors, "output")
+    return Network(tensors, operators, read, written, _states(model, read, written, data))
 
 
 def _tensor(model: Any, entry: Any, index: int, data: bytes) -> Tensor:
@@ -225,6 +224,19 @@ def _signature(model: Any) -> tuple[dict[int, str], dict[int, str]]:
             )
             return first, second
     return {}, {}
+
+
+def _states(model: Any, inputs: dict[str, int], outputs: dict[str, int], data: bytes) -> dict[str, str]:
+    """Input → output that is fed back, as the file's metadata states it."""
+    for index in range(min(model.MetadataLength(), 64)):
+        entry = model.Metadata(index)
+        if (entry.Name() or b"") == ENTRY.encode():
+            states = json.loads(_content(model, entry.Buffer(), data))
+            pairs = states.items() if isinstance(states, dict) else [(states, None)]
+            if any(fed not in inputs or output not in outputs for fed, output in pairs):
+                raise _damaged(f"states {states} of inputs {sorted(inputs)} and outputs {sorted(outputs)}")
+            return dict(states)
+    return {}
 
 
 def _named(

@@ -48,6 +48,7 @@ MEMORY
     RAM (rwx) : ORIGIN = {ram_origin:#x}, LENGTH = {ram_bytes}
 }}
 ENTRY({name}_step)
+EXTERN({name}_init)
 SECTIONS
 {{
     .weights : {{ *(.rodata.{name}_weights_*) }} > FLASH
@@ -126,9 +127,12 @@ def link(files: Mapping[str, str], target: Target, name: str, entry: str, folder
 
 def compile_command(target: Target, sources: list[str], name: str, entry: str) -> list[str]:
     """Arguments of zig that make ``<name>.elf`` of sources and ``<name>.ld`` in the current folder."""
+    toolchain, real = target.toolchain, any(path.endswith("_float.c") for path in sources)
+    cpu = toolchain.cpu + toolchain.fpu if real else toolchain.cpu
+    library = ["-rtlib=compiler-rt"] if real and not toolchain.fpu else []
     return [
-        *("cc", "-target", target.toolchain.triple, f"-mcpu={target.toolchain.cpu}"),
-        *(*WARNINGS, *_IMAGE_FLAGS, *target.toolchain.flags),  # -rtlib counts after -nostdlib only
+        *("cc", "-target", toolchain.triple, f"-mcpu={cpu}"),
+        *(*WARNINGS, *_IMAGE_FLAGS, *toolchain.flags, *library),  # -rtlib counts after -nostdlib only
         *sources,
         *("-Wl,--gc-sections", "-Wl,--build-id=none", f"-Wl,-T,{name}.ld", f"-Wl,-e,{entry}"),
         *("-o", f"{name}.elf"),

@@ -42,7 +42,7 @@ class Template:
             at = tuple([n if isinstance(n, int) else size_at(n, widths) for n in shape])
             full = tensors[index]
             tensors[index] = Tensor(full.name, at, full.dtype, full.quantization, full.constant, full.data)
-        return Network(tuple(tensors), self.network.operators, self.network.inputs, self.network.outputs)
+        return replace(self.network, tensors=tuple(tensors))
 
     @cached_property
     def _shapes(self) -> dict[int, tuple[int | Size, ...]]:

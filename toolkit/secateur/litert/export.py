@@ -16,10 +16,12 @@ import numpy as np
 from secateur.errors import SecateurError
 from secateur.export.litert import run_signature
 from secateur.export.quantize import CALIBRATED, DTYPES, convert
+from secateur.export.states import mark_states
 from secateur.export.tflite import image_inputs, to_signatures
 from secateur.litert.dtype_choice import MAX_ERROR, Judge, Time, choose, judge_of
-from secateur.litert.source import Calls, Source, fed_back, file_stem, own_entries
+from secateur.litert.source import Calls, Source, file_stem, own_entries
 from secateur.policy.policy import Task
+from secateur.policy.unroll import fed_back
 from secateur.target.computer import Computer
 
 FLOAT_TOLERANCE = 1e-4
@@ -195,11 +197,12 @@ def _in_closed_loop(source: Source, target: Computer, dtype: str, float_model: b
     assert source.task is not None
     policy, name = source.policy, source.policy.deployed
     images = image_inputs(policy.entry())
-    ties = [(name, output, state) for state, output in fed_back(policy, policy.entry()).items()]
+    states = fed_back(policy, policy.entry())
+    ties = [(name, output, state) for state, output in states.items()]
 
     def quantizer(model: bytes, samples: Mapping[str, np.ndarray]) -> bytes:
         taken = {key: np.moveaxis(a, 1, -1) if key in images else a for key, a in samples.items()}
-        return convert(model, dtype, {name: taken}, ties)
+        return mark_states(convert(model, dtype, {name: taken}, ties), states)
 
     controller = torch_controller(policy, source.task)
     task = channels_last_task(source)

@@ -9,7 +9,8 @@ from secateur.export.litert import signature_details
 from secateur.export.tflite import image_inputs
 from secateur.litert.export import Exported, channels_last_task
 from secateur.litert.interface import describe_action, describe_inputs
-from secateur.litert.source import Source, fed_back
+from secateur.litert.source import Source
+from secateur.policy.unroll import fed_back
 
 SCHEMA = 1
 

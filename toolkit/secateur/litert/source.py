@@ -12,6 +12,7 @@ import torch
 from secateur.artifact import CALIBRATION_EPISODES, CALIBRATION_STATES, symbol_name
 from secateur.errors import SecateurError
 from secateur.policy.policy import Entry, Policy, Task
+from secateur.policy.unroll import fed_back
 
 Share = Callable[[float, str], None]
 Arrays = dict[str, np.ndarray]
@@ -207,19 +208,6 @@ def components_of(policy: Policy, entry: Entry) -> set[str]:
             parameter.requires_grad_(before)
     names = [name for name, p in policy.module.named_parameters() if p.is_floating_point()]
     return {owner[name] for name, gradient in zip(names, gradients) if gradient is not None}
-
-
-def fed_back(policy: Policy, entry: Entry) -> dict[str, str]:
-    """Input → output of the same entry that flows into it in the next call: the states of a recurrent policy."""
-    with torch.no_grad():
-        outputs = list(entry.run(policy.module.eval(), entry.example_inputs))
-    states = {}
-    for name, sources in entry.feeds.items():
-        for source in sources:
-            producer, _, output = source.partition(".")
-            if producer == entry.name:
-                states[name] = output or (name if name in outputs else outputs[0])
-    return states
 
 
 def file_stem(name: str) -> str:

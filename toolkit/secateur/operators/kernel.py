@@ -10,6 +10,19 @@ import numpy as np
 from secateur.network import Network
 from secateur.operators.program import Step
 
+TYPES_OF_C = {1: "int8_t", 2: "secateur_int16", 4: "secateur_float"}
+"""Bytes of an activation's element → its type in the kernels."""
+
+
+def pointer(place: str, kind: str) -> str:
+    """A C expression of bytes, or of words, as a pointer to a type."""
+    return place if kind == "int8_t" else f"({kind} *)(void *)({place})"
+
+
+def constant_pointer(place: str, kind: str) -> str:
+    """The same, of what is not written."""
+    return place if kind == "int8_t" else f"(const {kind} *)(const void *)({place})"
+
 
 @dataclass(frozen=True, eq=False)
 class Array:

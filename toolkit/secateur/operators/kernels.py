@@ -1,22 +1,29 @@
 """Every kernel there is, by name."""
 
-from secateur.operators.add.kernel import ADD
+from secateur.operators.add.kernel import ADD, ADD_16
+from secateur.operators.arithmetic.kernel import PAIR_FLOAT
 from secateur.operators.batch_matmul.kernel import BATCH_MATMUL
 from secateur.operators.clamp.kernel import CLAMP
 from secateur.operators.compare.kernel import COMPARE
 from secateur.operators.conv.kernel import CONV, CONV_HELIUM, CONV_WIDE
+from secateur.operators.conv.kernel_16 import CONV_16, DEPTHWISE_16
+from secateur.operators.curve.kernel import CONVERT_FLOAT, CURVE_FLOAT
 from secateur.operators.depthwise.kernel import DEPTHWISE, DEPTHWISE_3X3, DEPTHWISE_HELIUM
-from secateur.operators.extreme.kernel import EXTREME
+from secateur.operators.extreme.kernel import EXTREME, EXTREME_16
 from secateur.operators.fill.kernel import FILL
 from secateur.operators.fully_connected.kernel import FULLY_CONNECTED, FULLY_CONNECTED_HELIUM
+from secateur.operators.fully_connected.kernel_16 import FULLY_CONNECTED_16
 from secateur.operators.kernel import Kernel
+from secateur.operators.layer_float import CONV_FLOAT, DEPTHWISE_FLOAT, FULLY_CONNECTED_FLOAT
 from secateur.operators.lookup.kernel import LOOKUP
-from secateur.operators.mean.kernel import MEAN
+from secateur.operators.mean.kernel import MEAN, MEAN_16, MEAN_FLOAT
 from secateur.operators.move.kernel import MOVE
-from secateur.operators.multiply.kernel import MULTIPLY
-from secateur.operators.pool.kernel import AVERAGE_POOL, MAX_POOL
+from secateur.operators.multiply.kernel import MULTIPLY, MULTIPLY_16
+from secateur.operators.pool.kernel import AVERAGE_POOL, MAX_POOL, POOL_16, POOL_FLOAT
+from secateur.operators.rescale.kernel import RESCALE
 from secateur.operators.select.kernel import SELECT
-from secateur.operators.softmax.kernel import SOFTMAX
+from secateur.operators.sigmoid.kernel import SIGMOID_16
+from secateur.operators.softmax.kernel import SOFTMAX, SOFTMAX_FLOAT
 from secateur.operators.squared_difference.kernel import SQUARED_DIFFERENCE
 
 KERNELS: dict[str, Kernel] = {
@@ -45,6 +52,25 @@ KERNELS: dict[str, Kernel] = {
         CLAMP,
         MOVE,
         FILL,
+        FULLY_CONNECTED_16,
+        ADD_16,
+        MULTIPLY_16,
+        EXTREME_16,
+        SIGMOID_16,
+        RESCALE,
+        CONV_16,
+        DEPTHWISE_16,
+        POOL_16,
+        MEAN_16,
+        FULLY_CONNECTED_FLOAT,
+        CONV_FLOAT,
+        DEPTHWISE_FLOAT,
+        POOL_FLOAT,
+        MEAN_FLOAT,
+        SOFTMAX_FLOAT,
+        PAIR_FLOAT,
+        CURVE_FLOAT,
+        CONVERT_FLOAT,
     )
 }
 """Kernel name → kernel."""

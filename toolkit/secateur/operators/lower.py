@@ -1,6 +1,6 @@
 """Network → program: every operator by its rule, in execution order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from secateur.errors import SecateurError
 from secateur.network import Network, Operator, Tensor
@@ -21,11 +21,14 @@ from secateur.operators.pad.rule import lower_pad
 from secateur.operators.pool.rule import lower_pool
 from secateur.operators.program import Program
 from secateur.operators.reshape.rule import lower_reshape
+from secateur.operators.rules_float32 import RULES_FLOAT32
+from secateur.operators.rules_int16 import RULES_INT16, TFLM_LACKS
 from secateur.operators.select.rule import lower_select
 from secateur.operators.slice.rule import lower_slice
 from secateur.operators.softmax.rule import lower_softmax
 from secateur.operators.split.rule import lower_split, lower_unpack
 from secateur.operators.squared_difference.rule import lower_squared_difference
+from secateur.operators.state import keep_states
 from secateur.operators.transpose.rule import lower_transpose
 
 RULES: dict[str, Callable[[Lowering, int], None]] = {
@@ -63,9 +66,21 @@ RULES: dict[str, Callable[[Lowering, int], None]] = {
 }
 """Operator kind → its rule: adds steps for the operator at an index, and for those it fuses with it."""
 
+RULES_OF: dict[str, dict[str, Callable[[Lowering, int], None]]] = {
+    "int8": RULES,
+    "int16": RULES_INT16,
+    "float32": RULES_FLOAT32,
+}
+"""Type of the activations that an operator reads → its rules."""
+
+CONVERSIONS = ("DEQUANTIZE", "QUANTIZE")
+"""Operators from one type to another."""
+
 INPUTS = {
     **dict.fromkeys(("ADD", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAXIMUM"), 2),
-    **dict.fromkeys(("MEAN", "MINIMUM", "MUL", "PAD", "SPLIT", "SQUARED_DIFFERENCE", "SUB", "TRANSPOSE"), 2),
+    **dict.fromkeys(
+        ("DIV", "MEAN", "MINIMUM", "MUL", "PAD", "SPLIT", "SQUARED_DIFFERENCE", "SUB", "TRANSPOSE"), 2
+    ),
     **dict.fromkeys(ANSWERS, 2),
     **dict.fromkeys(("PADV2", "SELECT_V2", "SLICE", "SPLIT_V"), 3),
     "STRIDED_SLICE": 4,
@@ -99,6 +114,34 @@ def _check_truth(operator: Operator, tensor: Tensor) -> None:
         raise unsupported(operator, tensor, f"answers in {tensor.dtype}", "Convert the model again.")
 
 
+def _dtype_of(lowering: Lowering, operator: Operator) -> str:
+    """Type of the activations that an operator reads; of what it writes where it reads none."""
+    read = [lowering.tensor(tensor) for tensor in operator.inputs if tensor in lowering]
+    written = [lowering.tensor(tensor) for tensor in operator.outputs]
+    return next((tensor.dtype for tensor in (*read, *written) if tensor.dtype != "bool"), "int8")
+
+
+def _remedy(operator: Operator, rules: Mapping[str, object], dtype: str) -> str:
+    """What to do about an operator that has no rule for a type."""
+    if operator.kind in RULES and operator.kind not in rules:
+        return f"Quantise the model to int8, or write it with {', '.join(sorted(rules))} where it is {dtype}."
+    return f"{INSTEAD.get(operator.kind, '')} Write the model with {', '.join(sorted(rules))}.".strip()
+
+
+def _check_type(lowering: Lowering, operator: Operator, written: int, dtype: str) -> None:
+    """Refuse an operator whose activations are of several types, but for conversions."""
+    activations = [tensor for tensor in operator.inputs if tensor in lowering]
+    for tensor in (*activations, written):
+        found = lowering.tensor(tensor).dtype
+        if found not in (dtype, "bool") and operator.kind not in CONVERSIONS:
+            raise unsupported(
+                operator,
+                lowering.tensor(written),
+                f"reads {dtype}, and {lowering.tensor(tensor).name!r} is {found}",
+                f"Put a QUANTIZE between them, or keep {dtype} throughout.",
+            )
+
+
 def lower(network: Network, helium: bool = False) -> Program:
     """The program of a network; constants need no data.
 
@@ -124,12 +167,16 @@ def lower_part(network: Network, helium: bool = False) -> Program:
     for index, operator in enumerate(network.operators):
         if index in lowering.done:
             continue
-        if operator.kind not in RULES:
+        dtype = _dtype_of(lowering, operator)
+        rules = RULES_OF.get(dtype, {})
+        if operator.kind not in rules:
             raise unsupported(
                 operator,
                 network.tensors[(*operator.outputs, *network.outputs.values())[0]],
-                "is not supported",
-                f"{INSTEAD.get(operator.kind, '')} Write the model with {', '.join(sorted(RULES))}.".strip(),
+                "is not supported"
+                + ("" if rules is RULES else f" where it reads {dtype}")
+                + (", nor does TFLM run it" if dtype == "int16" and operator.kind in TFLM_LACKS else ""),
+                _remedy(operator, rules, dtype),
             )
         if (
             len(operator.outputs) < 1
@@ -145,9 +192,10 @@ def lower_part(network: Network, helium: bool = False) -> Program:
         for tensor in operator.outputs:
             if operator.kind in ANSWERS:
                 _check_truth(operator, network.tensors[tensor])
-            elif operator.kind not in ELEMENTWISE:
+            elif rules is not RULES or operator.kind not in ELEMENTWISE:
                 lowering.check_activation(tensor)
-        RULES[operator.kind](lowering, index)
+                _check_type(lowering, operator, tensor, dtype)
+        rules[operator.kind](lowering, index)
     for name, tensor in network.outputs.items():
         if tensor not in lowering:
             raise SecateurError(
@@ -155,4 +203,5 @@ def lower_part(network: Network, helium: bool = False) -> Program:
                 f"output {name!r} is the constant {network.tensors[tensor].name!r}",
                 "Leave constant outputs out of the model.",
             )
+    keep_states(lowering)
     return lowering.program()

@@ -26,6 +26,10 @@ def readable(name: str) -> str:
     return "/".join(match[1] for match in path if match) or first.strip("/") or name
 
 
+ITEM_BYTES = {"int8": 1, "bool": 1, "int16": 2, "float32": 4}
+"""Type of an activation → bytes of an element."""
+
+
 class Lowering:
     """A network on its way to becoming a program. Rules call it; nobody else sees it."""
 
@@ -93,14 +97,18 @@ class Lowering:
         return self._where[tensor]
 
     def check_activation(self, tensor: int) -> None:
-        """Refuse a tensor that is not int8 with one scale and zero point."""
+        """Refuse a tensor that is no activation of a microcontroller."""
         check_activation(self.tensor(tensor))
 
+    def item_bytes(self, tensor: int) -> int:
+        """Of an element of an activation."""
+        return ITEM_BYTES[self.tensor(tensor).dtype]
+
     def new_buffer(self, tensor: int) -> int:
-        """A buffer of its own for an activation, which must be int8 and per-tensor quantised, or truth values."""
+        """A buffer of its own for an activation, or for truth values."""
         if self.tensor(tensor).dtype != "bool":
             self.check_activation(tensor)
-        self._sizes.append(prod(self.tensor(tensor).shape))
+        self._sizes.append(prod(self.tensor(tensor).shape) * self.item_bytes(tensor))
         self._names.append(self.tensor(tensor).name)
         self._tensors.append([tensor])
         self._where[tensor] = len(self._sizes) - 1
@@ -175,25 +183,37 @@ class Lowering:
         for buffer in inputs.values():
             first[buffer] = 0
             last[buffer] = max(last[buffer], 0)
-        for buffer in outputs.values():
+        for buffer in (*outputs.values(), *(inputs[name] for name in self.network.states)):
             last[buffer] = max(count - 1, 0)
         buffers = tuple(map(Buffer, self._names, self._sizes, first, last))
         return Program(self.network, tuple(self._steps), buffers, inputs, outputs)
 
 
 def check_activation(entry: Tensor) -> None:
-    """Refuse a tensor that is not int8 with one scale and zero point."""
-    if entry.dtype != "int8" or entry.quantization is None or len(entry.quantization.scales) != 1:
-        kind = entry.dtype if entry.dtype != "int8" else "int8 without one scale for the tensor"
+    """Refuse a tensor that is not int8 or int16 with one scale and zero point, that of int16 zero, nor float32."""
+    if entry.dtype == "float32" and entry.quantization is None:
+        return
+    if (
+        entry.dtype not in ("int8", "int16")
+        or entry.quantization is None
+        or len(entry.quantization.scales) != 1
+    ):
+        kind = (
+            f"{entry.dtype} without one scale for the tensor"
+            if entry.dtype in ("int8", "int16")
+            else entry.dtype
+        )
         raise SecateurError(
-            "activations on a microcontroller are int8 with one scale and zero point",
+            "activations on a microcontroller are float32, or int8 or int16 with one scale and zero point",
             f"tensor {entry.name!r} is {kind}",
-            "Quantise the model fully to int8, inputs and outputs included.",
+            "Quantise the model fully to int8 or int16, inputs and outputs included, or leave it in float32.",
         )
     scale, zero_point = entry.quantization.scales[0], entry.quantization.zero_points[0]
-    if not np.float32(scale) > 0 or not -128 <= zero_point <= 127:
+    low, high = (-128, 127) if entry.dtype == "int8" else (0, 0)
+    if not np.float32(scale) > 0 or not low <= zero_point <= high:
+        bounds = f"a zero point from {low} to {high}" if low < high else "the zero point 0"
         raise SecateurError(
-            "an int8 activation has a positive scale and a zero point from -128 to 127",
+            f"an {entry.dtype} activation has a positive scale and {bounds}",
             f"tensor {entry.name!r} has scale {scale} and zero point {zero_point}",
             "Calibrate the model again.",
         )

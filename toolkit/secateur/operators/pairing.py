@@ -8,12 +8,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from secateur.network import Network, Quantization
+from secateur.network import Network, Quantization, Tensor
 from secateur.operators.conv.rule import add_clamp
-from secateur.operators.kernel import Array, Kernel
-from secateur.operators.lowering import Lowering, unsupported
+from secateur.operators.kernel import TYPES_OF_C, Array, Kernel, constant_pointer, pointer
+from secateur.operators.lowering import ITEM_BYTES, Lowering, unsupported
 from secateur.operators.program import Step
-from secateur.operators.requantise import ACTIVATION_RANGES, quantize_multiplier
+from secateur.operators.requantise import ACTIVATION_RANGES, activation_range, quantize_multiplier
 
 LOOPS = 4
 
@@ -25,9 +25,10 @@ class Pair:
     Attributes:
         tensors: of the network: one, other, target.
         constant: which of the two is a constant; it is packed, not read from a buffer.
-        loops: from inside to outside: times, step of the one, step of the other.
+        loops: from inside to outside: times, step of the one, step of the other, in bytes.
         words: the kernel's own, before the loops; unsigned.
         kind: the operator, for the reader of the C.
+        item_bytes: of an element of the sources.
     """
 
     tensors: tuple[int, int, int]
@@ -35,10 +36,14 @@ class Pair:
     loops: tuple[tuple[int, int, int], ...]
     words: tuple[int, ...]
     kind: str
+    item_bytes: int = 1
 
 
 Words = Callable[[str, Sequence[Quantization], Callable[[str, str], NoReturn]], Sequence[int]]
-"""Kind, quantisation of one, other and target, how to refuse → the kernel's own words."""
+"""Kind, quantisation of one, other and target (none of float32), how to refuse → the kernel's own words.
+
+Other types than int8 have two more, which are added to them: the bounds of the fused activation.
+"""
 
 
 def lower_pair(lowering: Lowering, index: int, kernel: str, words: Words) -> None:
@@ -65,11 +70,15 @@ def lower_pair(lowering: Lowering, index: int, kernel: str, words: Words) -> Non
     if wanted != target.shape or all(constant):
         refuse(f"makes {target.shape} of {shapes[0]} and {shapes[1]}", "Convert the model again.")
     quantizations = [tensor.quantization for tensor in (*sources, target) if tensor.quantization is not None]
-    own = tuple(int(word) & 0xFFFFFFFF for word in words(operator.kind, quantizations, refuse))
-    loops = pair_loops(shapes[0], shapes[1], target.shape)
+    item = ITEM_BYTES[sources[0].dtype]
+    bounds = () if item == 1 or target.dtype == "bool" else bounds_words(activation, target)
+    own = tuple(int(word) & 0xFFFFFFFF for word in (*words(operator.kind, quantizations, refuse), *bounds))
+    loops = tuple(
+        (times, item * one, item * two) for times, one, two in pair_loops(shapes[0], shapes[1], target.shape)
+    )
     if len(loops) > LOOPS:
         refuse(f"broadcasts {shapes[0]} and {shapes[1]}", "Broadcast along fewer axes at a time.")
-    part = Pair((operator.inputs[0], operator.inputs[1], result), constant, loops, own, operator.kind)
+    part = Pair((operator.inputs[0], operator.inputs[1], result), constant, loops, own, operator.kind, item)
     reads = tuple(
         lowering.buffer(tensor) for tensor, fixed in zip(operator.inputs[:2], constant) if not fixed
     )
@@ -83,13 +92,24 @@ def lower_pair(lowering: Lowering, index: int, kernel: str, words: Words) -> Non
         add_clamp(lowering, index, result, activation)
 
 
+def bounds_words(activation: int, target: Tensor) -> tuple[int, int]:
+    """Lowest and highest value that a fused activation lets through, as the kernels of a type read them."""
+    if target.quantization is None:
+        low, high = ACTIVATION_RANGES[activation]
+        most = float(np.finfo(np.float32).max)
+        reals = np.array([-most if low is None else low, most if high is None else high], np.float32)
+        first, second = reals.view(np.uint32).tolist()
+        return int(first), int(second)
+    return activation_range(activation, target.quantization, -(1 << 15), (1 << 15) - 1)
+
+
 def _place(lowering: Lowering, index: int, part: Pair, shape: tuple[int, ...]) -> int:
     """The buffer of the target: that of a source of its shape that nothing else needs, or a new one."""
     for place, tensor in enumerate(part.tensors[:2]):
         other = part.tensors[1 - place]
         if (
             not part.constant[place]
-            and lowering.tensor(part.tensors[2]).dtype == "int8"
+            and lowering.tensor(part.tensors[2]).dtype == lowering.tensor(tensor).dtype
             and lowering.tensor(tensor).shape == shape
             and lowering.may_overwrite(tensor, [index])
             and (
@@ -127,7 +147,7 @@ def pair_step(
     """The step: the kernel's words, those of the loops, and a constant source if there is one."""
     outer = [times for times, _, _ in part.loops[1:]]
     size = [
-        prod(times for times, *steps in part.loops if steps[place])
+        part.item_bytes * prod(times for times, *steps in part.loops if steps[place])
         for place, fixed in enumerate(part.constant)
         if fixed
     ]
@@ -140,7 +160,7 @@ def pair_step(
         rows=1,
         columns=elements,
         macs=0,
-        parameters=sum(size),
+        parameters=sum(size) // part.item_bytes,
         weights_bytes=4 * (len(part.words) + 3 * LOOPS) + sum(map(padded_size, size)),
         tables_bytes=0,
         work=(1, prod(outer), elements),
@@ -153,13 +173,15 @@ def padded_size(size_bytes: int) -> int:
     return -(-size_bytes // 4) * 4
 
 
-def pair_kernel(name: str, folder: Path, summary: str, includes: tuple[str, ...]) -> Kernel:
-    """A kernel on two sources."""
+def pair_kernel(
+    name: str, folder: Path, summary: str, includes: tuple[str, ...], kind: str = "int8_t"
+) -> Kernel:
+    """A kernel on two sources of a type of C."""
     return Kernel(
         name=name,
         folder=folder,
         prototype=(
-            f"void secateur_{name}(const uint32_t *stream, const int8_t *one, const int8_t *two, int8_t *target)"
+            f"void secateur_{name}(const uint32_t *stream, const {kind} *one, const {kind} *two, {kind} *target)"
         ),
         summary=summary,
         terms=("call", "run", "value"),
@@ -179,8 +201,10 @@ def _pack(network: Network, step: Step) -> tuple[Array, ...]:
     for tensor, fixed in zip(part.tensors, part.constant):
         data: Any = network.tensors[tensor].data
         if fixed:
-            values = np.zeros(padded_size(data.size), np.int8)
-            values[: data.size] = data.reshape(-1)
+            stored = np.frombuffer(data.tobytes(), np.int8)
+            values = np.zeros(padded_size(stored.size), np.int8)
+            values[: stored.size] = stored
+            values = values if part.item_bytes == 1 else values.view(np.uint32)
             arrays.append(Array("weights", values, f"{step.label}: a constant of {part.kind}"))
     return tuple(arrays)
 
@@ -188,7 +212,9 @@ def _pack(network: Network, step: Step) -> tuple[Array, ...]:
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
     buffers, constants = iter(reads), iter(arrays[1:])
     sources = [next(constants) if fixed else next(buffers) for fixed in step.payload.constant]
-    return f"{arrays[0]}, {sources[0]}, {sources[1]}, {writes[0]}"
+    kind = TYPES_OF_C[step.payload.item_bytes]
+    ends = [constant_pointer(source, kind) for source in sources]
+    return f"{arrays[0]}, {ends[0]}, {ends[1]}, {pointer(writes[0], kind)}"
 
 
 def stored(real: float) -> tuple[int, int]:

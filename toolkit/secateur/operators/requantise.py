@@ -82,6 +82,11 @@ def multipliers(
     return table[:, 0], table[:, 1]
 
 
+def reduced_multiplier(multiplier: int) -> int:
+    """The 15 bits of a multiplier that TFLM scales sums of 64 bits by."""
+    return 0x7FFF if multiplier >= 0x7FFF0000 else (multiplier + (1 << 15)) >> 16
+
+
 def multiply_by_quantized_multiplier(values: np.ndarray, multiplier: int, shift: int) -> np.ndarray:
     """The reference's arithmetic on int32 values, in numpy: what the kernels are tested against."""
     shifted = (values.astype(np.int64) << max(shift, 0)).astype(np.int32).astype(np.int64)
@@ -91,8 +96,10 @@ def multiply_by_quantized_multiplier(values: np.ndarray, multiplier: int, shift:
     return (high + half - ((high < 0) & (right > 0))) >> right
 
 
-def activation_range(activation: int, target: Quantization) -> tuple[int, int]:
-    """Lowest and highest stored value that a fused activation lets through."""
+def activation_range(
+    activation: int, target: Quantization, lowest: int = -128, highest: int = 127
+) -> tuple[int, int]:
+    """Lowest and highest stored value that a fused activation lets through, between those of the type."""
     low, high = ACTIVATION_RANGES[activation]
     scale, zero_point = np.float32(target.scales[0]), target.zero_points[0]
 
@@ -107,6 +114,6 @@ def activation_range(activation: int, target: Quantization) -> tuple[int, int]:
         return zero_point + int(_round(float(np.float32(real) / scale)))
 
     return (
-        -128 if low is None else max(-128, stored(low)),
-        127 if high is None else min(127, stored(high)),
+        lowest if low is None else max(lowest, stored(low)),
+        highest if high is None else min(highest, stored(high)),
     )

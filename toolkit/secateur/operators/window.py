@@ -88,10 +88,13 @@ def padding_value(lowering: Lowering, index: int) -> int:
     """The stored value that a PAD puts into the places that it adds: zero, or PADV2's own."""
     operator = lowering.network.operators[index]
     target = lowering.tensor(operator.outputs[0])
-    assert target.quantization is not None
     if operator.kind == "PAD":
-        return target.quantization.zero_points[0]
+        return 0 if target.quantization is None else target.quantization.zero_points[0]
     value = lowering.tensor(operator.inputs[2]).data if len(operator.inputs) > 2 else None
+    if target.dtype != "int8":  # a fill writes one byte everywhere
+        if value is None or np.dtype(target.dtype) != value.dtype or value.size != 1 or any(value.tobytes()):
+            raise unsupported(operator, target, f"pads {target.dtype} by other than zero", "Pad by zero.")
+        return 0
     if value is None or value.dtype != np.int8 or value.size != 1:
         raise unsupported(operator, target, "pads by no int8 constant", "Pad by a constant.")
     return int(value.reshape(()))
@@ -108,8 +111,8 @@ def is_fused(lowering: Lowering, index: int) -> bool:
     if reader.kind not in ("CONV_2D", "DEPTHWISE_CONV_2D") or reader.inputs[0] != operator.outputs[0]:
         return False
     amounts = padding_amounts(lowering, index)
-    assert target.quantization is not None
-    return not amounts[[0, 3]].any() and padding_value(lowering, index) == target.quantization.zero_points[0]
+    zero = 0 if target.quantization is None else target.quantization.zero_points[0]
+    return not amounts[[0, 3]].any() and padding_value(lowering, index) == zero
 
 
 def fused_padding(lowering: Lowering, tensor: int) -> Padding | None:

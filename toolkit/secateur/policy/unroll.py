@@ -94,3 +94,24 @@ def _output(
     name, _, output = source.partition(".")
     outputs = previous.get(name, made[name])
     return outputs[output or (wanted if wanted in outputs else next(iter(outputs)))]
+
+
+def fed_back(policy: Policy, entry: Entry) -> dict[str, str]:
+    """Input → output of the same entry that flows into it in the next call: the states of a recurrent policy.
+
+    The module's training mode is as before afterwards.
+    """
+    if entry.name not in {source.split(".")[0] for sources in entry.feeds.values() for source in sources}:
+        return {}
+    training = [part for part in policy.module.modules() if part.training]
+    with torch.no_grad():
+        outputs = list(entry.run(policy.module.eval(), entry.example_inputs))
+    for part in training:
+        part.training = True
+    states = {}
+    for name, sources in entry.feeds.items():
+        for source in sources:
+            producer, _, output = source.partition(".")
+            if producer == entry.name:
+                states[name] = output or (name if name in outputs else outputs[0])
+    return states

@@ -1,6 +1,6 @@
 """What moves the robot in an episode: observations in, actions out, for several episodes at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,6 +10,7 @@ from torch import nn
 
 from secateur.errors import SecateurError
 from secateur.policy.policy import Policy, Task
+from secateur.policy.unroll import fed_back
 
 LANES = 8
 """Episodes that advance side by side. Larger batches gain little on small networks and lose on convolutions
@@ -77,19 +78,36 @@ class TorchController:
         self.module: nn.Module = policy.module
         self.entry = policy.entry()
         self.task = task
+        self.states = fed_back(policy, self.entry)
+        self._kept: dict[int, dict[str, np.ndarray]] = {}
         self.batch = batch if self._places_agree(batch) else 1
 
     def reset(self, lanes: Sequence[int]) -> None:
-        """Nothing to forget: the entry has no state."""
+        """States of these lanes, if the entry has any, become zero."""
+        for lane in lanes:
+            self._kept[lane] = {
+                name: np.zeros_like(self.entry.example_inputs[name][:1].numpy()) for name in self.states
+            }
 
     def act(self, observations: Sequence[Any], lanes: Sequence[int]) -> list[Any]:
         """One action for each observation."""
         inputs = stack_inputs([self.task.to_inputs(observation) for observation in observations])
-        outputs = self.infer(inputs)
+        outputs = self.infer({**inputs, **self.kept(lanes)})
+        for row, lane in enumerate(lanes):
+            self.keep(lane, outputs, row)
         return [
             self.task.to_action({name: rows[row : row + 1] for name, rows in outputs.items()})
             for row in range(len(observations))
         ]
+
+    def keep(self, lane: int, outputs: Mapping[str, np.ndarray], row: int = 0) -> None:
+        """Takes a lane's states from a row of the entry's outputs."""
+        for name, output in self.states.items():
+            self._kept[lane][name] = outputs[output][row : row + 1]
+
+    def kept(self, lanes: Sequence[int]) -> dict[str, np.ndarray]:
+        """States of some lanes: input → ``[lanes, ...]``; empty where the entry has none."""
+        return {name: np.concatenate([self._kept[lane][name] for lane in lanes]) for name in self.states}
 
     def infer(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Calls the entry.

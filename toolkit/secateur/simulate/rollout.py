@@ -67,7 +67,7 @@ def rollouts(
 
     Args:
         task: its environment is made once per lane.
-        controller: or a function that makes one.
+        controller: or a function that makes one; it may say how many ``lanes`` it can keep apart.
         seeds: of the environment's resets.
         delay_s: actuation delay, s; see ``simulate.delay``.
         progress: told of every episode that ends.
@@ -82,7 +82,7 @@ def rollouts(
     envs: list[gymnasium.Env] = []
     try:
         lanes: dict[int, _Episode] = {}
-        for lane in range(min(LANES, len(seeds))):
+        for lane in range(min(getattr(acting, "lanes", LANES), len(seeds))):
             envs.append(delayed(task.make_env(), delay_s, task.control_hz))
             lanes[lane] = _Episode(*waiting.pop(), envs[lane], task)
         acting.reset(tuple(lanes))

@@ -11,6 +11,9 @@ from secateur.records import ComponentCost, Cost
 from secateur.target.arena import Lifetimes, place
 from secateur.target.target import Target
 
+INIT_BYTES = 48
+"""Of code that sets a state to zero, at most."""
+
 
 class StepCost(NamedTuple):
     """What one step adds to the cost of its program."""
@@ -100,6 +103,8 @@ def ledger(program: Program, target: Target, components: Mapping[str, str]) -> L
         target=target,
         code_bytes=costs.code_bytes
         + costs.code_bytes_per_step * len(program.steps)
+        + INIT_BYTES * len(program.network.states)
+        + costs.float_code_bytes * any(kernel.endswith("_float") for kernel in kernels)
         + sum(target.kernels[kernel].code_bytes for kernel in kernels),
         stack_bytes=costs.stack_bytes
         + max((target.kernels[kernel].stack_bytes for kernel in kernels), default=0),

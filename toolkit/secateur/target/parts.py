@@ -84,7 +84,7 @@ class Parts:
             [template.sizes.get((tensor, axis), n) for axis, n in enumerate(network.tensors[tensor].shape)]
             for tensor in network.inputs.values()
         ]
-        apart = sum(len(part) for _, part in self._parts) == len(network.operators)
+        apart = not network.states and sum(len(part) for _, part in self._parts) == len(network.operators)
         self._start = self._place(0, {}) if apart else Place(-1)
 
     def follow(self, widths: Widths) -> tuple[list[StepCost], list[int], Place] | None:

@@ -46,12 +46,14 @@ class ProgramCosts(_Record):
 
     Attributes:
         code_bytes, code_bytes_per_step: an upper bound, and for each kernel call.
+        float_code_bytes: an upper bound of what the compiler's library adds to networks with float32.
         stack_bytes: of its frame, an upper bound.
         instructions: per call of the step function, those of the kernel calls left out.
     """
 
     code_bytes: int = Field(ge=0)
     code_bytes_per_step: int = Field(ge=0)
+    float_code_bytes: int = Field(ge=0, default=0)
     stack_bytes: int = Field(ge=0)
     instructions: float = Field(ge=0)
 
@@ -65,11 +67,16 @@ class Fit(_Record):
 
 
 class Toolchain(_Record):
-    """How the C is compiled: zig's target and CPU, and the flags that go with them."""
+    """How the C is compiled: zig's target and CPU, and the flags that go with them.
+
+    Attributes:
+        fpu: what is added to the CPU's name for networks of float32; empty for a core that computes it in software.
+    """
 
     triple: str
     cpu: str
     flags: tuple[str, ...] = Field(strict=False)
+    fpu: str = ""
 
 
 class Latency(_Record):

@@ -8,13 +8,14 @@ import numpy as np
 from secateur.export.c.names import Names
 from secateur.network import Network
 
-_C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "float32": "float"}
+C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "float32": "float"}
+"""Type of a tensor → of C."""
 _PER_LINE = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """One call: input and output name → stored values, any shape; outputs as TFLM gave them."""
+    """One call: input and output name → stored values, any shape; outputs as TFLM gave them, states as at the start."""
 
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
@@ -37,14 +38,19 @@ def replay(network: Network, name: str, call: Recorded) -> str:
     """
     names = Names(name)
     arrays, writes, checks = [], [], []
+    if network.states:
+        writes.append(f"    {name}_init();\n")
     for title in network.inputs:
-        tensor, values = names.constant("input", title), call.inputs[title]
+        tensor = names.constant("input", title)
+        if title in network.states:
+            continue
+        values = call.inputs[title]
         arrays.append(_array(f"{tensor}_recorded", values))
         writes.append(f"    memcpy({tensor}(), {tensor}_recorded, sizeof {tensor}_recorded);\n")
     for title in network.outputs:
         tensor, values = names.constant("output", title), call.outputs[title]
         arrays.append(_array(f"{tensor}_recorded", values))
-        kind = _C_TYPES[str(values.dtype)]
+        kind = C_TYPES[str(values.dtype)]
         unequal = "got != wanted"
         if values.dtype.kind == "f":
             unequal = "!(got - wanted <= allowed && wanted - got <= allowed)"
@@ -98,5 +104,5 @@ def sketch_source(network: Network, name: str, call: Recorded) -> str:
 
 
 def _array(name: str, values: np.ndarray) -> str:
-    kind = _C_TYPES[str(values.dtype)]
+    kind = C_TYPES[str(values.dtype)]
     return f"static const {kind} {name}[{values.size}] = {{\n    {c_array(values)},\n}};\n"

@@ -17,6 +17,16 @@ from secateur.operators.program import Program, Step
 from secateur.target.arena import Arena, plan
 from secateur.target.target import Target
 
+_TYPES = """\
+/* Values in an arena, which is declared as words: the compiler must not take them to lie elsewhere. */
+#if defined(__GNUC__)
+typedef int16_t __attribute__((__may_alias__)) secateur_int16;
+typedef float __attribute__((__may_alias__)) secateur_float;
+#else
+typedef int16_t secateur_int16;
+typedef float secateur_float;
+#endif
+"""
 _WORDS_PER_LINE = 8
 _BYTES_PER_LINE = 16
 
@@ -98,12 +108,33 @@ def _step_source(program: Program, arena: Arena, name: str, constants: Mapping[s
         f"/* {name}: the step function. Generated; change the model, not this file. */\n"
         f'#include "{name}.h"\n\n#include "{name}_weights.h"\n#include "secateur_kernels.h"\n\n'
         f"uint32_t {name}_arena[{name.upper()}_ARENA_BYTES / 4];\n\n"
-        f"void {name}_step(void)\n{{\n{body}}}\n"
+        f"void {name}_step(void)\n{{\n{body}}}\n{_init_source(program, arena, name)}"
     )
 
 
+def _init_source(program: Program, arena: Arena, name: str) -> str:
+    """``<name>_init``, which sets the states to zero; nothing for a network without."""
+    loops = []
+    for title in program.network.states:
+        tensor = program.network.tensors[program.network.inputs[title]]
+        zero = tensor.quantization.zero_points[0] if tensor.quantization else 0
+        buffer = program.inputs[title]
+        size = program.buffers[buffer].size_bytes
+        loops.append(
+            f"    for (int32_t i = 0; i < {size}; i++) {{ /* {_comment(title)} */\n"
+            f"        arena[{arena.offsets[buffer]} + i] = {zero};\n    }}\n"
+        )
+    if not loops:
+        return ""
+    start = f"    int8_t *const arena = (int8_t *){name}_arena;\n\n"
+    return f"\nvoid {name}_init(void)\n{{\n{start}{''.join(loops)}}}\n"
+
+
 def _shape(step: Step) -> str:
-    return f"{step.columns} to {step.rows}" if step.macs else f"{step.columns} bytes"
+    if step.macs:
+        return f"{step.columns} to {step.rows}"
+    wide = step.kernel.endswith(("_16", "_float", "_values"))
+    return f"{step.columns} {'values' if wide else 'bytes'}"
 
 
 def _comment(text: str) -> str:
@@ -148,5 +179,5 @@ def _kernels_header() -> str:
     return (
         "/* Kernels of secateur's generated networks. */\n"
         "#ifndef SECATEUR_KERNELS_H\n#define SECATEUR_KERNELS_H\n\n"
-        f"#include <stdint.h>\n\n{lines}\n#endif\n"
+        f"#include <stdint.h>\n\n{_TYPES}\n{lines}\n#endif\n"
     )

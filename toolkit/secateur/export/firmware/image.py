@@ -119,9 +119,11 @@ def _model_source(network: Network, model: bytes, name: str) -> str:
     names = Names(name)
     functions, tables = [], []
     for side, tensors in (("input", network.inputs), ("output", network.outputs)):
-        rows = []
-        for place, (title, index) in enumerate(tensors.items()):
-            accessor = names.constant(side, title)
+        rows: list[str] = []
+        for title, index in tensors.items():
+            accessor, place = names.constant(side, title), len(rows)
+            if side == "input" and title in network.states:
+                continue
             functions.append(
                 f"static uint8_t *{side}{place}(void)\n{{\n    return (uint8_t *){accessor}();\n}}\n"
             )
@@ -140,6 +142,7 @@ def _model_source(network: Network, model: bytes, name: str) -> str:
         f"const uint8_t model_layout[] = {{\n{_bytes(layout)}}};\n"
         "const uint32_t model_layout_bytes = sizeof model_layout;\n\n"
         f"void (*const model_step)(void) = {name}_step;\n"
+        f"void (*const model_init)(void) = {f'{name}_init' if network.states else '0'};\n"
     )
 
 

@@ -20,4 +20,7 @@ extern const uint32_t model_layout_bytes;
 /* Inputs → outputs. Inputs are overwritten. */
 extern void (*const model_step)(void);
 
+/* States become zero; null where there are none. */
+extern void (*const model_init)(void);
+
 #endif

@@ -84,6 +84,9 @@ static void complain(void)
 static uint32_t hello(uint8_t *out)
 {
     filled = fresh = 0;
+    if (model_init) {
+        model_init();
+    }
     set16(out + HELLO_VERSION, WIRE_VERSION);
     out[HELLO_CLOCK] = (uint8_t)clock_kind;
     set32(out + HELLO_CLOCK_HZ, clock_hz);

@@ -27,7 +27,7 @@ REPLY = 0x80
 TYPES = {"HELLO": 0x01, "WRITE": 0x02, "STEP": 0x03, "READ": 0x04, "STATUS": 0x05, "REFUSED": 0x7F}
 """Requests, and the type of an answer that refuses one.
 
-HELLO  nothing → ``HELLO`` fields, then the layout of inputs and outputs
+HELLO  nothing → ``HELLO`` fields, then the layout of inputs and outputs; states become zero
 WRITE  ``PLACE`` fields, bytes of the inputs from there → nothing
 STEP   ``PLACE`` fields, the last bytes of the inputs → ``STEPPED`` fields, outputs as far as they fit
 READ   ``PLACE`` fields → outputs from there, as far as they fit
@@ -170,9 +170,9 @@ def _unstuffed(piece: bytes) -> bytes | None:
 
 
 def tensor_layout(network: Network) -> bytes:
-    """Inputs, then outputs, as HELLO states them: side, dtype, rank, then each dimension in 4 bytes."""
+    """Inputs but for states, then outputs, as HELLO states them: side, dtype, rank, then each dimension in 4 bytes."""
     parts = bytearray()
-    for side, names in enumerate((network.inputs, network.outputs)):
+    for side, names in enumerate((network.external, network.outputs)):
         for index in names.values():
             tensor = network.tensors[index]
             parts += bytes([side, DTYPES.index(tensor.dtype), len(tensor.shape)])

@@ -10,3 +10,11 @@ ADD = pair_kernel(
     "target = one + other, or one - other, each with its scale; target may be a source.",
     ("pairs", "requantise"),
 )
+
+ADD_16 = pair_kernel(
+    "add_16",
+    Path(__file__).parent,
+    "target = one + other, or one - other, each with its scale, of int16; target may be a source.",
+    ("pairs", "requantise_16", "requantise"),
+    "secateur_int16",
+)

@@ -9,7 +9,7 @@ from secateur.network import Quantization
 from secateur.operators.lowering import Lowering
 from secateur.operators.pairing import lower_pair, stored
 
-_FRACTION_BITS = 20
+_FRACTION_BITS, _FRACTION_BITS_16 = 20, 15
 
 
 def lower_add(lowering: Lowering, index: int) -> None:
@@ -17,14 +17,33 @@ def lower_add(lowering: Lowering, index: int) -> None:
     lower_pair(lowering, index, "add", _words)
 
 
+def lower_add_16(lowering: Lowering, index: int) -> None:
+    """The same of int16: with 15 bits of fraction."""
+    lower_pair(lowering, index, "add_16", _words_16)
+
+
 def _words(
     kind: str, quantizations: Sequence[Quantization], refuse: Callable[[str, str], NoReturn]
 ) -> Sequence[int]:
+    first, second, last = _scales(quantizations, _FRACTION_BITS, refuse)
+    points = [quantization.zero_points[0] for quantization in quantizations]
+    return (points[0], *first, points[1], *second, points[2], *last, 1 if kind == "ADD" else -1)
+
+
+def _words_16(
+    kind: str, quantizations: Sequence[Quantization], refuse: Callable[[str, str], NoReturn]
+) -> Sequence[int]:
+    first, second, last = _scales(quantizations, _FRACTION_BITS_16, refuse)
+    return (*first, *second, *last, 1 if kind == "ADD" else -1)
+
+
+def _scales(
+    quantizations: Sequence[Quantization], fraction_bits: int, refuse: Callable[[str, str], NoReturn]
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """What the one, the other and the sum are scaled by."""
     one, other, target = (float(np.float32(quantization.scales[0])) for quantization in quantizations)
     twice = 2 * max(one, other)
-    real = twice / ((1 << _FRACTION_BITS) * target)
+    real = twice / ((1 << fraction_bits) * target)
     if not real < 1:
         refuse("has an output scale of next to nothing", "Calibrate the model again.")
-    points = [quantization.zero_points[0] for quantization in quantizations]
-    first, second, last = stored(one / twice), stored(other / twice), stored(real)
-    return (points[0], *first, points[1], *second, points[2], *last, 1 if kind == "ADD" else -1)
+    return stored(one / twice), stored(other / twice), stored(real)

@@ -23,5 +23,5 @@ def lower_broadcast(lowering: Lowering, index: int) -> None:
     reads, writes = lowering.buffer(operator.inputs[0]), lowering.new_buffer(operator.outputs[0])
     label = lowering.derived_label(operator.inputs[0], "/broadcast")
     steps = [step if size > 1 else 0 for step, size in zip(strides(shape), shape)]
-    own = strides(target.shape)
-    lowering.add(move_step(label, index, (reads, writes), target.shape, (0, steps), (0, own)))
+    own, item = strides(target.shape), lowering.item_bytes(operator.outputs[0])
+    lowering.add(move_step(label, index, (reads, writes), target.shape, (0, steps), (0, own), item))

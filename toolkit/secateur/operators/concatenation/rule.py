@@ -35,11 +35,11 @@ def lower_concatenation(lowering: Lowering, index: int) -> None:
         )
     reads = [lowering.buffer(tensor) for tensor in operator.inputs]
     writes = lowering.new_buffer(operator.outputs[0])
-    own, start = strides(target.shape), 0
+    own, start, item = strides(target.shape), 0, lowering.item_bytes(operator.outputs[0])
     for tensor, shape, buffer in zip(operator.inputs, shapes, reads):
         label = lowering.derived_label(tensor, "/concatenation")
         source = (0, strides(shape))
-        lowering.add(move_step(label, index, (buffer, writes), shape, source, (start, own)))
+        lowering.add(move_step(label, index, (buffer, writes), shape, source, (start, own), item))
         start += shape[along] * own[along]
 
 
@@ -55,9 +55,10 @@ def lower_pack(lowering: Lowering, index: int) -> None:
         raise unsupported(operator, target, f"packs {shapes}", "Convert the model again.")
     reads = [lowering.buffer(tensor) for tensor in operator.inputs]
     writes = lowering.new_buffer(operator.outputs[0])
-    own = strides(target.shape)
+    own, item = strides(target.shape), lowering.item_bytes(operator.outputs[0])
     steps = own[:along] + own[along + 1 :]
     for place, (tensor, buffer) in enumerate(zip(operator.inputs, reads)):
         label = lowering.derived_label(tensor, "/pack")
         start = place * own[along]
-        lowering.add(move_step(label, index, (buffer, writes), rest, (0, strides(rest)), (start, steps)))
+        source = (0, strides(rest))
+        lowering.add(move_step(label, index, (buffer, writes), rest, source, (start, steps), item))

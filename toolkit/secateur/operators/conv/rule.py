@@ -77,19 +77,25 @@ def lower_conv(lowering: Lowering, index: int) -> None:
 
 
 def check_weights(
-    lowering: Lowering, index: int, rows: int, axis: int, refuse: Callable[[str, str], NoReturn]
+    lowering: Lowering,
+    index: int,
+    rows: int,
+    axis: int,
+    refuse: Callable[[str, str], NoReturn],
+    kinds: tuple[str, ...] = ("int8", "int32"),
 ) -> int:
-    """Refuse weights and biases that no convolution takes; the bias, −1 if absent."""
+    """Refuse weights and biases of other types than ``kinds``, weights first; the bias, −1 if absent."""
     operator = lowering.network.operators[index]
     matrix = lowering.tensor(operator.inputs[1])
-    if not matrix.constant or matrix.dtype != "int8" or matrix.quantization is None:
+    real = kinds[0] == "float32"
+    if not matrix.constant or matrix.dtype != kinds[0] or (matrix.quantization is None and not real):
         refuse(
             f"has weights {matrix.name!r} of type {matrix.dtype}",
-            "Use constant int8 weights (static int8 quantisation).",
+            f"Use constant {kinds[0]} weights{'' if real else ' (static int8 quantisation)'}.",
         )
-    assert matrix.quantization is not None
-    if any(matrix.quantization.zero_points) or (
-        len(matrix.quantization.scales) > 1 and matrix.quantization.axis != axis
+    if matrix.quantization is not None and (
+        any(matrix.quantization.zero_points)
+        or (len(matrix.quantization.scales) > 1 and matrix.quantization.axis != axis)
     ):
         refuse("has weights with a zero point or with scales along another axis", "Quantise by row.")
     if int(operator.options.get("fusedActivationFunction", 0)) not in ACTIVATION_RANGES:
@@ -97,10 +103,10 @@ def check_weights(
     bias = operator.inputs[2] if len(operator.inputs) > 2 else -1
     if bias != -1:
         vector: Tensor = lowering.tensor(bias)
-        if not vector.constant or vector.dtype != "int32" or prod(vector.shape) != rows:
+        if not vector.constant or vector.dtype not in kinds[1:] or prod(vector.shape) != rows:
             refuse(
                 f"has bias {vector.name!r} of type {vector.dtype} and shape {vector.shape}",
-                "Use a constant int32 bias [rows].",
+                f"Use a constant {' or '.join(kinds[1:])} bias [rows].",
             )
     return bias
 

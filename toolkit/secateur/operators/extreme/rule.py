@@ -13,6 +13,11 @@ def lower_extreme(lowering: Lowering, index: int) -> None:
     lower_pair(lowering, index, "extreme", _words)
 
 
+def lower_extreme_16(lowering: Lowering, index: int) -> None:
+    """The same of int16."""
+    lower_pair(lowering, index, "extreme_16", _words)
+
+
 def _words(
     kind: str, quantizations: Sequence[Quantization], refuse: Callable[[str, str], NoReturn]
 ) -> Sequence[int]:

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from math import prod
 
+from secateur.errors import SecateurError
 from secateur.network import Operator, Tensor
+from secateur.operators.curve.rule import lower_conversion
 from secateur.operators.lowering import Lowering, unsupported
 from secateur.operators.program import Step
+from secateur.operators.rescale.rule import lower_rescale
 
 ELEMENTWISE = frozenset(
     {
@@ -71,8 +74,9 @@ def is_elementwise(operator: Operator) -> bool:
 def lower_elementwise(lowering: Lowering, index: int) -> None:
     """The longest chain that ends in int8 → one table, in place where the source is done with.
 
-    Where values fork and join on the way (the ELU or softplus of a converter, say), all that is made of the source
-    alone becomes a table for each int8 that others read.
+    What is dequantised and not quantised again is float32 from there on. Where values fork and join on the way (the
+    ELU or softplus of a converter, say), all that is made of the source alone becomes a table for each int8 that
+    others read.
     """
     network = lowering.network
     first = network.operators[index]
@@ -85,7 +89,17 @@ def lower_elementwise(lowering: Lowering, index: int) -> None:
             "Quantise the model fully to int8, inputs and outputs included.",
         )
     chain = _chain(lowering, index)
-    for operators in [chain] if chain else _net(lowering, index):
+    if not chain and first.kind == "QUANTIZE":
+        lower_rescale(lowering, index)
+        return
+    try:
+        ways = [chain] if chain else _net(lowering, index)
+    except SecateurError:
+        if first.kind != "DEQUANTIZE":
+            raise
+        lower_conversion(lowering, index)
+        return
+    for operators in ways:
         _add_table(lowering, source, operators)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from secateur.network import Network
-from secateur.operators.kernel import Array, Kernel
+from secateur.operators.kernel import Array, Kernel, constant_pointer, pointer
 from secateur.operators.mean.rule import Mean
 from secateur.operators.program import Step
 
@@ -14,6 +14,8 @@ from secateur.operators.program import Step
 def _pack(network: Network, step: Step) -> tuple[Array, ...]:
     part: Mean = step.payload
     multiplier, left = part.multiplier()
+    assert part.source is not None
+    assert part.target is not None
     shifts = max(-left, 0) | max(left, 0) << 8
     zero_points = part.source.zero_points[0], part.target.zero_points[0]
     words = np.array([part.outer, part.count, part.inner, *zero_points, multiplier, shifts], np.int64)
@@ -33,4 +35,49 @@ MEAN = Kernel(
     terms=("call", "outer", "result", "value"),
     pack=_pack,
     call=_call,
+)
+
+
+def _call_16(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
+    source, target = (
+        constant_pointer(reads[0], "secateur_int16"),
+        pointer(writes[0], "secateur_int16"),
+    )
+    return f"{arrays[0]}, {source}, {target}"
+
+
+MEAN_16 = Kernel(
+    name="mean_16",
+    folder=Path(__file__).parent,
+    prototype=(
+        "void secateur_mean_16(const uint32_t *stream, const secateur_int16 *source, secateur_int16 *target)"
+    ),
+    summary="The same of int16.",
+    terms=("call", "outer", "result", "value"),
+    pack=_pack,
+    call=_call_16,
+)
+
+
+def _pack_float(network: Network, step: Step) -> tuple[Array, ...]:
+    return ()
+
+
+def _call_float(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
+    part: Mean = step.payload
+    ends = f"{constant_pointer(reads[0], 'secateur_float')}, {pointer(writes[0], 'secateur_float')}"
+    return f"{ends}, {part.outer}, {part.count}, {part.inner}"
+
+
+MEAN_FLOAT = Kernel(
+    name="mean_float",
+    folder=Path(__file__).parent,
+    prototype=(
+        "void secateur_mean_float("
+        "const secateur_float *source, secateur_float *target, int32_t outer, int32_t count, int32_t inner)"
+    ),
+    summary="The same of float32.",
+    terms=("call", "outer", "result", "value"),
+    pack=_pack_float,
+    call=_call_float,
 )

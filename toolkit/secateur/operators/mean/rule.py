@@ -11,16 +11,18 @@ from secateur.operators.requantise import quantize_multiplier
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over the middle of [outer, count, inner] values, and the quantisation at both ends."""
+    """A mean over the middle of [outer, count, inner] values, and the quantisation at both ends; none of float32."""
 
     outer: int
     count: int
     inner: int
-    source: Quantization
-    target: Quantization
+    source: Quantization | None
+    target: Quantization | None
 
     def multiplier(self) -> tuple[int, int]:
         """Multiplier below 2³¹ and left shift that the sum is scaled by; they hold 1 / count."""
+        assert self.source is not None
+        assert self.target is not None
         multiplier, shift = quantize_multiplier(_real(self.source, self.target))
         extra = min(self.count.bit_length() - 1, 32, 31 + shift)
         return (multiplier << extra) // self.count, shift - extra
@@ -32,6 +34,20 @@ def _real(source: Quantization, target: Quantization) -> float:
 
 def lower_mean(lowering: Lowering, index: int) -> None:
     """``target`` = mean of ``source`` over axes that are neighbours, such as height and width."""
+    _lower(lowering, index, "mean")
+
+
+def lower_mean_16(lowering: Lowering, index: int) -> None:
+    """The same of int16."""
+    _lower(lowering, index, "mean_16")
+
+
+def lower_mean_float(lowering: Lowering, index: int) -> None:
+    """The same of float32."""
+    _lower(lowering, index, "mean_float")
+
+
+def _lower(lowering: Lowering, index: int, kernel: str) -> None:
     operator = lowering.network.operators[index]
     source, target = lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0])
     rank = len(source.shape)
@@ -47,21 +63,24 @@ def lower_mean(lowering: Lowering, index: int) -> None:
         raise unsupported(
             operator, target, f"takes the mean of {source.shape} over {axes}", "Use axes that are neighbours."
         )
-    assert source.quantization is not None
-    assert target.quantization is not None
-    if not _real(source.quantization, target.quantization) < 1 << 20:
-        raise unsupported(operator, target, "has an output scale of next to nothing", "Calibrate again.")
-    part = Mean(outer, count, inner, source.quantization, target.quantization)
+    if kernel == "mean_float":
+        part = Mean(outer, count, inner, None, None)
+    else:
+        assert source.quantization is not None
+        assert target.quantization is not None
+        if not _real(source.quantization, target.quantization) < 1 << 20:
+            raise unsupported(operator, target, "has an output scale of next to nothing", "Calibrate again.")
+        part = Mean(outer, count, inner, source.quantization, target.quantization)
     label = lowering.derived_label(operator.inputs[0], "/mean")
-    lowering.add(mean_step(label, index, (reads, writes), part))
+    lowering.add(mean_step(label, index, (reads, writes), part, kernel))
 
 
-def mean_step(label: str, operator: int, buffers: tuple[int, int], part: Mean) -> Step:
+def mean_step(label: str, operator: int, buffers: tuple[int, int], part: Mean, kernel: str = "mean") -> Step:
     """The step: seven words that state it, and work in values read and written."""
     results = part.outer * part.inner
     return Step(
         label=label,
-        kernel="mean",
+        kernel=kernel,
         operators=(operator,),
         reads=(buffers[0],),
         writes=(buffers[1],),
@@ -69,7 +88,7 @@ def mean_step(label: str, operator: int, buffers: tuple[int, int], part: Mean) -
         columns=results * part.count,
         macs=0,
         parameters=0,
-        weights_bytes=28,
+        weights_bytes=0 if kernel == "mean_float" else 28,
         tables_bytes=0,
         work=(1, part.outer, results, results * part.count),
         payload=part,

@@ -23,7 +23,7 @@ class Move:
 
 
 def strides(shape: Sequence[int]) -> list[int]:
-    """Bytes from one index of an axis to the next."""
+    """Elements from one index of an axis to the next."""
     return [prod(shape[axis + 1 :]) for axis in range(len(shape))]
 
 
@@ -34,6 +34,7 @@ def move_step(
     shape: Sequence[int],
     source: tuple[int, Sequence[int]],
     target: tuple[int, Sequence[int]],
+    item_bytes: int = 1,
 ) -> Step:
     """``target[start + Σ i·stride] = source[start + Σ i·stride]`` for every index i of ``shape``.
 
@@ -42,14 +43,18 @@ def move_step(
         operator: of the network.
         buffers: read, written.
         shape: of what is moved, from outside to inside.
-        source: where it starts, and its strides, in bytes.
+        source: where it starts, and its strides, in elements.
         target: the same.
+        item_bytes: of an element; its bytes are an axis of their own.
 
     Raises:
         SecateurError: more axes than loops that cannot be seen as one.
     """
     loops: list[tuple[int, int, int]] = []
-    for times, one, two in reversed(list(zip(shape, source[1], target[1]))):
+    axes = [
+        (times, item_bytes * one, item_bytes * two) for times, one, two in zip(shape, source[1], target[1])
+    ]
+    for times, one, two in reversed([*axes, (item_bytes, 1, 1)]):
         if times == 1:
             continue
         if loops and one == loops[-1][0] * loops[-1][1] and two == loops[-1][0] * loops[-1][2]:
@@ -69,6 +74,7 @@ def move_step(
     loops += [(1, 0, 0)] * (LOOPS + 1 - len(loops))
     runs = prod(times for times, _, _ in loops[1:])
     near = loops[0][1:] == (1, 1)
+    moved = item_bytes * prod(shape)
     carries = sum(prod(times for times, _, _ in loops[depth:]) for depth in range(2, LOOPS + 1))
     return Step(
         label=label,
@@ -77,11 +83,11 @@ def move_step(
         reads=(buffers[0],),
         writes=(buffers[1],),
         rows=1,
-        columns=prod(shape),
+        columns=moved,
         macs=0,
         parameters=0,
         weights_bytes=4 * 3 * (LOOPS + 1),
         tables_bytes=0,
-        work=(1, runs, carries, prod(shape) * near, prod(shape) * (not near)),
-        payload=Move(tuple(loops), source[0], target[0]),
+        work=(1, runs, carries, moved * near, moved * (not near)),
+        payload=Move(tuple(loops), item_bytes * source[0], item_bytes * target[0]),
     )

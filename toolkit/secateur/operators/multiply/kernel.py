@@ -10,3 +10,11 @@ MULTIPLY = pair_kernel(
     "target = one * other, each with its scale; target may be a source.",
     ("pairs", "requantise"),
 )
+
+MULTIPLY_16 = pair_kernel(
+    "multiply_16",
+    Path(__file__).parent,
+    "target = one * other, each with its scale, of int16; target may be a source.",
+    ("pairs", "requantise_16", "requantise"),
+    "secateur_int16",
+)

@@ -25,9 +25,9 @@ def lower_pad(lowering: Lowering, index: int) -> None:
     lowering.add(
         fill_step(lowering.derived_label(operator.inputs[0], "/pad/fill"), index, writes, elements, value)
     )
-    own = strides(target.shape)
+    own, item = strides(target.shape), lowering.item_bytes(operator.outputs[0])
     start = sum(int(pair[0]) * step for pair, step in zip(amounts, own))
     label = lowering.derived_label(operator.inputs[0], "/pad")
     lowering.add(
-        move_step(label, index, (reads, writes), source.shape, (0, strides(source.shape)), (start, own))
+        move_step(label, index, (reads, writes), source.shape, (0, strides(source.shape)), (start, own), item)
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from secateur.network import Network
-from secateur.operators.kernel import Array, Kernel
+from secateur.operators.kernel import Array, Kernel, constant_pointer, pointer
+from secateur.operators.pool.rule import Pooled
 from secateur.operators.program import Step
 from secateur.operators.stream import window_words
 
@@ -40,3 +41,34 @@ def _kernel(name: str, what: str) -> Kernel:
 
 AVERAGE_POOL = _kernel("average_pool", "mean")
 MAX_POOL = _kernel("max_pool", "largest")
+
+
+def _pack_plain(network: Network, step: Step) -> tuple[Array, ...]:
+    part: Pooled = step.payload
+    words = np.concatenate([[part.largest, *part.bounds], window_words(part.window, part.channels)])
+    text = f"{step.label}: {part.window.height} x {part.window.width} of {part.channels} channels"
+    return (Array("weights", (words.astype(np.int64) & 0xFFFFFFFF).astype(np.uint32), text),)
+
+
+def plain_kernel(name: str, kind: str, summary: str, includes: tuple[str, ...]) -> Kernel:
+    """A pool of a type of C that is not int8."""
+
+    def call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
+        return f"{arrays[0]}, {constant_pointer(reads[0], kind)}, {pointer(writes[0], kind)}"
+
+    return Kernel(
+        name=name,
+        folder=Path(__file__).parent,
+        prototype=f"void secateur_{name}(const uint32_t *stream, const {kind} *source, {kind} *target)",
+        summary=summary,
+        terms=("call", "pixel", "value", "line", "tap"),
+        pack=_pack_plain,
+        call=call,
+        includes=includes,
+    )
+
+
+POOL_16 = plain_kernel(
+    "pool_16", "secateur_int16", "The same of int16, cut off.", ("requantise_16", "requantise")
+)
+POOL_FLOAT = plain_kernel("pool_float", "secateur_float", "The same of float32, cut off.", ("float",))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from secateur.operators.conv.rule import add_clamp
 from secateur.operators.lowering import Lowering
+from secateur.operators.pairing import bounds_words
 from secateur.operators.program import Step
 from secateur.operators.requantise import ACTIVATION_RANGES
 from secateur.operators.window import Window, slide
@@ -74,4 +75,67 @@ def pool_step(
             *alone,
         ),
         payload=(part, channels),
+    )
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """How the window slides over so many channels, and the fused activation, of int16 or float32."""
+
+    window: Window
+    channels: int
+    largest: bool
+    bounds: tuple[int, int]
+
+
+def lower_pool_16(lowering: Lowering, index: int) -> None:
+    """The same of int16."""
+    _lower_plain(lowering, index, "pool_16")
+
+
+def lower_pool_float(lowering: Lowering, index: int) -> None:
+    """The same of float32."""
+    _lower_plain(lowering, index, "pool_float")
+
+
+def _lower_plain(lowering: Lowering, index: int, kernel: str) -> None:
+    operator = lowering.network.operators[index]
+    height, width = (int(operator.options.get(f"filter{side}", 0)) for side in ("Height", "Width"))
+    window, refuse = slide(lowering, index, height, width, None)
+    source, target = (lowering.tensor(tensor) for tensor in (operator.inputs[0], operator.outputs[0]))
+    channels, activation = source.shape[3], int(operator.options.get("fusedActivationFunction", 0))
+    if target.shape[3] != channels or activation not in ACTIVATION_RANGES:
+        refuse("changes its channels, or has an activation of another kind", "Convert the model again.")
+    reads, writes = lowering.buffer(operator.inputs[0]), lowering.new_buffer(operator.outputs[0])
+    down, right = (
+        sum(
+            max(last - first, 0)
+            for first, last in (window.inside(place, vertical) for place in range(places))
+        )
+        for vertical, places in ((True, window.target_height), (False, window.target_width))
+    )
+    part = Pooled(window, channels, operator.kind == "MAX_POOL_2D", bounds_words(activation, target))
+    pixels = window.target_height * window.target_width
+    lowering.add(
+        Step(
+            label=lowering.derived_label(operator.inputs[0], "/" + KERNELS_OF_KINDS[operator.kind]),
+            kernel=kernel,
+            operators=(index,),
+            reads=(reads,),
+            writes=(writes,),
+            rows=1,
+            columns=pixels * channels,
+            macs=0,
+            parameters=0,
+            weights_bytes=32,
+            tables_bytes=0,
+            work=(
+                1,
+                pixels,
+                pixels * channels,
+                channels * down * window.target_width,
+                channels * down * right,
+            ),
+            payload=part,
+        )
     )

@@ -6,7 +6,7 @@ from secateur.operators.lowering import Lowering, unsupported
 
 
 def lower_reshape(lowering: Lowering, index: int) -> None:
-    """The output lives where the input lives; both are int8 with the same quantisation."""
+    """The output lives where the input lives; both are of one type, with the same quantisation."""
     operator = lowering.network.operators[index]
     source, target = lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0])
     if (
@@ -18,7 +18,7 @@ def lower_reshape(lowering: Lowering, index: int) -> None:
             operator,
             target,
             f"makes {target.dtype} {target.shape} of {source.dtype} {source.shape}",
-            "Reshape int8 activations, and keep the number of elements.",
+            "Reshape activations, and keep their type and number of elements.",
         )
     lowering.alias(operator.outputs[0], operator.inputs[0])
     lowering.done.add(index)

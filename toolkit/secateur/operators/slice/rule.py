@@ -42,7 +42,8 @@ def lower_slice(lowering: Lowering, index: int) -> None:
     writes = lowering.new_buffer(operator.outputs[0])
     label = lowering.derived_label(operator.inputs[0], "/slice")
     taken = (start, [step * size for step, size in zip(steps, own)])
-    lowering.add(move_step(label, index, (reads, writes), counts, taken, (0, strides(counts))))
+    item = lowering.item_bytes(operator.outputs[0])
+    lowering.add(move_step(label, index, (reads, writes), counts, taken, (0, strides(counts)), item))
 
 
 def _strided(

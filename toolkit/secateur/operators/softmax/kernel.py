@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from secateur.network import Network
-from secateur.operators.kernel import Array, Kernel
+from secateur.operators.curve.rule import bits
+from secateur.operators.kernel import Array, Kernel, constant_pointer, pointer
 from secateur.operators.program import Step
 from secateur.operators.softmax.rule import exponentials
 
@@ -32,4 +33,28 @@ SOFTMAX = Kernel(
     terms=("call", "row", "value"),
     pack=_pack,
     call=_call,
+)
+
+
+def _pack_float(network: Network, step: Step) -> tuple[Array, ...]:
+    return ()
+
+
+def _call_float(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
+    ends = f"{constant_pointer(reads[0], 'secateur_float')}, {pointer(writes[0], 'secateur_float')}"
+    return f"{ends}, {step.payload.rows}, {step.payload.columns}, {bits(step.payload.beta):#x}"
+
+
+SOFTMAX_FLOAT = Kernel(
+    name="softmax_float",
+    folder=Path(__file__).parent,
+    prototype=(
+        "void secateur_softmax_float("
+        "const secateur_float *source, secateur_float *target, int32_t rows, int32_t columns, uint32_t beta)"
+    ),
+    summary="target[r] = exp(beta * source[r]) / their sum, of float32.",
+    terms=("call", "row", "value"),
+    pack=_pack_float,
+    call=_call_float,
+    includes=("float",),
 )

@@ -1,7 +1,7 @@
 """When a SOFTMAX can be carried out, and its table of exponentials."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from secateur.operators.lowering import Lowering, unsupported
 from secateur.operators.program import Step
 from secateur.operators.requantise import quantize_multiplier
+from secateur.operators.rescale.rule import elementwise_step
 
 _INTEGER_BITS = 5
 _FRACTION_BITS = 31 - _INTEGER_BITS
@@ -56,6 +57,29 @@ def lower_softmax(lowering: Lowering, index: int) -> None:
     part = Softmax(prod(source.shape[:-1]), columns, multiplier, shift, min(radius, 255) + 1)
     label = lowering.derived_label(operator.inputs[0], "/softmax")
     lowering.add(softmax_step(label, index, (reads, writes), part))
+
+
+@dataclass(frozen=True)
+class SoftmaxFloat:
+    """Rows of ``columns`` values, and β."""
+
+    rows: int
+    columns: int
+    beta: float
+
+
+def lower_softmax_float(lowering: Lowering, index: int) -> None:
+    """The same of float32."""
+    operator = lowering.network.operators[index]
+    source, target = lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0])
+    if source.shape != target.shape or not source.shape:
+        raise unsupported(operator, target, f"maps {source.shape} to {target.shape}", "Convert it again.")
+    reads, writes = lowering.buffer(operator.inputs[0]), lowering.new_buffer(operator.outputs[0])
+    part = SoftmaxFloat(prod(source.shape[:-1]), source.shape[-1], float(operator.options.get("beta", 1.0)))
+    label = lowering.derived_label(operator.inputs[0], "/softmax")
+    values = part.rows * part.columns
+    step = elementwise_step(label, index, "softmax_float", (reads, writes), values, 0, part)
+    lowering.add(replace(step, work=(1, part.rows, values)))
 
 
 def softmax_step(label: str, operator: int, buffers: tuple[int, int], part: Softmax) -> Step:

@@ -25,11 +25,12 @@ def lower_split(lowering: Lowering, index: int) -> None:
             operator, target, f"splits {source.shape} into {shapes}", "Convert the model again."
         )
     reads = lowering.buffer(tensor)
-    own, start = strides(source.shape), 0
+    own, start, item = strides(source.shape), 0, lowering.item_bytes(tensor)
     for part, shape in zip(operator.outputs, shapes):
         writes = lowering.new_buffer(part)
         label = lowering.derived_label(tensor, "/split")
-        lowering.add(move_step(label, index, (reads, writes), shape, (start, own), (0, strides(shape))))
+        written = (0, strides(shape))
+        lowering.add(move_step(label, index, (reads, writes), shape, (start, own), written, item))
         start += shape[along] * own[along]
 
 
@@ -46,10 +47,11 @@ def lower_unpack(lowering: Lowering, index: int) -> None:
         target = lowering.tensor(operator.outputs[0])
         raise unsupported(operator, target, f"unpacks {source.shape} to {shapes}", "Convert the model again.")
     reads = lowering.buffer(tensor)
-    own = strides(source.shape)
+    own, item = strides(source.shape), lowering.item_bytes(tensor)
     steps = own[:along] + own[along + 1 :]
     for place, part in enumerate(operator.outputs):
         writes = lowering.new_buffer(part)
         label = lowering.derived_label(tensor, "/unpack")
         start = place * own[along]
-        lowering.add(move_step(label, index, (reads, writes), rest, (start, steps), (0, strides(rest))))
+        written = (0, strides(rest))
+        lowering.add(move_step(label, index, (reads, writes), rest, (start, steps), written, item))

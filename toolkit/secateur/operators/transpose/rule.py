@@ -23,4 +23,6 @@ def lower_transpose(lowering: Lowering, index: int) -> None:
     writes = lowering.new_buffer(operator.outputs[0])
     label = lowering.derived_label(operator.inputs[0], "/transpose")
     taken = (0, [own[axis] for axis in order])
-    lowering.add(move_step(label, index, (reads, writes), target.shape, taken, (0, strides(target.shape))))
+    item = lowering.item_bytes(operator.outputs[0])
+    written = (0, strides(target.shape))
+    lowering.add(move_step(label, index, (reads, writes), target.shape, taken, written, item))

@@ -95,7 +95,7 @@ void {name}_guard(void)
 int main(void)
 {{
     board_start();
-    if (!control_start(&{name}_control, &settings)) {{
+{init}    if (!control_start(&{name}_control, &settings)) {{
         board_safe();
         return 2;
     }}
@@ -110,12 +110,14 @@ def control_files(network: Network, name: str, control_hz: float | None) -> dict
     """``control.h``, ``control.c``, ``main.c`` and ``board.h``; the functions that the last declares are the user's.
 
     Args:
-        network: what the loop runs; its real inputs and outputs lie one after the other, in the model's order.
+        network: what the loop runs; its real inputs (but no states) and outputs lie one after the other, in the
+            model's order. States become zero when it starts.
         name: prefix of its symbols.
         control_hz: rate of the loop.
     """
     names = Names(name)
     taken = {title: names.constant("input", title) for title in network.inputs}
+    taken = {title: function for title, function in taken.items() if title not in network.states}
     given = {title: names.constant("output", title) for title in network.outputs}
     fields = {
         "name": name,
@@ -124,14 +126,15 @@ def control_files(network: Network, name: str, control_hz: float | None) -> dict
         "inputs": " + ".join(f"{f.upper()}_SIZE" for f in taken.values()),
         "outputs": " + ".join(f"{f.upper()}_SIZE" for f in given.values()),
         "writes": _calls(taken, "write", "observation"),
+        "init": f"    {name}_init();\n" if network.states else "",
         "reads": _calls(given, "read", "action"),
-        "input_list": _listed(network, network.inputs),
+        "input_list": _listed(network, network.external),
         "output_list": _listed(network, network.outputs),
     }
     kept = {path: (_HERE / path).read_text(encoding="utf-8") for path in ("control.h", "control.c")}
     counts = {
         side: sum(_sizes(network, tensors).values())
-        for side, tensors in (("inputs", network.inputs), ("outputs", network.outputs))
+        for side, tensors in (("inputs", network.external), ("outputs", network.outputs))
     }
     return {**kept, "main.c": _MAIN.format(**fields), "board.h": _BOARD.format(**{**fields, **counts})}
 

@@ -1,0 +1,127 @@
+"""Int16 and float32: TFLM = portable C under sanitizers = generated C on emulated cores.
+
+Int16 byte for byte; float32 to the tolerance that docs/targets.md states.
+"""
+
+import os
+
+import numpy as np
+import pytest
+from batches import Batch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from other_types import FLOAT32, INT16
+from reference_runtime import run_reference
+from tflite_networks import Writer
+
+from secateur.device.host import Host
+from secateur.export.c.generate import generate
+from secateur.export.read import read_tflite
+from secateur.export.toolchain import build_host
+from secateur.operators.lower import lower
+from secateur.target.cost import price
+from secateur.target.target import load_target
+
+CORES = {
+    core: load_target(name)
+    for core, name in (("m4", "stm32f446re"), ("m0+", "rp2040"), ("m33", "nrf5340"), ("m7", "stm32h743"))
+}
+VARYING = {"sigmoid_16", "curve_float", "pool_16"}
+"""Kernels that take less where values saturate, or by what they are told to do. In software, all of float32 do."""
+
+RELATIVE, ABSOLUTE = 1e-5, 1e-6
+"""Of float32: what docs/targets.md states."""
+
+EXHAUSTIVE = os.environ.get("SECATEUR_EXHAUSTIVE") == "1"
+CALLS = 6
+DRAWN = settings(
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),  # a failing batch says which network failed
+    suppress_health_check=(HealthCheck.too_slow, HealthCheck.function_scoped_fixture),
+)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def drawn(network, seed):
+    """Inputs [calls, …] of the network's one input, extremes among them."""
+    (tensor,) = network.inputs.values()
+    shape, dtype = network.tensors[tensor].shape, np.dtype(network.tensors[tensor].dtype)
+    generator = np.random.default_rng(seed)
+    if dtype.kind == "f":
+        size = 10.0 ** generator.integers(-2, 2, (CALLS, *shape))
+        return (size * generator.standard_normal((CALLS, *shape))).astype(dtype)
+    limits = np.iinfo(dtype)
+    inputs = generator.integers(limits.min, limits.max, (CALLS, *shape), dtype, endpoint=True)
+    inputs[0], inputs[1] = limits.min, limits.max
+    return inputs
+
+
+def check(builders, seed, rounds, core, folder):
+    """Every kind ``rounds`` times in one image: answers, and what was predicted of them."""
+    kinds = [kind for kind in builders for _ in range(rounds)]
+    models = [builders[kind](np.random.default_rng((seed, number))) for number, kind in enumerate(kinds)]
+    target = CORES[core]
+    batch = Batch(models, target, folder)
+    for index, (kind, model) in enumerate(zip(kinds, models)):
+        network, device = batch.networks[index], batch.emulator(index)
+        inputs = drawn(network, seed)
+        expected = run_reference(model, inputs)
+        ((name, _),) = network.inputs.items()
+        given = inputs[:, 0] if inputs.shape[1] == 1 else inputs
+        (output,) = device.run({name: given}).values()
+        what = f"{kind} {index} of {seed}: {[(step.kernel, step.payload) for step in device.program.steps]}"
+        answers = batch.run_host(index, inputs, expected.dtype)
+        np.testing.assert_array_equal(output.reshape(CALLS, -1), answers, what)  # of float32 too
+        if expected.dtype.kind == "f":
+            np.testing.assert_allclose(answers, expected, RELATIVE, ABSOLUTE, err_msg=what)
+        else:
+            np.testing.assert_array_equal(answers, expected, what)
+
+        predicted, measured, sizes = price(lower(network), target), device.measure(), batch.sizes(index)
+        assert predicted.weights_bytes == sizes.weights_bytes, what
+        assert predicted.tables_bytes == sizes.tables_bytes, what
+        assert predicted.static_ram_bytes == sizes.static_ram_bytes, what
+        assert 0 <= predicted.stack_bytes - measured.stack_bytes <= 512, what
+        if core != "m0+" and not VARYING & {step.kernel for step in device.program.steps}:
+            off = abs(predicted.instructions - measured.instructions)
+            assert off <= 0.35 * measured.instructions + 250, what
+
+
+@given(seeds)
+@settings(DRAWN, max_examples=1)
+@pytest.mark.parametrize("builders", [INT16, FLOAT32], ids=("int16", "float32"))
+def test_every_operator(tmp_path, builders, seed):
+    check(builders, seed, 2, "m4", tmp_path)
+
+
+@given(seeds)
+@settings(DRAWN, max_examples=1)
+@pytest.mark.parametrize("builders", [INT16, FLOAT32], ids=("int16", "float32"))
+def test_every_operator_on_the_plainest_core(tmp_path, builders, seed):
+    check(builders, seed, 1, "m0+", tmp_path)
+
+
+@pytest.mark.slow
+@given(seeds)
+@settings(DRAWN, max_examples=12 if EXHAUSTIVE else 1)
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("builders", [INT16, FLOAT32], ids=("int16", "float32"))
+def test_every_operator_many_times(tmp_path, builders, core, seed):
+    check(builders, seed, 8, core, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["TANH", "LOGISTIC"])
+@pytest.mark.parametrize("scale", [1 / 4096, 1 / 2048, 0.0003, 2.0])
+def test_curves_of_all_int16(tmp_path, kind, scale):
+    writer = Writer()
+    source = writer.tensor("in", (1, 8192), "int16", [scale], [0])
+    result = writer.tensor("out", (1, 8192), "int16", [1 / (1 << 15)], [0])
+    writer.operator(kind, [source], [result])
+    model = writer.finish([source], [result])
+    every = np.arange(-(1 << 15), 1 << 15).astype(np.int16).reshape(8, 8192)
+    network = read_tflite(model)
+    program = build_host(generate(network, CORES["m4"], "net"), network, "net", tmp_path)
+    device = Host(network, program)
+    (answers,) = device.run({"in": every}).values()
+    device.close()
+    np.testing.assert_array_equal(answers, run_reference(model, every))

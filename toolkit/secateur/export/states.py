@@ -1,0 +1,29 @@
+"""States of a recurrent network, stated in its .tflite: which output of a call is which input of the next.
+
+They are a metadata entry of the file, JSON of input → output. Runtimes pass over entries that they do not know.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+ENTRY = "secateur.states"
+"""Name of the metadata entry."""
+
+
+def mark_states(model: bytes, states: Mapping[str, str]) -> bytes:
+    """The model with its states stated in it: input → output; the model itself where there are none."""
+    if not states:
+        return model
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    parsed: Any = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    buffer = schema.BufferT()
+    buffer.data = list(json.dumps(dict(states), sort_keys=True).encode())
+    parsed.buffers.append(buffer)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = ENTRY, len(parsed.buffers) - 1
+    kept = [old for old in parsed.metadata or [] if old.name not in (ENTRY, ENTRY.encode())]
+    parsed.metadata = [*kept, entry]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))

@@ -1,0 +1,1 @@
+"""Sums, products and their kin of two sources of float32."""

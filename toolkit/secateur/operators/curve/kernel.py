@@ -1,0 +1,59 @@
+"""How the kernels of element-wise operators of float32 are called."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from secateur.network import Network
+from secateur.operators.curve.rule import CURVES, bits
+from secateur.operators.kernel import Array, Kernel, constant_pointer, pointer
+from secateur.operators.program import Step
+
+
+def _pack(network: Network, step: Step) -> tuple[Array, ...]:
+    return ()
+
+
+def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
+    ends = f"{constant_pointer(reads[0], 'secateur_float')}, {pointer(writes[0], 'secateur_float')}"
+    part = step.payload
+    return f"{ends}, {step.columns}, {CURVES.index(part.kind)}, {bits(part.slope):#x}"
+
+
+CURVE_FLOAT = Kernel(
+    name="curve_float",
+    folder=Path(__file__).parent,
+    prototype=(
+        "void secateur_curve_float("
+        "const secateur_float *source, secateur_float *target, int32_t count, uint32_t what, uint32_t slope)"
+    ),
+    summary="target[i] = tanh, logistic, exp, ... of source[i], of float32; target may be source.",
+    terms=("call", "plain", "exponential", "root"),
+    pack=_pack,
+    call=_call,
+    includes=("float",),
+)
+
+
+def _pack_conversion(network: Network, step: Step) -> tuple[Array, ...]:
+    words = np.array(step.payload.words, np.int64) & 0xFFFFFFFF
+    return (Array("weights", words.astype(np.uint32), f"{step.label}: a conversion"),)
+
+
+def _call_conversion(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
+    return f"{arrays[0]}, {reads[0]}, {writes[0]}, {step.columns}"
+
+
+CONVERT_FLOAT = Kernel(
+    name="convert_float",
+    folder=Path(__file__).parent,
+    prototype=(
+        "void secateur_convert_float(const uint32_t *stream, const void *source, void *target, int32_t count)"
+    ),
+    summary="target[i] = source[i], from float32 to integers or back.",
+    terms=("call", "value"),
+    pack=_pack_conversion,
+    call=_call_conversion,
+    includes=("float",),
+)

@@ -1,0 +1,91 @@
+"""What layers of float32 share: biases and weights as words, and kernels on one source."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from secateur.errors import SecateurError
+from secateur.network import Network
+from secateur.operators.conv.kernel_16 import TERMS, describe
+from secateur.operators.kernel import Array, Kernel, constant_pointer, pointer
+from secateur.operators.pairing import bounds_words
+from secateur.operators.program import Step
+from secateur.operators.stream import window_words
+
+_FOLDER = Path(__file__).parent
+
+
+def _numbers(network: Network, step: Step, tensors: tuple[int, int, int, int]) -> np.ndarray:
+    """Biases, zero where there are none, and the weights: uint32."""
+    matrix = network.tensors[tensors[1]].data
+    bias = network.tensors[tensors[2]].data if tensors[2] != -1 else np.zeros(step.rows, np.float32)
+    if matrix is None or bias is None:
+        raise SecateurError(
+            "C is generated from weights", f"{step.label} has shapes only", "Read the network from a .tflite."
+        )
+    both = np.concatenate([bias.reshape(-1), matrix.reshape(-1)]).astype(np.float32)
+    return both.view(np.uint32)
+
+
+def _pack_vectors(network: Network, step: Step) -> tuple[Array, ...]:
+    part = step.payload
+    bounds = bounds_words(part.activation, network.tensors[part.tensors[3]])
+    head = np.array([step.rows | step.columns << 16, part.count, *bounds], np.uint32)
+    stream = np.concatenate([head, _numbers(network, step, part.tensors)])
+    return (
+        Array("weights", stream, f"{step.label}: fully connected, {step.columns} to {step.rows}, float32"),
+    )
+
+
+def _pack_windows(network: Network, step: Step) -> tuple[Array, ...]:
+    part = step.payload
+    bounds = bounds_words(part.activation, network.tensors[part.tensors[3]])
+    head = np.array([*bounds, step.rows, *window_words(part.window, part.channels)], np.int64)
+    stream = np.concatenate([head.astype(np.uint32), _numbers(network, step, part.tensors)])
+    return (Array("weights", stream, f"{step.label}: {describe(step)}"),)
+
+
+def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
+    ends = f"{constant_pointer(reads[0], 'secateur_float')}, {pointer(writes[0], 'secateur_float')}"
+    return ", ".join([*arrays, ends])
+
+
+def _layer(
+    name: str,
+    folder: str,
+    summary: str,
+    terms: tuple[str, ...],
+    pack: Callable[[Network, Step], tuple[Array, ...]],
+) -> Kernel:
+    return Kernel(
+        name=name,
+        folder=_FOLDER / folder,
+        prototype=(
+            f"void secateur_{name}(const uint32_t *stream, const secateur_float *source, secateur_float *target)"
+        ),
+        summary=summary,
+        terms=terms,
+        pack=pack,
+        call=_call,
+        includes=("float",),
+    )
+
+
+FULLY_CONNECTED_FLOAT = _layer(
+    "fully_connected_float",
+    "fully_connected",
+    "target[v, rows] = weights . source[v] + bias, of float32.",
+    ("call", "row", "block", "block_pair"),
+    _pack_vectors,
+)
+CONV_FLOAT = _layer(
+    "conv_float",
+    "conv",
+    "target[y, x, rows] = weights . window of source + bias, of float32.",
+    TERMS,
+    _pack_windows,
+)
+DEPTHWISE_FLOAT = _layer(
+    "depthwise_float", "depthwise", "The same of float32, for each channel alone.", TERMS, _pack_windows
+)

@@ -41,7 +41,7 @@ def _type(generator, graph, model):
 
 def _scale(generator, graph, model):
     entry = _one(generator, graph.tensors).quantization
-    if entry is None or entry.scale is None:
+    if entry is None or entry.scale is None or not len(entry.scale):
         return
     scales = [float(scale) for scale in entry.scale]
     turn = generator.random()

@@ -277,6 +277,7 @@ _CALLS = {
     "conv_wide": _conv,
     "depthwise": _conv,
     "depthwise_3x3": _conv,
+    "depthwise_rows": _conv,
     "average_pool": _pool,
     "max_pool": _pool,
 }

@@ -2,18 +2,17 @@
 
     python bench/cycles_per_instruction.py
 
-Cortex-M7: the same organisation's engine on an STM32L4R5 (Cortex-M4, 1.50–1.75 cycles per instruction) and on a
+Cortex-M7: the same organisation's engine on an STM32L4R5 (Cortex-M4, see ``bench/published_cycles.py``) and on a
 Cortex-M7, in one round of MLPerf Tiny. Both cores run the same kernels, so the ratio of their cycles is that of
 their cycles per instruction.
 
 Cortex-M0+: nobody publishes what can be compared, so the instructions of a generated policy are weighed with the
 cycles of Arm's Cortex-M0+ Technical Reference Manual (zero wait states, single-cycle multiplier), and again as if
-every flash access met two wait states and nothing were prefetched. RP2040 and RP2350 add a missed cache line for
-every eight bytes of weights.
+every flash access met two wait states and nothing were prefetched. The RP2040 adds a missed cache line for every eight
+bytes of weights.
 
-Cortex-M85: latencies that MLPerf Tiny 1.2 states for EK-RA8D1, over the instructions that CMSIS-NN 4.0.0 with Helium
-takes for networks of the same shapes (``bench/results/kernels_cortex-m55.json``). Which kernels that board ran is not
-published.
+Cortex-M85: latencies that MLPerf Tiny 1.2 states for EK-RA8D1, over what CMSIS-NN 4.0.0 with Helium takes for networks
+of the same shapes (``bench/results/kernels_cortex-m55.json``). Which kernels that board ran is not published.
 """
 
 import csv
@@ -37,14 +36,13 @@ from secateur.target.target import load_target
 RESULTS = Path(__file__).parent / "data" / "mlperf_tiny.csv"
 CLOCK_MHZ = {"L4R5": 120, "F746": 216, "H7A3": 280}
 BENCHMARKS = ("ad", "ic", "kws", "vww")
-M4_RANGE = (1.50, 1.75)
 
 WAIT_STATES = 2
 FETCHED_INSTRUCTIONS = 4
 """Half-words in the 64 bits that flash gives at once."""
 
 LINE_BYTES, LINE_CYCLES = 8, 64
-"""Of the RP2040's and RP2350's flash cache; a miss is 28 clocks of quad SPI at half the core's clock, and overhead."""
+"""Of the RP2040's flash cache; a miss is 28 clocks of quad SPI at half the core's clock, and overhead."""
 
 
 def cortex_m7() -> tuple[float, float]:
@@ -170,15 +168,17 @@ def main() -> None:
     low, high = cortex_m85()
     print(f"Cortex-M85: {low:.2f} to {high:.2f} cycles per instruction")
     low, high = cortex_m7()
-    print(f"Cortex-M7: {M4_RANGE[0] * low:.2f} to {M4_RANGE[1] * high:.2f} cycles per instruction")
+    latency = load_target("stm32l4r5zi").latency
+    print(f"cycles_per_instruction_low = {low * latency.cycles_per_instruction_low:.2f}")
+    print(f"cycles_per_instruction_high = {high * latency.cycles_per_instruction_high:.2f}")
+    for name, family in latency.families.items():
+        print(f"{name} = {{ low = {low * family.low:.2f}, high = {high * family.high:.2f} }}")
     quick, slow, per_byte = cortex_m0plus("stm32g0b1re")
     print(
         f"Cortex-M0+: {quick:.2f} to {slow:.2f} cycles per instruction; {per_byte:.1f} instructions per byte of weights"
     )
     missed = LINE_CYCLES / LINE_BYTES
     print(f"RP2040: {quick:.2f} to {quick + missed / per_byte:.2f}, every line of weights missed")
-    per_byte_dsp = 1.4
-    print(f"RP2350: up to {1.38 + missed / per_byte_dsp:.2f}, every line of weights missed")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@
 Random networks of every kind in ``probe_networks.py`` are generated, built into one image and counted step by
 step. The kernels' work terms are fitted to one half of them by least squares of the relative error, none
 negative; the other half tells how well that predicts whole networks. Prints the tables for the core's TOML,
-with the sizes of the kernels as compiled, and ``--write``s them into it. Deterministic; takes a few minutes.
-``--type`` does so for the kernels of another type than int8, over ``probe_types.py``.
+with the sizes of the kernels as compiled, and ``--write``s them into it. Deterministic; takes a few minutes. A kernel
+that came later is fitted alone by ``--only``, which leaves the others and the stated error as they are. ``--type``
+does so for the kernels of another type than int8, over ``probe_types.py``.
 """
 
 import argparse
@@ -16,12 +17,12 @@ import re
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from elftools.elf.elffile import ELFFile
-from probe_networks import PROBES
+from probe_networks import BY_SIZE, PROBES
 from probe_types import TYPED
 from scipy.optimize import nnls
 
@@ -41,7 +42,7 @@ from secateur.target.target import Target, load_target
 SMALLEST_INSTRUCTIONS = 500
 """Smaller networks say little: a call of one neuron is 69 instructions."""
 
-WHOLE = ("dense", "cnn")
+WHOLE = ("dense", "cnn", "cnn_by_size")
 """Kinds of probes that are whole networks: the stated error is over these."""
 
 FLAT = ("clamp", "fill", "lookup")
@@ -72,11 +73,20 @@ def kernels_of(dtype: str, helium: bool = True) -> dict[str, Kernel]:
     }
 
 
-def measured(networks: list[Network], target: Target, folder: Path) -> list[tuple[Program, Measurement]]:
+def optimised_for(target: Target, number: int, kinds: Sequence[str]) -> Target:
+    """The target for a probe of that number: of every kind in turn, some of them by size."""
+    by_size = kinds[number % len(kinds)] in BY_SIZE
+    return target.model_copy(update={"optimise": "size" if by_size else "speed"})
+
+
+def measured(
+    networks: list[Network], target: Target, kinds: Sequence[str], folder: Path
+) -> list[tuple[Program, Measurement]]:
     """Each network, counted; all of them from one image."""
     files: dict[str, str] = {}
+    targets = [optimised_for(target, index, kinds) for index in range(len(networks))]
     for index, network in enumerate(networks):
-        files |= generate(network, target, f"probe{index}")
+        files |= generate(network, targets[index], f"probe{index}")
     names = [f"probe{index}" for index in range(len(networks))]
     parts = [f"{name}{part}.c" for name in names for part in ("", "_weights")]
     included = {f"{part}.inc": files.pop(part) for part in parts}  # one compiler run, not hundreds
@@ -89,8 +99,8 @@ def measured(networks: list[Network], target: Target, folder: Path) -> list[tupl
     image = build({**files, **included}, linked_for(target), "all", folder)
     shared = CORES["qemu"](image, linked_for(target)) if target.emulator == "qemu" else None
     counted = [
-        (lower(network, target.helium), Emulator(network, image, target, name, shared).measure())
-        for name, network in zip(names, networks)
+        (lower(network, own.choice), Emulator(network, image, own, name, shared).measure())
+        for name, network, own in zip(names, networks, targets)
     ]
     if shared:
         shared.close()
@@ -120,17 +130,19 @@ def code_bytes(kernels: Mapping[str, Kernel], target: Target, folder: Path) -> d
     return sizes
 
 
-def library_bytes(networks: list[Network], sizes: dict[str, int], target: Target, folder: Path) -> int:
+def library_bytes(
+    networks: list[Network], sizes: dict[str, int], target: Target, kinds: Sequence[str], folder: Path
+) -> int:
     """What a core that cannot divide or multiply to 64 bits links besides the kernels, at most."""
     excess = []
     for index, network in enumerate(networks):
-        place = linked_for(target)
-        image = build(generate(network, target, "one"), place, "one", folder / str(index))
-        steps = lower(network, target.helium).steps
+        own = optimised_for(target, index, kinds)
+        image = build(generate(network, own, "one"), linked_for(own), "one", folder / str(index))
+        steps = lower(network, own.choice).steps
         used = {step.kernel for step in steps}
         known = {name: costs.code_bytes for name, costs in target.kernels.items()} | sizes
-        own = 32 + STEP_BYTES * len(steps) + sum(known[kernel] for kernel in used)
-        excess.append(image_sizes(image).code_bytes - own)
+        bound = 32 + STEP_BYTES * len(steps) + sum(known[kernel] for kernel in used)
+        excess.append(image_sizes(image).code_bytes - bound)
     return max(0, -(-max(excess) // 8) * 8)
 
 
@@ -163,22 +175,27 @@ def main() -> None:
     )
     parser.add_argument("--type", default="int8", choices=("int8", *TYPED))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", help="kernels, each with a kind of probe of its name")
     parser.add_argument("--write", type=Path, help="a core's TOML, to put the tables into")
     arguments = parser.parse_args()
     target = load_target(arguments.target).model_copy(update=ROOM)
-    kinds, kernels = TYPED.get(arguments.type, PROBES), kernels_of(arguments.type, target.helium)
+    table, kernels = TYPED.get(arguments.type, PROBES), kernels_of(arguments.type, target.helium)
+    kinds = arguments.only or list(table)
     networks = [
         build_network(np.random.default_rng((arguments.seed, number)))
         for number in range(arguments.probes)
-        for build_network in kinds.values()
+        for build_network in (table[kind] for kind in kinds)
     ]
     with tempfile.TemporaryDirectory() as folder:
         sizes = code_bytes(kernels, target, Path(folder) / "sizes")
-        library = library_bytes(networks[: len(kinds)], sizes, target, Path(folder) / "library")
-        probes = measured(networks, target, Path(folder))
+        each = networks[: len(kinds)]
+        library = 0 if arguments.only else library_bytes(each, sizes, target, kinds, Path(folder) / "library")
+        probes = measured(networks, target, kinds, Path(folder))
         plain = target.model_copy(update={"helium": False})
         others = (
-            measured(networks[: len(networks) // 2], plain, Path(folder) / "plain") if target.helium else []
+            measured(networks[: len(networks) // 2], plain, kinds, Path(folder) / "plain")
+            if target.helium
+            else []
         )
     half = len(probes) // 2
     coefficients = fit(kernels, [*probes[:half], *others])
@@ -194,8 +211,10 @@ def main() -> None:
             for term, count in zip(ALL_KERNELS[step.kernel].terms, step.work)
         )
         if (measurement.instructions or 0) >= SMALLEST_INSTRUCTIONS:
-            kind = list(kinds)[(half + number) % len(kinds)]
+            kind = kinds[(half + number) % len(kinds)]
             errors[kind].append(abs(predicted / (measurement.instructions or 1) - 1))
+    if arguments.only:
+        coefficients = {name: coefficients[name] for name in arguments.only}
     lines = [f"[program]\ninstructions = {overhead}"]
     for name, terms in coefficients.items():
         text = ", ".join(f"{term} = {value}" for term, value in terms.items())
@@ -213,6 +232,11 @@ def main() -> None:
         print(f"# bytes of the compiler's own library in a network: {library}")
         if arguments.write:
             add(arguments.write, [note, *lines[1:]], arguments.type, library)
+        return
+    if arguments.only:
+        print("\n\n".join(lines[1:]))
+        if arguments.write:
+            write_only(arguments.write, dict(zip(coefficients, lines[1:])))
         return
     whole = [error for kind in WHOLE for error in errors[kind]]
     lines.append(f"[fit]\nprobes = {len(whole)}\nmax_error = {np.ceil(max(whole) * 1000) / 1000}")
@@ -270,6 +294,15 @@ def _others(text: str, types: Iterable[str]) -> list[str]:
     names = {name for dtype in types for name in kernels_of(dtype)}
     headings = {f"[kernels.{name}]" for name in names} | {f"# Of {dtype}:" for dtype in types}
     return [block for block in text.split("\n\n") if block.startswith(tuple(headings))]
+
+
+def write_only(path: Path, tables: Mapping[str, str]) -> None:
+    """Put tables of kernels into a core's file: where their own were, or before the stated error."""
+    text = path.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        own = re.compile(rf"\[kernels\.{name}\]\n.*?\n\n", re.DOTALL)
+        text = own.sub("", text).replace("[fit]", f"{table}\n\n[fit]")
+    path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@
     python bench/kernels.py --target mps3-an547
 
 The same networks several times, all built by zig's clang for the target's core and counted instruction by instruction
-on its emulator: as secateur generates them; by CMSIS-NN 4.0.0 (``bench/cmsis_nn.py``) at -Os, which on Cortex-M4 is
-within 4 % of the quickest of -O2, -O3 and -Ofast; and by secateur's portable C, without the core's DSP instructions,
-at -O2. On a core with Helium, CMSIS-NN is there with its kernels for Helium, as it builds itself for that core, and
-with those for DSP instructions; of the portable C the compiler makes vectors where it can. Outputs must be the same
-bytes. Writes ``bench/results/kernels.json``, for other cores than Cortex-M4 ``kernels_<core>.json``: figures of each
-layer and network, and what ours are of theirs.
+on its emulator: as secateur generates them, for speed and for size; by CMSIS-NN 4.0.0 (``bench/cmsis_nn.py``) at -Os,
+which on Cortex-M4 is within 4 % of the quickest of -O2, -O3 and -Ofast; and by secateur's portable C, without the
+core's DSP instructions, at -O2. On a core with Helium, CMSIS-NN is there with its kernels for Helium, as it builds
+itself for that core, and with those for DSP instructions; of the portable C the compiler makes vectors where it can.
+Outputs must be the same bytes. Writes ``bench/results/kernels.json``, for other cores than Cortex-M4
+``kernels_<core>.json``: figures of each layer and network, what ours are of theirs, and what code and tables take
+beyond the weights. Of the networks, ``ad`` is a deep MLP, ``ic`` a residual CNN, ``kws`` and ``vww``
+depthwise-separable ones, ``policy`` the fully connected policy tdmpc_cartpole.
 """
 
 import argparse
@@ -33,13 +35,20 @@ from secateur.device.protocol import random_inputs
 from secateur.device.qemu_core import qemu_name
 from secateur.device.unicorn_core import UnicornCore
 from secateur.export.c.generate import generate
+from secateur.export.quantize import quantize
+from secateur.export.read import read_tflite
+from secateur.export.tflite import to_tflite
 from secateur.export.toolchain import build, image_sizes
 from secateur.network import Network
 from secateur.operators.lower import lower
 from secateur.operators.program import Program
+from secateur.policy.load import load
+from secateur.prune.states import evenly, visited_inputs
 from secateur.runfolder import to_json, write_atomically
+from secateur.simulate.controller import torch_controller
+from secateur.simulate.rollout import rollouts
 from secateur.target.arena import plan
-from secateur.target.target import Target, load_target
+from secateur.target.target import Target, load_target, optimised
 
 RESULTS = Path(__file__).parent / "results" / "kernels.json"
 STACK_BYTES = 1 << 14
@@ -57,6 +66,7 @@ class Counted:
         instructions: of the step function.
         steps: of each step; what the step function itself takes is in none.
         flash_bytes: weights, tables and code.
+        beyond_weights_bytes: of these, tables and code.
         ram_bytes: arena and stack.
         output: bytes.
     """
@@ -64,6 +74,7 @@ class Counted:
     instructions: int
     steps: tuple[int, ...]
     flash_bytes: int
+    beyond_weights_bytes: int
     ram_bytes: int
     output: bytes
 
@@ -90,6 +101,7 @@ def count(image: Path, target: Target, program: Program, network: Network, marks
         counted.instructions,
         tuple(end - begin for begin, end in zip(counted.marks, ends)),
         sizes.weights_bytes + sizes.tables_bytes + sizes.code_bytes,
+        sizes.tables_bytes + sizes.code_bytes,
         sizes.static_ram_bytes + STACK_BYTES - int(written[0]),
         output,
     )
@@ -97,9 +109,14 @@ def count(image: Path, target: Target, program: Program, network: Network, marks
 
 def ours(network: Network, target: Target, folder: Path) -> Counted:
     """As it is exported."""
-    program = lower(network, target.helium)
+    program = lower(network, target.choice)
     image = build(generate(network, target, NAME), linked_for(target), NAME, folder)
     return count(image, target, program, network, [f"secateur_{step.kernel}" for step in program.steps])
+
+
+def small(network: Network, target: Target, folder: Path) -> Counted:
+    """As it is exported for size."""
+    return ours(network, optimised(target, "size"), folder)
 
 
 def plain(network: Network, target: Target, folder: Path) -> Counted:
@@ -131,6 +148,7 @@ def theirs_without_helium(network: Network, target: Target, folder: Path) -> Cou
 
 VARIANTS: dict[str, Callable[[Network, Target, Path], Counted]] = {
     "secateur": ours,
+    "secateur_size": small,
     "cmsis_nn": theirs,
     "plain_c": plain,
 }
@@ -148,7 +166,8 @@ def figures(network: Network, target: Target) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             results[name] = variant(network, target, Path(folder))
     answers = {result.output for result in results.values()}
-    if len(answers) != 1 or len(set(next(iter(answers)))) < 2:
+    output = next(iter(answers))
+    if len(answers) != 1 or len(set(output)) < min(2, len(output)):
         sys.exit(
             "The variants differ in their outputs, or these say nothing: the figures would be worthless."
         )
@@ -173,6 +192,7 @@ def to_figures(result: Counted) -> dict[str, int]:
     return {
         "instructions": result.instructions,
         "flash_bytes": result.flash_bytes,
+        "beyond_weights_bytes": result.beyond_weights_bytes,
         "ram_bytes": result.ram_bytes,
     }
 
@@ -204,7 +224,7 @@ MORE = "÷ CMSIS-NN for DSP"
 
 def row(name: str, case: dict[str, Any]) -> tuple[str, ...]:
     """A row of the table; ratios of flash and RAM are to CMSIS-NN."""
-    own, other, portable = (case[variant] for variant in VARIANTS)
+    own, other, portable = (case[variant] for variant in ("secateur", "cmsis_nn", "plain_c"))
     digits = 3 if WITHOUT_HELIUM in case else 2
     more = [f"{own['instructions'] / case[WITHOUT_HELIUM]['instructions']:.2f}"] if digits == 3 else []
     return (
@@ -221,6 +241,39 @@ def row(name: str, case: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+SIZE_COLUMNS = ("", "optimise", "code and tables", "flash", "RAM", "instructions", "÷ speed's", "÷ CMSIS-NN")
+
+
+def size_rows(name: str, case: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A network for speed and for size."""
+    quick, other = case["secateur"]["instructions"], case["cmsis_nn"]["instructions"]
+    return [
+        (
+            name,
+            optimise,
+            *(f"{own[key]:,} B" for key in ("beyond_weights_bytes", "flash_bytes", "ram_bytes")),
+            f"{own['instructions']:,}",
+            f"{own['instructions'] / quick:.2f}",
+            f"{own['instructions'] / other:.2f}",
+        )
+        for optimise, own in (("speed", case["secateur"]), ("size", case["secateur_size"]))
+    ]
+
+
+def shipped_policy() -> Network:
+    """The deployed entry of tdmpc_cartpole, quantised on states that it visits."""
+    loaded = load("tdmpc_cartpole")
+    assert loaded.task is not None
+    episodes = rollouts(loaded.task, torch_controller(loaded.policy, loaded.task), range(2))
+    samples = evenly(visited_inputs(loaded.task, episodes), 256)
+    return read_tflite(quantize(to_tflite(loaded.policy), samples))
+
+
+def markdown(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table for documents."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in [columns, ("---",) * len(columns), *rows])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -235,7 +288,7 @@ def main() -> None:
     roomy = target.model_copy(update=ROOM)
     cases = {
         name: figures(build_network(), roomy)
-        for name, build_network in {**LAYERS, **NETWORKS}.items()
+        for name, build_network in {**LAYERS, **NETWORKS, "policy": shipped_policy}.items()
         if not args.only or args.only in name
     }
     rows = [row(name, case) for name, case in cases.items()]
@@ -244,9 +297,13 @@ def main() -> None:
     for line in rows:
         table.add_row(*line)
     Console(width=140).print(table)
+    whole = [line for name, case in cases.items() if name not in LAYERS for line in size_rows(name, case)]
+    table = Table(*SIZE_COLUMNS, box=None)
+    for line in whole:
+        table.add_row(*line)
+    Console(width=140).print(table)
     if args.only:
         return
-    lines = [columns, ("---",) * len(columns), *rows]
     document = {
         "command": "python bench/kernels.py " + " ".join(sys.argv[1:]),
         "core": target.core,
@@ -256,7 +313,8 @@ def main() -> None:
         + ", CMSIS-NN -Os, plain C -O2",
         "peer": "CMSIS-NN 4.0.0 from the bakenn wheel",
         "cases": cases,
-        "table": "\n".join(f"| {' | '.join(line)} |" for line in lines),
+        "table": markdown(columns, rows),
+        "speed_and_size": markdown(SIZE_COLUMNS, whole),
     }
     own = RESULTS if target.core == "cortex-m4" else RESULTS.with_name(f"kernels_{target.core}.json")
     write_atomically(args.out or own, to_json(document))

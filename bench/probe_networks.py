@@ -151,7 +151,7 @@ def depthwise(side: int) -> Callable[[np.random.Generator], Network]:
     def build(generator: np.random.Generator) -> Network:
         sides = generator.integers(max(side, 2), 13, 2)
         chain = Chain(generator, (1, int(sides[0]), int(sides[1]), int(generator.integers(4, 50))))
-        window = tuple(side or int(min(size, generator.integers(1, 5))) for size in chain.shape[1:3])
+        window = tuple(side or int(min(size, generator.integers(1, 8))) for size in chain.shape[1:3])
         chain.slide("DEPTHWISE_CONV_2D", 0, window, int(generator.integers(1, 3)), int(generator.integers(2)))
         return chain.finish()
 
@@ -217,7 +217,7 @@ def pair(kind: str) -> Callable[[np.random.Generator], Network]:
         else:
             chain.apply("TANH", chain.shape, quantization=Quantization((1 / 128,), (0,)))
             other, chain.current = chain.current, 0
-        target = source if kind == "MAXIMUM" else Quantization((0.2,), (3,))
+        target = source if kind == "MAXIMUM" else Quantization((1 / 128 if kind == "DIV" else 0.2,), (3,))
         chain.apply(kind, chain.shape, (other,), quantization=target)
         return chain.finish()
 
@@ -288,7 +288,9 @@ PROBES: dict[str, Callable[[np.random.Generator], Network]] = {
     "conv": conv,
     "pointwise": pointwise,
     "conv_wide": conv_wide,
+    "conv_by_size": conv,
     "depthwise": depthwise(0),
+    "depthwise_rows": depthwise(0),
     "depthwise_3x3": depthwise(3),
     "average_pool": pool("AVERAGE_POOL_2D"),
     "max_pool": pool("MAX_POOL_2D"),
@@ -299,10 +301,15 @@ PROBES: dict[str, Callable[[np.random.Generator], Network]] = {
     "add": pair("ADD"),
     "multiply": pair("MUL"),
     "squared_difference": pair("SQUARED_DIFFERENCE"),
+    "divide": pair("DIV"),
     "extreme": pair("MAXIMUM"),
     "select": select,
     "moves": moves,
     "batch_matmul": batch_matmul,
     "cnn": cnn,
+    "cnn_by_size": cnn,
 }
 """Kind of network → its builder."""
+
+BY_SIZE = ("conv_by_size", "depthwise", "cnn_by_size")
+"""Kinds that are generated for size."""

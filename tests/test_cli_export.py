@@ -10,6 +10,7 @@ from hashlib import sha256
 import numpy as np
 import pytest
 from reference_runtime import run_reference
+from single_layers import Net
 from tflite_networks import Layer, Writer, network
 
 from secateur.runfolder import RunFolder
@@ -251,3 +252,19 @@ def test_export_of_a_policy(secateur, tmp_path):
     assert (code, set(exported(out))) == (0, {"model.int8.tflite", "model.float32.tflite", "README.md"})
     found = bench_json(secateur, out / "model.int8.tflite", "--target", "stm32f446re", "--device", "emulator")
     assert found["parity"]["mismatched_bytes"] == 0
+
+
+def test_export_for_speed_and_for_size(secateur, tmp_path):
+    model = tmp_path / "model.tflite"
+    net = Net(np.random.default_rng(0), (1, 6, 6, 8))
+    net.conv(8, (3, 3))
+    model.write_bytes(net.finish())
+    for optimise, kernel in (("speed", "conv"), ("size", "conv_wide")):
+        out = tmp_path / optimise
+        target = ("--target", "stm32f446re", "--optimise", optimise)
+        code, _, _ = secateur("export", model, *target, "--format", "c", "-o", out)
+        assert code == 0
+        assert [path.name for path in out.rglob("secateur_conv*.c")] == [f"secateur_{kernel}.c"]
+    code, _, err = secateur("bench", model, "--device", "host", *target[:3], "little")
+    assert code == 1
+    assert "got 'little'" in err

@@ -40,3 +40,22 @@ def test_the_table_of_serial_lines_is_that_of_the_kept_results():
     cases = json.loads(RESULTS.read_bytes())["cases"].values()
     assert max(case["steps"] for case in cases) >= 10_000
     assert not any(case["wrong_outputs"] for case in cases)
+
+
+def test_the_tables_of_targets_are_those_of_the_kept_results():
+    from targets_page import PAGE, RESULTS, filled
+
+    page = PAGE.read_text(encoding="utf-8")
+    assert filled(page) == page, "run python bench/targets_page.py"
+    cases = json.loads((RESULTS / "kernels.json").read_bytes())["cases"]
+    for name, most in (("policy", 6), ("ad", 6), ("ic", 16), ("kws", 16), ("vww", 16)):
+        assert cases[name]["secateur_size"]["beyond_weights_bytes"] <= most * 1024
+    for name, case in cases.items():
+        if name.startswith("depthwise"):
+            assert case["secateur"]["instructions"] <= 3 * case["macs"]
+    for policy in json.loads((RESULTS / "prediction.json").read_bytes())["policies"].values():
+        assert policy["prunings"] == policy["exact"] >= 30
+        assert policy["instructions_error_max"] <= 0.03
+        assert max(policy["code_bytes_above"] + policy["stack_bytes_above"]) <= 512
+        assert policy["arena_over_lower_bound_max"] <= 1.05
+        assert policy["arena_over_tflm_max"] < 1

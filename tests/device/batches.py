@@ -2,6 +2,7 @@
 
 import subprocess
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +47,17 @@ class Batch:
             f"{includes}\nvoid all_step(void);\nvoid (*const volatile all_steps[])(void) = {{{steps}}};\n"
             "void all_step(void)\n{\n    all_steps[0]();\n}\n"
         )
-        self.image = build({**files, "all.c": step}, linked_for(self.target), "all", folder / "image")
-        self._core = None
-        self._symbols = _symbol_sizes(self.image)
+        self._sources, self._folder, self._core = {**files, "all.c": step}, folder, None
         self.host = _host(files, includes, self.networks, self._names, folder / "host", sanitize)
+
+    @cached_property
+    def image(self) -> Path:
+        """For the target, linked when it is first asked for."""
+        return build(self._sources, linked_for(self.target), "all", self._folder / "image")
+
+    @cached_property
+    def _symbols(self) -> dict[str, int]:
+        return _symbol_sizes(self.image)
 
     def emulator(self, index: int) -> Emulator:
         """A device of one network; in QEMU, whose start takes long, all share one core."""

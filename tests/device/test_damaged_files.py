@@ -56,6 +56,17 @@ def reference(model: bytes, inputs: dict[str, np.ndarray], outputs: int) -> byte
     return pickle.loads(content) if content else None
 
 
+def may_divide_by_zero(network):
+    """True for a quotient that the reference does not define, at some inputs."""
+    divisors = [
+        network.tensors[operator.inputs[1]] for operator in network.operators if operator.kind == "DIV"
+    ]
+    return any(
+        tensor.data is None or bool((tensor.data == tensor.quantization.zero_points[0]).any())
+        for tensor in divisors
+    )
+
+
 def changed_models(seeds):
     """Damaged models that are read and generate other C than they did, by seed."""
     known = {str(generate(read_tflite(model), TARGET, "net")) for model in MODELS}
@@ -77,16 +88,22 @@ def changed_models(seeds):
 def test_damaged_models_are_answered_as_by_tflm(tmp_path, part):
     found = changed_models(range(1000 * part, 1000 * (part + 1)))
     batch = Batch(list(found.values()), TARGET, tmp_path)
-    answered = 0
+    answered, wrong = 0, {}
     for index, (seed, model) in enumerate(found.items()):
         network = batch.networks[index]
         inputs = random_inputs(network, CALLS, np.random.default_rng(seed))
         data = b"".join(values[call].tobytes() for call in range(CALLS) for values in inputs.values())
         command = [batch.host, f"net{index}"]
         done = subprocess.run(command, input=data, capture_output=True, timeout=60, check=False)
-        assert done.returncode == 0, (seed, done.stderr.decode())
+        if done.returncode != 0:
+            wrong[seed] = done.stderr.decode()[:400]
+            continue
+        if may_divide_by_zero(network):
+            continue
         expected = reference(model, inputs, len(network.outputs))
         if expected is not None:
             answered += 1
-            assert done.stdout == expected, seed
+            if done.stdout != expected:
+                wrong[seed] = "other answers"
+    assert not wrong
     assert answered > len(found) / 2

@@ -23,6 +23,7 @@ from secateur.export.c.generate import generate
 from secateur.export.read import read_tflite
 from secateur.export.toolchain import build
 from secateur.operators.lower import lower
+from secateur.operators.program import Choice
 from secateur.target.cost import price
 from secateur.target.target import load_target
 
@@ -97,7 +98,7 @@ def check(models, labels, folder, priced=True):
                 -128, 128, (CALLS, *read.tensors[tensor].shape), dtype=np.int8
             )
             inputs[0], inputs[1] = -128, 127
-            expected, program = run_reference(model, inputs), lower(read, helium=True)
+            expected, program = run_reference(model, inputs), lower(read, Choice(helium=True))
             what = f"{label}: {[(step.kernel, step.payload) for step in program.steps]}"
             np.testing.assert_array_equal(batch.run_host(index, inputs), expected, what)
             if not QEMU:
@@ -148,7 +149,7 @@ def test_what_kernels_for_helium_are_taken_for():
         tensors = tuple(change(tensor) if tensor.name == "w" else tensor for tensor in read.tensors)
         changed = replace(read, tensors=tensors)
         assert not any("helium" in step.kernel for step in lower(changed).steps)
-        return lower(changed, helium=True).steps[0].kernel
+        return lower(changed, Choice(helium=True)).steps[0].kernel
 
     def least(tensor):
         return replace(tensor, data=np.full(tensor.shape, -128, np.int8))

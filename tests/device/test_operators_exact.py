@@ -10,7 +10,7 @@ from single_layers import BUILDERS
 
 from secateur.operators.lower import lower
 from secateur.target.cost import price
-from secateur.target.target import load_target
+from secateur.target.target import load_target, optimised
 
 TARGET = load_target("stm32f446re")
 EXHAUSTIVE = os.environ.get("SECATEUR_EXHAUSTIVE") == "1"
@@ -26,9 +26,9 @@ def drawn(network, seed):
     return inputs
 
 
-def check(kind, seeds, folder):
+def check(kind, seeds, folder, target=TARGET):
     models = [BUILDERS[kind](np.random.default_rng((seed, len(kind)))) for seed in seeds]
-    batch = Batch(models, TARGET, folder)
+    batch = Batch(models, target, folder)
     for index, (seed, model) in enumerate(zip(seeds, models)):
         network, device = batch.networks[index], batch.emulator(index)
         inputs = drawn(network, seed)
@@ -40,7 +40,8 @@ def check(kind, seeds, folder):
         np.testing.assert_array_equal(output.reshape(CALLS, -1), expected, what)
         np.testing.assert_array_equal(batch.run_host(index, inputs), expected, what)
 
-        predicted, measured, sizes = price(lower(network), TARGET), device.measure(), batch.sizes(index)
+        program, measured, sizes = lower(network, target.choice), device.measure(), batch.sizes(index)
+        predicted = price(program, target)
         assert predicted.weights_bytes == sizes.weights_bytes, what
         assert predicted.tables_bytes == sizes.tables_bytes, what
         assert predicted.static_ram_bytes == sizes.static_ram_bytes, what
@@ -51,6 +52,11 @@ def check(kind, seeds, folder):
 @pytest.mark.parametrize("kind", BUILDERS)
 def test_every_operator(tmp_path, kind):
     check(kind, range(4), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["conv", "depthwise", "depthwise_3x3", "dilated_depthwise"])
+def test_by_size(tmp_path, kind):
+    check(kind, range(3), tmp_path, optimised(TARGET, "size"))
 
 
 @pytest.mark.slow

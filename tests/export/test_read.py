@@ -50,6 +50,16 @@ def test_names_of_tensors_where_there_is_no_signature():
     assert (dict(read.inputs), dict(read.outputs)) == ({"one": 0}, {"two": 1})
 
 
+def test_options_of_another_operator():
+    """The reference reads them as none."""
+    writer = Writer()
+    source = writer.tensor("one", (1, 4), "int8", [0.1], [0])
+    result = writer.tensor("two", (1, 4), "int8", [1 / 256], [-128])
+    writer.operator("SOFTMAX", [source], [result], "AddOptions")
+    with pytest.raises(SecateurError, match="SOFTMAX with options of another operator, AddOptions"):
+        read_tflite(writer.finish([source], [result]))
+
+
 def test_weights_behind_the_flatbuffer():
     """As ai-edge-quantizer writes models of 256 KiB and more."""
     writer = Writer()

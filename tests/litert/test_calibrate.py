@@ -16,7 +16,6 @@ from secateur.litert import calibrate as story
 from secateur.litert import calibrate_board
 from secateur.litert.calibrate import errors_of, fit_relative
 from secateur.litert.probes import FITTED, HELD_OUT, Pictures, probe_model
-from secateur.records import Range
 from secateur.target.computer import Computer
 from secateur.target.target import load_any
 from secateur.target.work import TERMS, dtype_of, work_of
@@ -191,7 +190,7 @@ def test_a_board_whose_kernels_take_longer(tmp_path, monkeypatch):
     for kernel, factor in doubled.items():
         for term, value in target.kernels[kernel].instructions.items():
             assert mine.kernels[kernel].instructions[term] == pytest.approx(factor * value, rel=1e-3)
-    assert mine.latency_s(180e6) == Range(1.5, 1.75)
+    assert mine.latency == target.latency
     assert dataclasses.asdict(before).keys() == dataclasses.asdict(after).keys()
 
 

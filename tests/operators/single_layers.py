@@ -106,19 +106,17 @@ class Net:
         options |= {"fusedActivationFunction": activation}
         self.writer.operator("CONV_2D", inputs, [self.current], "Conv2DOptions", **options)
 
-    def depthwise(self, window, steps=(1, 1), padding=0, activation=0, multiplier=1):
+    def depthwise(self, window, steps=(1, 1), padding=0, activation=0, multiplier=1, dilation=(1, 1)):
         """DEPTHWISE_CONV_2D."""
         rows = self.shape[3] * multiplier
         inputs, scale = self.weights((1, *window, rows), 3, window[0] * window[1])
         inputs = inputs[:2] if inputs[2] == -1 else inputs  # TFLM crashes on a bias of -1 here
-        places = self.places(window, steps, padding)
+        whole = [(side - 1) * by + 1 for side, by in zip(window, dilation)]
+        places = self.places(whole, steps, padding)
         self.current = self.result((1, *places, rows), scale, -128 if activation else None, "dw")
-        options = {"strideH": steps[0], "strideW": steps[1], "padding": padding, "dilationHFactor": 1}
-        options |= {
-            "dilationWFactor": 1,
-            "fusedActivationFunction": activation,
-            "depthMultiplier": multiplier,
-        }
+        options = {"strideH": steps[0], "strideW": steps[1], "padding": padding}
+        options |= {"dilationHFactor": dilation[0], "dilationWFactor": dilation[1]}
+        options |= {"fusedActivationFunction": activation, "depthMultiplier": multiplier}
         self.writer.operator("DEPTHWISE_CONV_2D", inputs, [self.current], "DepthwiseConv2DOptions", **options)
 
     def pool(self, kind, window, steps=(1, 1), padding=0, activation=0):
@@ -133,14 +131,15 @@ class Net:
         }
         self.writer.operator(kind, [source], [self.current], "Pool2DOptions", **options)
 
-    def mean(self, axes, keep, same):
-        """MEAN."""
+    def mean(self, axes, keep, same, kind="MEAN"):
+        """MEAN, or SUM."""
         inputs = [self.current, self.constant(axes)]
         kept = [1 if axis in axes else size for axis, size in enumerate(self.shape)]
         shape = kept if keep else [size for axis, size in enumerate(self.shape) if axis not in axes]
         scale = self.scale if same else self.scale * 2.0 ** self.generator.uniform(-2, 1)
+        scale *= np.prod(self.shape) / np.prod(shape) / 2 if kind == "SUM" else 1
         self.current = self.result(shape, float(np.float32(scale)), self.zero if same else None, "mean")
-        self.writer.operator("MEAN", inputs, [self.current], "ReducerOptions", keepDims=keep)
+        self.writer.operator(kind, inputs, [self.current], "ReducerOptions", keepDims=keep)
 
     def softmax(self, beta=1.0):
         """SOFTMAX."""
@@ -180,6 +179,17 @@ def dilated(generator):
     window = tuple(int(side) for side in generator.integers(1, 4, 2))
     dilation = tuple(int(factor) for factor in generator.integers(1, 4, 2))
     net.conv(int(generator.integers(1, 9)), window, (1, 1), int(generator.integers(2)), dilation=dilation)
+    return net.finish()
+
+
+def dilated_depthwise(generator):
+    """The same channel by channel; some with several rows for each."""
+    channels = int(generator.integers(1, 11))
+    net = Net(generator, (1, int(generator.integers(7, 11)), int(generator.integers(7, 11)), channels))
+    window = tuple(int(side) for side in generator.integers(1, 4, 2))
+    dilation = tuple(int(factor) for factor in generator.integers(1, 4, 2))
+    multiplier = int(_pick(generator, 1, 1, 2)) if channels <= 8 else 1
+    net.depthwise(window, (1, 1), int(generator.integers(2)), 0, multiplier, dilation)
     return net.finish()
 
 
@@ -260,6 +270,14 @@ def mean(generator):
     return net.finish()
 
 
+def total(generator):
+    """A sum over axes."""
+    net = Net(generator, _image(generator))
+    axes = _pick(generator, (1, 2), (3,), (1,), (1, 2, 3))
+    net.mean(list(axes), generator.random() < 0.5, generator.random() < 0.4, "SUM")
+    return net.finish()
+
+
 def softmax(generator):
     """Over up to 40 classes, of scales that cut the table short and that do not."""
     shape = (int(generator.integers(1, 6)), int(generator.integers(1, 40)))
@@ -316,6 +334,23 @@ def _pair(kinds, option, same=False):
         return net.finish()
 
     return build
+
+
+def divide(generator):
+    """By a constant, or by a value for each row or each channel; none of them zero."""
+    net = Net(generator, _image(generator, 6, 12))
+    shape, source = net.shape, net.scale
+    kept = generator.random(4) < _pick(generator, 0.0, 0.5, 1.0)
+    small = tuple(size if keep else 1 for size, keep in zip(shape, kept))
+    zero = int(_pick(generator, -128, 127, 5))
+    values = generator.integers(-128, 128, small)
+    values[values == zero] = zero + (1 if zero < 0 else -1)
+    wide = np.float32(source * 2.0 ** generator.uniform(-2, 2))
+    other = net.writer.tensor("k", small, "int8", [wide], [zero], values)
+    net.current = net.result(shape, float(np.float32(source / wide / 2.0 ** generator.uniform(6, 9))))
+    inputs, options = [net.first, other], {"fusedActivationFunction": _pick(generator, 0, 0, 1)}
+    net.writer.operator("DIV", inputs, [net.current], "DivOptions", **options)
+    return net.finish()
 
 
 def select(generator):
@@ -428,12 +463,14 @@ def batch_matmul(generator):
 BUILDERS = {
     "conv": conv,
     "dilated": dilated,
+    "dilated_depthwise": dilated_depthwise,
     "pointwise": pointwise,
     "heavy": heavy,
     "depthwise": depthwise,
     "depthwise_3x3": depthwise_3x3,
     "pools": pools,
     "mean": mean,
+    "total": total,
     "softmax": softmax,
     "pad": pad,
     "add": _pair(("ADD",), "AddOptions"),
@@ -441,6 +478,7 @@ BUILDERS = {
     "mul": _pair(("MUL",), "MulOptions"),
     "squared_difference": _pair(("SQUARED_DIFFERENCE",), "SquaredDifferenceOptions"),
     "extreme": _pair(("MAXIMUM", "MINIMUM"), "MaximumMinimumOptions", same=True),
+    "divide": divide,
     "select": select,
     "vectors": vectors,
     "moves": moves,

@@ -18,6 +18,7 @@ from secateur.operators.kernels import KERNELS
 from secateur.operators.lookup.reference import evaluate_chain
 from secateur.operators.lower import RULES, lower
 from secateur.operators.lowering import readable
+from secateur.operators.program import Choice
 from secateur.operators.rules_int16 import TFLM_LACKS
 
 
@@ -27,7 +28,7 @@ def without_data(read):
 
 def check_packing(read, helium=False):
     """Every step's arrays are as long as priced; the kernels seen."""
-    program = lower(read, helium)
+    program = lower(read, Choice(helium=helium))
     for step in program.steps:
         arrays = KERNELS[step.kernel].pack(read, step)
         sizes = {
@@ -295,3 +296,65 @@ def test_a_dilated_convolution_counts_the_products_that_it_has():
     assert step.macs == 36 * 8 * 4 * 6
     assert step.parameters == 8 * 4 * 6 + 8 * (step.payload.bias != -1)
     assert (step.payload.window.height, step.payload.window.width) == (5, 4)
+
+
+def test_size_is_served_by_the_kernels_that_take_anything():
+    net = Net(np.random.default_rng(0), (1, 8, 8, 4))
+    net.conv(8, (3, 3))
+    net.depthwise((3, 3))
+    net.depthwise((5, 5))
+    network = read_tflite(net.finish())
+    quick, small = lower(network), lower(network, Choice("size"))
+    assert [step.kernel for step in quick.steps] == ["conv", "depthwise_3x3", "depthwise_rows"]
+    assert [step.kernel for step in small.steps] == ["conv_wide", "depthwise_3x3", "depthwise"]
+    assert sum(step.weights_bytes for step in small.steps) < sum(step.weights_bytes for step in quick.steps)
+
+
+@pytest.mark.parametrize(
+    ("kind", "zero_point", "scale", "quick", "small"),
+    [
+        ("QUANTIZE", 5, 0.05, [], []),
+        ("RELU", -128, 0.05, [], []),
+        ("RELU", 5, 0.05, ["lookup"], ["clamp"]),
+        ("RELU6", -128, 0.01, [], []),
+        ("RELU6", -128, 0.05, ["lookup"], ["clamp"]),
+        ("RELU", 5, 0.06, ["lookup"], ["lookup"]),
+    ],
+)
+def test_a_chain_that_only_cuts_off(kind, zero_point, scale, quick, small):
+    """One scale at both ends: TFLM multiplies by one."""
+    writer = Writer()
+    source = writer.tensor("in", (1, 256), "int8", [0.1], [0])
+    middle = writer.tensor("middle", (1, 256), "int8", [min(scale, 0.05)], [zero_point])
+    result = writer.tensor("out", (1, 256), "int8", [scale], [zero_point])
+    writer.operator("QUANTIZE", [source], [middle])
+    ends = writer.tensor("ends", (1, 256), "int8", [min(scale, 0.05)], [zero_point])
+    writer.operator("ADD", [middle, middle], [ends], "AddOptions")
+    writer.operator(kind, [ends], [result])
+    network = read_tflite(writer.finish([source], [result]))
+    for optimise, expected in (("speed", quick), ("size", small)):
+        assert [step.kernel for step in lower(network, Choice(optimise)).steps][2:] == expected
+    table = evaluate_chain(network, 3, (2,))
+    if not quick:
+        assert (table == np.arange(-128, 128)).all()
+    elif small == ["clamp"]:
+        cut = lower(network, Choice("size")).steps[2].payload
+        assert (table == np.arange(-128, 128).clip(cut.low, cut.high)).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-7, 1e-38])
+def test_a_quotient_that_the_reference_does_not_define_is_refused(scale):
+    """Its shifts would be of more bits than there are."""
+    writer = Writer()
+    one, two = (writer.tensor(name, (1, 4), "int8", [0.1], [0]) for name in ("one", "two"))
+    result = writer.tensor("out", (1, 4), "int8", [scale], [0])
+    writer.operator("DIV", [one, two], [result], "DivOptions")
+    assert "steps of its output" in refused(writer, [one, two], [result])
+
+
+@pytest.mark.parametrize("change", ["strideH", "strideW"])
+def test_a_convolution_without_steps_is_refused(change):
+    net = Net(np.random.default_rng(0), (1, 6, 6, 4))
+    net.depthwise((3, 3))
+    setattr(net.writer.operators[0].builtinOptions, change, 0)
+    assert "a stride of nothing" in refused(net, None, None)

@@ -14,6 +14,8 @@ from secateur.network import Network, Operator, Quantization, Tensor
 COMPONENTS = ("perception", "control", "beside")
 """The last one has no operators."""
 
+STEPS = {"strideH": 1, "strideW": 1}
+
 
 class Sketch:
     """A network under construction. Shapes are tuples of axes; a tensor is known by its index."""
@@ -124,14 +126,16 @@ def convolution(sketch: Sketch, x: int, rows: Axis, padded: bool) -> int:
         amounts = sketch.integers([[0, 0], [1, 1], [1, 1], [0, 0]])
         x = sketch.operator("PAD", (x, amounts), (batch, *grown, channels))
     weights = sketch.weight(rows, sketch.axis(3), sketch.axis(3), channels, bias=rows)
-    return sketch.operator("CONV_2D", (x, *weights), (batch, height, width, rows), padding=int(padded))
+    return sketch.operator(
+        "CONV_2D", (x, *weights), (batch, height, width, rows), padding=int(padded), **STEPS
+    )
 
 
 def depthwise(sketch: Sketch, x: int) -> int:
     """A kernel of its own from four channels on; below it is a convolution."""
     shape = sketch.shapes[x]
     weights = sketch.weight(sketch.axis(1), sketch.axis(3), sketch.axis(3), shape[3], bias=shape[3])
-    return sketch.operator("DEPTHWISE_CONV_2D", (x, *weights), shape, padding=0)
+    return sketch.operator("DEPTHWISE_CONV_2D", (x, *weights), shape, padding=0, **STEPS)
 
 
 def transposed(sketch: Sketch, x: int) -> int:
@@ -189,7 +193,8 @@ def sketches(draw) -> Template:
         elif kind == "pool":
             one = sketch.axis(1)
             pooled = (one, one, one, sketch.shapes[image][3])
-            x = sketch.operator("AVERAGE_POOL_2D", (image,), pooled, filterHeight=3, filterWidth=2, padding=1)
+            slid = {"filterHeight": 3, "filterWidth": 2, "strideH": 1, "strideW": 1, "padding": 1}
+            x = sketch.operator("AVERAGE_POOL_2D", (image,), pooled, **slid)
             vectors.append(sketch.operator("RESHAPE", (x,), (one, sketch.shapes[image][3])))
         elif kind == "mean":
             means = (sketch.axis(1), sketch.shapes[image][3])
@@ -204,7 +209,9 @@ def sketches(draw) -> Template:
         elif kind == "tables of an image":
             images.append(sketch.operator("RELU", (image,), sketch.shapes[image]))
         elif kind == "softmax":
-            vectors.append(sketch.operator("SOFTMAX", (vector,), shape, scale=1 / 256, zero_point=-128))
+            vectors.append(
+                sketch.operator("SOFTMAX", (vector,), shape, scale=1 / 256, zero_point=-128, beta=1.0)
+            )
         elif kind == "scalar":
             vectors.append(plus_scalar(sketch, vector, scalar))
         elif kind == "again":

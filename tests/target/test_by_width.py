@@ -30,7 +30,7 @@ TARGET = load_target("stm32f446re")
 
 def straight(template, widths, target=TARGET):
     """The whole template at these widths, lowered and priced; parameters of the components as the graph counts them."""
-    program = lower(template.at(widths), target.helium)
+    program = lower(template.at(widths), target.choice)
     owners = {step.label: template.components[step.operators[0]] for step in program.steps}
     cost = price(program, target, owners)
     counts = template.graph.parameter_counts(widths)
@@ -71,9 +71,9 @@ def lowered(monkeypatch):
     counts = []
 
     def watched(original):
-        def lowering(network, *options):
+        def lowering(network, choice):
             counts.append(len(network.operators))
-            return original(network, *options)
+            return original(network, choice)
 
         return lowering
 
@@ -117,7 +117,8 @@ def test_kernels_for_helium_at_other_widths():
     for channels in (1, 3, 5, 7, 8, 9, 16, 17, 40):
         widths = {"group0": channels}
         assert predict(widths) == straight(template, widths, target)
-    assert "depthwise_helium" in [step.kernel for step in lower(template.at({"group0": 8}), True).steps]
+    program = lower(template.at({"group0": 8}), target.choice)
+    assert "depthwise_helium" in [step.kernel for step in program.steps]
 
 
 def test_other_steps_at_other_widths(lowered):

@@ -10,7 +10,7 @@ from secateur.errors import SecateurError
 from secateur.export.read import read_tflite
 from secateur.operators.lower import lower
 from secateur.target.arena import plan
-from secateur.target.cost import price
+from secateur.target.cost import instructions_by_kernel, price
 from secateur.target.target import load_target
 
 TARGET = load_target("stm32f446re")
@@ -38,7 +38,13 @@ def test_components_add_up():
     )
     assert cost.components["encoder"].ram_bytes == plan(program.buffers).live_bytes[1]
     assert cost.static_ram_bytes == max(part.ram_bytes for part in cost.components.values())
-    assert cost.latency_s.low == pytest.approx(cost.instructions * 1.5 / 180e6, rel=1e-3)
+    latency, counts = TARGET.latency, instructions_by_kernel(program, TARGET)
+    assert sum(counts.values()) == pytest.approx(cost.instructions, abs=1)
+    low, high = (
+        sum(latency.cycles_per_instruction(kernel)[end] * count for kernel, count in counts.items()) / 180e6
+        for end in (0, 1)
+    )
+    assert (cost.latency_s.low, cost.latency_s.high) == pytest.approx((low, high))
 
 
 def test_steps_of_no_component_count_in_the_whole_only():

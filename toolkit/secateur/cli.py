@@ -32,6 +32,10 @@ DTYPE_HELP = (
     "For a board: int8, int16x8 or float32. For a computer also float16, dynamic, or auto: the quickest that is "
     "accurate enough."
 )
+OptimiseOption = Annotated[
+    str | None,
+    typer.Option(help="What generated C is chosen for: speed (as boards say unless told otherwise) or size."),
+]
 PolicyArgument = Annotated[
     str, typer.Argument(help="A shipped policy, a folder with policy.py, or module:function.")
 ]
@@ -98,6 +102,7 @@ def prune(
             help="On a computer: float32, float16, dynamic, int8 or int16x8; of a planner float32 or int8."
         ),
     ] = "float32",
+    optimise: OptimiseOption = None,
     seed: Annotated[int, typer.Option(min=0, max=4294967295, help="Of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was killed.")] = False,
     as_json: JsonOption = False,
@@ -122,6 +127,7 @@ def prune(
         fake_quantise=fake_quantise,
         entry=entry,
         dtype=dtype,
+        optimise=optimise,
     )
     command = "secateur " + shlex.join(sys.argv[1:])
     if pareto is not None or frontier is not None:
@@ -181,6 +187,7 @@ def export(
     device: Annotated[
         str, typer.Option(help="Where --dtype auto measures: host or ssh://user@host.")
     ] = "host",
+    optimise: OptimiseOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the episodes that a policy is calibrated on.")] = 0,
 ) -> None:
     """Write what goes onto a robot: .tflite files, C packed for a build system, or a bundle for TFLM."""
@@ -190,7 +197,7 @@ def export(
 
     allowed, drop = parse_fraction(max_error) if max_error else None, parse_fraction(max_return_drop)
     request = ExportRequest(
-        source, target, form, layout, name, seed, dtype, allowed, all_entries, device, drop
+        source, target, form, layout, name, seed, dtype, allowed, all_entries, device, drop, optimise
     )
     with progress() as bars:
         manifest = run(request, output, "secateur " + shlex.join(sys.argv[1:]), bars)
@@ -225,6 +232,7 @@ def bench(
     ] = "95%",
     max_time: Annotated[str, typer.Option(help="On a computer: longest measurement of one file.")] = "10s",
     force: Annotated[bool, typer.Option("--force", help="Report a throttled computer too, marked.")] = False,
+    optimise: OptimiseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a model on devices: sizes and latency, predicted beside measured."""
@@ -248,7 +256,7 @@ def bench(
             raise typer.Exit(EXIT_ERROR)
         return
     with progress() as bars:
-        found = run(BenchRequest(source, target or "", device[0], calls), bars)
+        found = run(BenchRequest(source, target or "", device[0], calls, optimise), bars)
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
     else:

@@ -36,7 +36,7 @@ from secateur.runfolder import MANIFEST, require_new, to_json, write_folder
 from secateur.target.arena import plan
 from secateur.target.computer import Computer
 from secateur.target.cost import price
-from secateur.target.target import Target, load_any, load_target
+from secateur.target.target import Target, load_any, load_target, optimised
 
 SILENT = Progress()
 """Tells nobody."""
@@ -55,6 +55,7 @@ class ExportRequest:
         seed: of the episodes that a policy is calibrated on.
         dtype: one of ``artifact.DTYPES`` for a board; for a computer see ``litert.story.ComputerExport``, as for
             max_error, max_return_drop, all_entries and device, which are of computers only.
+        optimise: what generated C is chosen for, ``speed`` or ``size``; None for what the board's file says.
     """
 
     source: str
@@ -68,16 +69,18 @@ class ExportRequest:
     all_entries: bool = False
     device: str = "host"
     max_return_drop: float = 0.05
+    optimise: str | None = None
 
 
 @dataclass(frozen=True)
 class BenchRequest:
-    """What is asked of ``bench``: a run or .tflite, a board, a key of ``DEVICES``, and how many calls."""
+    """What is asked of ``bench``: a run or .tflite, a board, a key of ``DEVICES``, how many calls, speed or size."""
 
     source: str
     target: str
     device: str
     calls: int = 16
+    optimise: str | None = None
 
 
 def export(request: ExportRequest, output: Path, command: str, progress: Progress = SILENT) -> dict[str, Any]:
@@ -91,6 +94,7 @@ def export(request: ExportRequest, output: Path, command: str, progress: Progres
     if isinstance(target, Computer):
         data, note = _for_computer(request, target, progress)
     else:
+        target = optimised(target, request.optimise)
         data, note = _for_microcontroller(request, target, progress)
     run = (
         board_of(target).run.format(image=output / IMAGE)
@@ -206,7 +210,7 @@ def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
     Raises:
         SecateurError: the model cannot be read, built or run.
     """
-    target = load_target(request.target)
+    target = optimised(load_target(request.target), request.optimise)
     artifact = open_model(request.source)
     network = artifact.network
     inputs = _calls(artifact, network, request.calls)
@@ -315,7 +319,7 @@ def _require_fit(flash_bytes: int, ram_bytes: int, target: Target) -> None:
 def _predicted(network: Network, target: Target) -> Cost | None:
     """The price; None where the target states no coefficients for a kernel, or there is no kernel."""
     try:
-        return price(lower(network, target.helium), target)
+        return price(lower(network, target.choice), target)
     except SecateurError:
         return None
 
@@ -323,7 +327,7 @@ def _predicted(network: Network, target: Target) -> Cost | None:
 def _arena(network: Network, target: Target, device: str, measurement: Measurement) -> dict[str, int | None]:
     size, bound = None, None
     with contextlib.suppress(SecateurError):  # TFLM runs operators that have no kernel here
-        planned = plan(lower(network, target.helium).buffers)
+        planned = plan(lower(network, target.choice).buffers)
         size, bound = planned.size_bytes, planned.lower_bound_bytes
     tflm = measurement.static_ram_bytes if device == "tflm" else None
     return {"bytes": size, "lower_bound_bytes": bound, "tflm_bytes": tflm}
@@ -332,11 +336,7 @@ def _arena(network: Network, target: Target, device: str, measurement: Measureme
 def _cost(cost: Cost, target: Target) -> dict[str, Any]:
     record = asdict(cost)
     del record["components"]
-    latency = target.latency
-    source = (
-        f"predicted instructions × {latency.cycles_per_instruction_low:.2f}–"
-        f"{latency.cycles_per_instruction_high:.2f} cycles at {target.clock_hz / 1e6:g} MHz ({latency.source})"
-    )
+    source = target.latency_source("predicted", cost.instructions or 0, cost.latency_s)
     fit = {"probes": target.fit.probes, "max_error": target.fit.max_error}
     return {
         **record,

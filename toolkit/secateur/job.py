@@ -28,7 +28,7 @@ from secateur.records import Budget, Limits
 from secateur.simulate.dry_run import check_task
 from secateur.target.computer import Computer
 from secateur.target.planning import WEIGHT_BYTES
-from secateur.target.target import Target, load_any
+from secateur.target.target import Target, load_any, optimised
 
 PACKAGES = (
     "torch",
@@ -138,7 +138,8 @@ def _target(request: PruneRequest) -> Target | Computer:
     target = load_any(request.target)
     if isinstance(target, Computer):
         require_known("dtype", request.dtype, target.latency)
-    return target
+        return target
+    return optimised(target, request.optimise)
 
 
 def _planning(policy: Policy) -> Policy:

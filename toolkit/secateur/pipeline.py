@@ -32,6 +32,7 @@ class PruneRequest:
         fake_quantise: recover with int8 weights and activations in the loop.
         entry: ``plan`` for the planner on a computer; None for the deployed entry.
         dtype: on a computer; of a planner's networks, key of ``target.planning.WEIGHT_BYTES``.
+        optimise: what generated C is chosen for, ``speed`` or ``size``; None for what the board's file says.
     """
 
     policy: str
@@ -48,6 +49,7 @@ class PruneRequest:
     fake_quantise: bool = False
     entry: str | None = None
     dtype: str = "float32"
+    optimise: str | None = None
 
 
 @dataclass(frozen=True)

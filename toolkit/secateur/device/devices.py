@@ -33,7 +33,7 @@ def _open_emulator(model: bytes, target: Target, workdir: Path) -> Device:
 def _open_host(model: bytes, target: Target, workdir: Path) -> Device:
     network = read_tflite(model)
     program = build_host(generate(network, target, IMAGE_NAME), network, IMAGE_NAME, workdir)
-    return Host(network, program, target.helium)
+    return Host(network, program, target.choice)
 
 
 def _open_litert(model: bytes, target: Target | Computer, workdir: Path) -> Device:

@@ -60,7 +60,7 @@ class Emulator:
         self._target = target
         self._path = image
         self._image = load_image(image)
-        self.program = lower(network, target.helium)
+        self.program = lower(network, target.choice)
         try:
             self._entry = self._image.symbols[f"{name}_step"]
             self._arena = self._image.symbols[f"{name}_arena"]
@@ -112,7 +112,10 @@ class Emulator:
         if self._stack_bytes() == 0:
             self._core.call(self._entry, self._stack_top)
         sizes = image_sizes(self._path)
-        latency = self._target.latency
+        counts = {"": float(max(0, total - sum(steps.values())))}
+        for step in self.program.steps:
+            counts[step.kernel] = counts.get(step.kernel, 0.0) + steps[step.label]
+        latency_s = self._target.latency_s(counts)
         return Measurement(
             device=self.name,
             weights_bytes=sizes.weights_bytes,
@@ -122,12 +125,8 @@ class Emulator:
             stack_bytes=self._stack_bytes(),
             instructions=total,
             operator_instructions=steps,
-            latency_s=self._target.latency_s(total),
-            latency_source=(
-                f"counted instructions × {latency.cycles_per_instruction_low:.2f}–"
-                f"{latency.cycles_per_instruction_high:.2f} cycles at {self._target.clock_hz / 1e6:g} MHz"
-                f" ({latency.source})"
-            ),
+            latency_s=latency_s,
+            latency_source=self._target.latency_source("counted", total, latency_s),
         )
 
     def close(self) -> None:

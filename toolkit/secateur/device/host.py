@@ -15,6 +15,7 @@ from secateur.device.protocol import call_shape, checked_inputs, random_inputs
 from secateur.errors import SecateurError
 from secateur.network import Network
 from secateur.operators.lower import lower
+from secateur.operators.program import BY_SPEED, Choice
 from secateur.records import Measurement, Range
 from secateur.target.arena import plan
 
@@ -26,20 +27,20 @@ _ROUNDS = 5
 class Host:
     """A ``Device``: the program of ``build_host``."""
 
-    def __init__(self, network: Network, program: Path, helium: bool = False) -> None:
+    def __init__(self, network: Network, program: Path, choice: Choice = BY_SPEED) -> None:
         """Start the program.
 
         Args:
             network: what it was generated from.
             program: from ``build_host``.
-            helium: as it was generated.
+            choice: among kernels, as it was generated.
 
         Raises:
             SecateurError: it cannot be started.
         """
         self.network = network
         self.name = f"host ({platform.machine()})"
-        self._program, self._helium = program, helium
+        self._program, self._choice = program, choice
         self._process = _start(program)
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -67,7 +68,7 @@ class Host:
                 spans.append((time.perf_counter() - start) / _TIMED_CALLS)
         finally:
             _stop(process)
-        program = lower(self.network, self._helium)
+        program = lower(self.network, self._choice)
         return Measurement(
             device=self.name,
             weights_bytes=sum(step.weights_bytes for step in program.steps),

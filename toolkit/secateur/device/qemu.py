@@ -20,7 +20,9 @@ from secateur.errors import SecateurError
 from secateur.export.firmware.boards import BAUD, ICOUNT_SHIFT, Board
 from secateur.export.toolchain import image_sizes
 from secateur.network import Network
+from secateur.operators.lower import lower
 from secateur.records import Measurement, Range
+from secateur.target.cost import instructions_by_kernel
 from secateur.target.target import Target
 
 PROGRAM = "qemu-system-arm"
@@ -146,11 +148,16 @@ class Qemu:
         self.serial.reset()
 
     def measure(self) -> Measurement:
-        """Sizes of the whole image, round trips on this machine, and instructions by the board's counter."""
+        """Sizes of the whole image, round trips on this machine, and instructions by the board's counter.
+
+        For the latency these are shared out among kernels as predicted.
+        """
         observed = self.serial.observe()
         instructions = max(_instructions(ticks, observed.clock_hz) for ticks in observed.ticks)
         sizes = image_sizes(self._image)
-        latency = self._target.latency
+        predicted = instructions_by_kernel(lower(self.network, self._target.choice), self._target)
+        share = instructions / sum(predicted.values())
+        latency_s = self._target.latency_s({kernel: share * count for kernel, count in predicted.items()})
         return Measurement(
             device=self.name,
             weights_bytes=sizes.weights_bytes,
@@ -159,12 +166,8 @@ class Qemu:
             static_ram_bytes=sizes.static_ram_bytes,
             instructions=instructions,
             round_trip_s=Range(min(observed.round_trip_s), max(observed.round_trip_s)),
-            latency_s=self._target.latency_s(instructions),
-            latency_source=(
-                f"counted instructions × {latency.cycles_per_instruction_low:.2f}–"
-                f"{latency.cycles_per_instruction_high:.2f} cycles at {self._target.clock_hz / 1e6:g} MHz"
-                f" ({latency.source})"
-            ),
+            latency_s=latency_s,
+            latency_source=self._target.latency_source("counted", instructions, latency_s),
         )
 
     def close(self) -> None:

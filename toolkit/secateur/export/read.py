@@ -32,6 +32,12 @@ DTYPES = {
 
 _KINDS = {code: kind for kind, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 _OPTIONS = {code: name for name, code in vars(schema.BuiltinOptions).items() if isinstance(code, int)}
+_OPTIONS_BY_KIND = {name.removesuffix("Options").lower(): name for name in _OPTIONS.values()}
+_SHARED_OPTIONS = {
+    **dict.fromkeys(("AVERAGE_POOL_2D", "L2_POOL_2D", "MAX_POOL_2D"), "Pool2DOptions"),
+    **dict.fromkeys(("MEAN", "REDUCE_MAX", "REDUCE_MIN", "SUM"), "ReducerOptions"),
+}
+"""Operators whose table of options has another name than their own."""
 
 
 def read_tflite(data: bytes) -> Network:
@@ -161,13 +167,16 @@ def _operator(model: Any, entry: Any, tensors: int) -> Operator:
         kind = "CUSTOM:" + (code.CustomCode() or b"").decode("utf-8", "replace")
     inputs = _indices(entry.InputsAsNumpy(), tensors, kind, optional=True)
     outputs = _indices(entry.OutputsAsNumpy(), tensors, kind)
-    return Operator(kind, inputs, outputs, _options(entry))
+    return Operator(kind, inputs, outputs, _options(entry, kind))
 
 
-def _options(entry: Any) -> dict[str, Any]:
+def _options(entry: Any, kind: str) -> dict[str, Any]:
     table, name = entry.BuiltinOptions(), _OPTIONS.get(entry.BuiltinOptionsType(), "NONE")
     if table is None or name == "NONE":
         return {}
+    own = _SHARED_OPTIONS.get(kind) or _OPTIONS_BY_KIND.get(kind.replace("_", "").lower(), name)
+    if name != own:
+        raise _damaged(f"{kind} with options of another operator, {name}")
     reader = getattr(schema, name)()
     reader.Init(table.Bytes, table.Pos)
     return dict(vars(getattr(schema, name + "T").InitFromObj(reader)))

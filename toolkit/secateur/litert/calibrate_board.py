@@ -81,7 +81,7 @@ def _count(
     ):
         measured = device.measure()
     assert measured.instructions is not None
-    program = lower(read_tflite(stored), target.helium)
+    program = lower(read_tflite(stored), target.choice)
     steps = [(s.kernel, step_cost(s, target).instructions, s.label) for s in program.steps]
     return steps, measured.operator_instructions, measured.instructions
 

@@ -19,7 +19,7 @@ def taken(lowering: Lowering, part: Weighted, rows: int, single: bool = True) ->
 
     They round half away from zero by way of a shift; calibration leads to no scale of a half and more.
     """
-    if not lowering.helium:
+    if not lowering.choice.helium:
         return False
     source, weights, target = (lowering.tensor(index) for index in (part.source, part.weights, part.target))
     if weights.data is None or None in (source.quantization, weights.quantization, target.quantization):

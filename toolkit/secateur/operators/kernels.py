@@ -8,7 +8,8 @@ from secateur.operators.compare.kernel import COMPARE
 from secateur.operators.conv.kernel import CONV, CONV_HELIUM, CONV_WIDE
 from secateur.operators.conv.kernel_16 import CONV_16, DEPTHWISE_16
 from secateur.operators.curve.kernel import CONVERT_FLOAT, CURVE_FLOAT
-from secateur.operators.depthwise.kernel import DEPTHWISE, DEPTHWISE_3X3, DEPTHWISE_HELIUM
+from secateur.operators.depthwise.kernel import DEPTHWISE, DEPTHWISE_3X3, DEPTHWISE_HELIUM, DEPTHWISE_ROWS
+from secateur.operators.divide.kernel import DIVIDE
 from secateur.operators.extreme.kernel import EXTREME, EXTREME_16
 from secateur.operators.fill.kernel import FILL
 from secateur.operators.fully_connected.kernel import FULLY_CONNECTED, FULLY_CONNECTED_HELIUM
@@ -36,6 +37,7 @@ KERNELS: dict[str, Kernel] = {
         CONV_HELIUM,
         DEPTHWISE,
         DEPTHWISE_3X3,
+        DEPTHWISE_ROWS,
         DEPTHWISE_HELIUM,
         AVERAGE_POOL,
         MAX_POOL,
@@ -44,6 +46,7 @@ KERNELS: dict[str, Kernel] = {
         ADD,
         MULTIPLY,
         SQUARED_DIFFERENCE,
+        DIVIDE,
         EXTREME,
         COMPARE,
         SELECT,

@@ -11,6 +11,7 @@ from secateur.operators.compare.rule import ANSWERS, lower_compare
 from secateur.operators.concatenation.rule import lower_concatenation, lower_pack
 from secateur.operators.conv.rule import lower_conv
 from secateur.operators.depthwise.rule import lower_depthwise
+from secateur.operators.divide.rule import lower_divide
 from secateur.operators.extreme.rule import lower_extreme
 from secateur.operators.fully_connected.rule import lower_fully_connected
 from secateur.operators.lookup.rule import ELEMENTWISE, lower_elementwise
@@ -19,7 +20,7 @@ from secateur.operators.mean.rule import lower_mean
 from secateur.operators.multiply.rule import lower_multiply
 from secateur.operators.pad.rule import lower_pad
 from secateur.operators.pool.rule import lower_pool
-from secateur.operators.program import Program
+from secateur.operators.program import BY_SPEED, Choice, Program
 from secateur.operators.reshape.rule import lower_reshape
 from secateur.operators.rules_float32 import RULES_FLOAT32
 from secateur.operators.rules_int16 import RULES_INT16, TFLM_LACKS
@@ -39,6 +40,7 @@ RULES: dict[str, Callable[[Lowering, int], None]] = {
     "CONCATENATION": lower_concatenation,
     "CONV_2D": lower_conv,
     "DEPTHWISE_CONV_2D": lower_depthwise,
+    "DIV": lower_divide,
     "EXPAND_DIMS": lower_reshape,
     "FULLY_CONNECTED": lower_fully_connected,
     "MAXIMUM": lower_extreme,
@@ -59,6 +61,7 @@ RULES: dict[str, Callable[[Lowering, int], None]] = {
     "SQUEEZE": lower_reshape,
     "STRIDED_SLICE": lower_slice,
     "SUB": lower_add,
+    "SUM": lower_mean,
     "TRANSPOSE": lower_transpose,
     "UNPACK": lower_unpack,
     **dict.fromkeys(sorted(ANSWERS), lower_compare),
@@ -77,9 +80,11 @@ CONVERSIONS = ("DEQUANTIZE", "QUANTIZE")
 """Operators from one type to another."""
 
 INPUTS = {
-    **dict.fromkeys(("ADD", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAXIMUM"), 2),
     **dict.fromkeys(
-        ("DIV", "MEAN", "MINIMUM", "MUL", "PAD", "SPLIT", "SQUARED_DIFFERENCE", "SUB", "TRANSPOSE"), 2
+        ("ADD", "BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "DIV", "FULLY_CONNECTED", "MAXIMUM"), 2
+    ),
+    **dict.fromkeys(
+        ("MEAN", "MINIMUM", "MUL", "PAD", "SPLIT", "SQUARED_DIFFERENCE", "SUB", "SUM", "TRANSPOSE"), 2
     ),
     **dict.fromkeys(ANSWERS, 2),
     **dict.fromkeys(("PADV2", "SELECT_V2", "SLICE", "SPLIT_V"), 3),
@@ -92,7 +97,6 @@ SEVERAL_OUTPUTS = ("SPLIT", "SPLIT_V", "UNPACK")
 
 
 INSTEAD = {
-    "DIV": "Multiply by the reciprocal where the divisor is constant.",
     "GATHER": "Take parts by slices.",
     "GELU": "Use x · sigmoid(1.702 x).",
     "L2_NORMALIZATION": "Use SQUARE, MEAN, RSQRT and MUL on a layer of float, or leave the norm out.",
@@ -100,7 +104,6 @@ INSTEAD = {
     "PRELU": "Use LEAKY_RELU, one slope for all channels.",
     "REDUCE_MAX": "Use MAX_POOL_2D over height and width.",
     "SELECT": "Rewrite it as SELECT_V2, which has the same inputs.",
-    "SUM": "Use MEAN, and let the next layer's weights take in the count.",
     "TRANSPOSE_CONV": "Use a convolution of an image that a PAD or a RESHAPE has enlarged.",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "Unroll the cell for one step, its state an input and an output.",
     "WHILE": "Unroll the loop; one step of a recurrent cell takes its state as an input.",
@@ -142,18 +145,18 @@ def _check_type(lowering: Lowering, operator: Operator, written: int, dtype: str
             )
 
 
-def lower(network: Network, helium: bool = False) -> Program:
+def lower(network: Network, choice: Choice = BY_SPEED) -> Program:
     """The program of a network; constants need no data.
 
     Args:
-        network: any.
-        helium: take kernels for Armv8.1-M's vectors where there are some.
+        network: of any data, or none.
+        choice: among kernels.
 
     Raises:
         SecateurError: an operator, or a form of it, that the back end does not have. Names operator and
             tensor. Or no operator computes anything.
     """
-    program = lower_part(network, helium)
+    program = lower_part(network, choice)
     for tensor in (*network.inputs.values(), *network.outputs.values()):
         check_activation(network.tensors[tensor])
     if not program.steps:
@@ -161,9 +164,9 @@ def lower(network: Network, helium: bool = False) -> Program:
     return program
 
 
-def lower_part(network: Network, helium: bool = False) -> Program:
+def lower_part(network: Network, choice: Choice = BY_SPEED) -> Program:
     """The program of a part of a network, which may be of no steps: a reshape is another name for a buffer."""
-    lowering = Lowering(network, helium)
+    lowering = Lowering(network, choice)
     for index, operator in enumerate(network.operators):
         if index in lowering.done:
             continue

@@ -9,7 +9,7 @@ import numpy as np
 
 from secateur.errors import SecateurError
 from secateur.network import Network, Operator, Tensor
-from secateur.operators.program import Buffer, Program, Step
+from secateur.operators.program import BY_SPEED, Buffer, Choice, Program, Step
 
 _MODULE = re.compile(r"[A-Z][A-Za-z0-9]*_(.+)")
 
@@ -33,8 +33,8 @@ ITEM_BYTES = {"int8": 1, "bool": 1, "int16": 2, "float32": 4}
 class Lowering:
     """A network on its way to becoming a program. Rules call it; nobody else sees it."""
 
-    def __init__(self, network: Network, helium: bool = False) -> None:
-        self.network, self.helium = network, helium
+    def __init__(self, network: Network, choice: Choice = BY_SPEED) -> None:
+        self.network, self.choice = network, choice
         self.done: set[int] = set()
         self._steps: list[Step] = []
         self._sizes: list[int] = []

@@ -7,9 +7,28 @@ read them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from secateur.network import Network
+
+Optimise = Literal["speed", "size"]
+"""What kernels are chosen for: the fewest instructions, or the least flash."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """By what rules choose among kernels, where there are several.
+
+    Attributes:
+        optimise: for what.
+        helium: take kernels for Armv8.1-M's vectors where there are some.
+    """
+
+    optimise: Optimise = "speed"
+    helium: bool = False
+
+
+BY_SPEED = Choice()
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def slide(
     inner = lowering.tensor(padding.source).shape if padding else image
     if len(image) != 4 or len(target.shape) != 4 or image[0] != 1 or target.shape[0] != 1:
         refuse(f"maps {image} to {target.shape}", "Use a batch of one image [1, height, width, channels].")
-    steps = [int(operator.options.get(name, 1)) for name in ("strideH", "strideW")]
+    steps = [int(operator.options.get(name, 0)) for name in ("strideH", "strideW")]
     if min(*steps, height, width) < 1:
         refuse("has a window or a stride of nothing", "Convert the model again.")
     before, places = [], []

@@ -29,12 +29,12 @@ class PriceByWidth:
     def __init__(self, template: Template, target: Target) -> None:
         self.template, self.target = template, target
         self.full = template.graph.full
-        program = lower(template.network, target.helium)
+        program = lower(template.network, target.choice)
         self.components = self._components(program)
         self._parameters = parameter_sizes(template.graph)
         self._known: dict[tuple[int, ...], Cost] = {}
         self._ledgers: dict[Place, Ledger] = {}
-        self._parts: Parts | None = Parts(template, program, partial(step_cost, target=target), target.helium)
+        self._parts: Parts | None = Parts(template, program, partial(step_cost, target=target), target.choice)
 
     def __call__(self, widths: Widths) -> Cost:
         """Predicted cost of the deployed entry at ``widths``; groups not named are whole."""
@@ -47,7 +47,7 @@ class PriceByWidth:
 
     def whole(self, widths: Widths) -> Cost:
         """The same, the long way: every operator is lowered anew."""
-        program = lower(self.template.at(widths), self.target.helium)
+        program = lower(self.template.at(widths), self.target.choice)
         return self._counted(price(program, self.target, self._components(program)), widths)
 
     def _by_parts(self, widths: Widths) -> Cost | None:
@@ -65,7 +65,7 @@ class PriceByWidth:
             return None
         steps, sizes, end = found
         if end not in self._ledgers:
-            program = lower(self.template.at(widths), self.target.helium)
+            program = lower(self.template.at(widths), self.target.choice)
             if not self._agrees(program, steps, sizes):
                 self._parts = None
                 return None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from secateur.errors import SecateurError
 from secateur.operators.kernels import KERNELS
 from secateur.operators.program import Program, Step
-from secateur.records import ComponentCost, Cost
+from secateur.records import ComponentCost, Cost, Range
 from secateur.target.arena import Lifetimes, place
 from secateur.target.target import Target
 
@@ -53,6 +53,7 @@ class Ledger:
         code_bytes, stack_bytes: by the kernels, which are there once however often they are called.
         lifetimes: of the buffers.
         components: name → indices of its steps.
+        kernels: of the steps.
     """
 
     target: Target
@@ -60,11 +61,13 @@ class Ledger:
     stack_bytes: int
     lifetimes: Lifetimes
     components: Mapping[str, tuple[int, ...]]
+    kernels: tuple[str, ...]
 
     def cost(self, steps: Sequence[StepCost], sizes_bytes: Sequence[int]) -> Cost:
         """The cost of all steps, with buffers of the given sizes."""
         parameters, macs, weights, tables, instructions = zip(*steps)
-        total = self.target.program.instructions + sum(instructions)
+        outside = self.target.program.instructions
+        total = outside + sum(instructions)
         arena = place(self.lifetimes, tuple(sizes_bytes))
         parts = {}
         for name, indices in self.components.items():
@@ -75,7 +78,7 @@ class Ledger:
                 flash_bytes=sum([weights[index] + tables[index] for index in indices]),
                 ram_bytes=max([arena.live_bytes[index] for index in indices]),
                 instructions=round(count),
-                latency_s=self.target.latency_s(count),
+                latency_s=self._latency_s([(self.kernels[index], instructions[index]) for index in indices]),
             )
         return Cost(
             parameters=sum(parameters),
@@ -86,9 +89,16 @@ class Ledger:
             static_ram_bytes=arena.size_bytes,
             stack_bytes=self.stack_bytes,
             instructions=round(total),
-            latency_s=self.target.latency_s(total),
+            latency_s=self._latency_s([*zip(self.kernels, instructions), ("", outside)]),
             components=parts,
         )
+
+    def _latency_s(self, steps: Sequence[tuple[str, float]]) -> Range:
+        """Of kernels and their instructions."""
+        counts: dict[str, float] = {}
+        for kernel, instructions in steps:
+            counts[kernel] = counts.get(kernel, 0.0) + instructions
+        return self.target.latency_s(counts)
 
 
 def ledger(program: Program, target: Target, components: Mapping[str, str]) -> Ledger:
@@ -110,7 +120,16 @@ def ledger(program: Program, target: Target, components: Mapping[str, str]) -> L
         + max((target.kernels[kernel].stack_bytes for kernel in kernels), default=0),
         lifetimes=tuple((buffer.first, buffer.last) for buffer in program.buffers),
         components={name: tuple(indices) for name, indices in members.items()},
+        kernels=tuple(step.kernel for step in program.steps),
     )
+
+
+def instructions_by_kernel(program: Program, target: Target) -> dict[str, float]:
+    """Predicted instructions of a call: kernel → of all its steps; of no kernel, those of the step function."""
+    counts = {"": target.program.instructions}
+    for step in program.steps:
+        counts[step.kernel] = counts.get(step.kernel, 0.0) + step_cost(step, target).instructions
+    return counts
 
 
 def price(program: Program, target: Target, components: Mapping[str, str] | None = None) -> Cost:

@@ -20,7 +20,7 @@ from secateur.graph.sizes import Size, size_at
 from secateur.graph.template import Template
 from secateur.network import Network
 from secateur.operators.lower import lower_part
-from secateur.operators.program import Program, Step
+from secateur.operators.program import BY_SPEED, Choice, Program, Step
 from secateur.records import Widths
 from secateur.target.cost import StepCost
 
@@ -64,13 +64,17 @@ class Parts:
         template: of the network.
         program: the network's, at full width.
         cost: step → its cost.
-        helium: as the program was lowered.
+        choice: among kernels.
     """
 
     def __init__(
-        self, template: Template, program: Program, cost: Callable[[Step], StepCost], helium: bool
+        self,
+        template: Template,
+        program: Program,
+        cost: Callable[[Step], StepCost],
+        choice: Choice = BY_SPEED,
     ) -> None:
-        self._template, self._cost, self._helium = template, cost, helium
+        self._template, self._cost, self._choice = template, cost, choice
         network = template.network
         self._parts = _split(network, program)
         self._part_of = {
@@ -146,7 +150,7 @@ class Parts:
 
     def _lower(self, place: Place, part: Template, widths: Widths) -> tuple[list[StepCost], list[int], Place]:
         """What becomes of the part after a place at some widths."""
-        program = lower_part(part.at(widths), self._helium)
+        program = lower_part(part.at(widths), self._choice)
         inputs = len(program.inputs)
         form = Form(
             tuple((step.kernel, step.reads, step.writes) for step in program.steps),

@@ -6,12 +6,13 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, require_known
 from secateur.operators.kernels import KERNELS
+from secateur.operators.program import Choice, Optimise
 from secateur.records import Range
 from secateur.shipped import shipped_folder
 from secateur.target.computer import Computer, DtypeLatency
@@ -79,11 +80,49 @@ class Toolchain(_Record):
     fpu: str = ""
 
 
+FAMILIES = {
+    "fully_connected": "fully_connected",
+    **dict.fromkeys(("conv", "conv_wide"), "convolution"),
+    **dict.fromkeys(("depthwise", "depthwise_3x3", "depthwise_rows"), "depthwise"),
+}
+"""Kernel → the family that published latencies give cycles per instruction for; the others are of none."""
+
+
+class Family(_Record):
+    """Cycles per instruction of a family of kernels, between which predictions of published latencies left out fell."""
+
+    low: float = Field(gt=0)
+    high: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Family":
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+
+def _known_families(families: Mapping[str, Family]) -> Mapping[str, Family]:
+    unknown = sorted(set(families) - set(FAMILIES.values()))
+    if unknown:
+        valid = ", ".join(dict.fromkeys(FAMILIES.values()))
+        raise ValueError(f"{unknown[0]!r} is none of {valid}")
+    return MappingProxyType(dict(families))
+
+
 class Latency(_Record):
-    """Cycles per instruction: the range measured on silicon, where, and how far that reaches."""
+    """Cycles per instruction: the range measured on silicon, where, and how far that reaches.
+
+    Attributes:
+        cycles_per_instruction_low, cycles_per_instruction_high: of kernels of no family.
+        families: of the others, by family; those that are not named are as kernels of none.
+        source, validity: in words.
+    """
 
     cycles_per_instruction_low: float = Field(gt=0)
     cycles_per_instruction_high: float = Field(gt=0)
+    families: Annotated[Mapping[str, Family], AfterValidator(_known_families)] = Field(
+        default_factory=lambda: MappingProxyType({})
+    )
     source: str
     validity: str
 
@@ -92,6 +131,13 @@ class Latency(_Record):
         if self.cycles_per_instruction_low > self.cycles_per_instruction_high:
             raise ValueError("cycles_per_instruction_low is above cycles_per_instruction_high")
         return self
+
+    def cycles_per_instruction(self, kernel: str) -> tuple[float, float]:
+        """Lowest and highest, of a kernel."""
+        family = self.families.get(FAMILIES.get(kernel, ""))
+        if family is None:
+            return self.cycles_per_instruction_low, self.cycles_per_instruction_high
+        return family.low, family.high
 
 
 class Target(_Record):
@@ -107,6 +153,7 @@ class Target(_Record):
         runtime: ``"c"`` is the generated C.
         dtype: of the network.
         emulator: who runs its code without hardware.
+        optimise: what kernels are chosen for.
         helium: kernels for Armv8.1-M's vectors are taken where there are some.
         program, kernels, fit: the cost model.
     """
@@ -124,6 +171,7 @@ class Target(_Record):
     runtime: Literal["c", "tflm"]
     dtype: Literal["int8"]
     emulator: Literal["unicorn", "qemu"]
+    optimise: Optimise = "speed"
     helium: bool = False
     toolchain: Toolchain
     latency: Latency
@@ -131,10 +179,26 @@ class Target(_Record):
     kernels: Annotated[Mapping[str, KernelCosts], AfterValidator(MappingProxyType)]
     fit: Fit
 
-    def latency_s(self, instructions: float) -> Range:
-        """Instructions → seconds, at the lowest and the highest cycles per instruction."""
-        low, high = self.latency.cycles_per_instruction_low, self.latency.cycles_per_instruction_high
-        return Range(instructions * low / self.clock_hz, instructions * high / self.clock_hz)
+    def latency_s(self, instructions: Mapping[str, float]) -> Range:
+        """Instructions by kernel, those of none by any other name → seconds, at the least and most cycles of each."""
+        low = high = 0.0
+        for kernel, count in instructions.items():
+            least, most = self.latency.cycles_per_instruction(kernel)
+            low, high = low + least * count, high + most * count
+        return Range(low / self.clock_hz, high / self.clock_hz)
+
+    def latency_source(self, kind: str, instructions: float, latency_s: Range) -> str:
+        """How a latency came about, in words: of ``kind`` (counted, predicted) instructions, in all so many."""
+        low, high = (end * self.clock_hz / max(instructions, 1) for end in (latency_s.low, latency_s.high))
+        return (
+            f"{kind} instructions × {low:.2f}–{high:.2f} cycles at {self.clock_hz / 1e6:g} MHz"
+            f" ({self.latency.source})"
+        )
+
+    @property
+    def choice(self) -> Choice:
+        """Among kernels."""
+        return Choice(self.optimise, self.helium)
 
     @property
     def network_flash_bytes(self) -> int:
@@ -193,6 +257,14 @@ def load_any(name_or_path: str | Path) -> Target | Computer:
     if isinstance(target, Target):
         _check_kernels(path, target)
     return target
+
+
+def optimised(target: Target, optimise: str | None) -> Target:
+    """The board with kernels chosen for ``speed`` or ``size``; None leaves it as its file says."""
+    if optimise is None:
+        return target
+    require_known("what kernels are chosen for", optimise, dict.fromkeys(get_args(Optimise)))
+    return target.model_copy(update={"optimise": optimise})
 
 
 def _find(name_or_path: str | Path) -> Path:

@@ -69,7 +69,7 @@ def generate(network: Network, target: Target, name: str) -> dict[str, str]:
             f"got {name!r}",
             "Use letters, digits and _.",
         )
-    program = lower(network, target.helium)
+    program = lower(network, target.choice)
     arena = plan(program.buffers)
     names = Names(name)
     constants = {

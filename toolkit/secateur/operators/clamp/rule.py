@@ -13,12 +13,14 @@ class Clamp:
     high: int
 
 
-def clamp_step(label: str, operator: int, buffer: int, elements: int, low: int, high: int) -> Step:
+def clamp_step(
+    label: str, operators: tuple[int, ...], buffer: int, elements: int, low: int, high: int
+) -> Step:
     """``buffer[i] = min(max(buffer[i], low), high)`` over ``elements`` bytes."""
     return Step(
         label=label,
         kernel="clamp",
-        operators=(operator,),
+        operators=operators,
         reads=(buffer,),
         writes=(buffer,),
         rows=1,

@@ -103,18 +103,14 @@ def _numbers(network: Network, step: Step) -> tuple[Layer, np.ndarray, np.ndarra
     layer = constants(
         network, step.label, (part.source, part.weights, part.bias, part.target), rows, part.single
     )
-    shape = (rows, window.height, window.width, part.channels)
+    weights = np.zeros((rows, window.height, window.width, part.channels), np.int64)
+    down, right = part.dilation
+    own = weights[:, ::down, ::right]
     if part.spread:
-        weights = np.zeros(shape, np.int64)
         row = np.arange(rows)
-        channel = row // (rows // part.channels)
-        weights[row, :, :, channel] = np.moveaxis(
-            layer.weights.reshape(window.height, window.width, rows), 2, 0
-        )
+        each = layer.weights.reshape(*own.shape[1:3], rows)
+        own[row, :, :, row // (rows // part.channels)] = np.moveaxis(each, 2, 0)
     else:
-        weights = np.zeros(shape, np.int64)
-        down, right = part.dilation
-        own = weights[:, ::down, ::right]
         own[...] = layer.weights.reshape(own.shape)
     offset = layer.bias - layer.source_zero_point * weights.reshape(rows, -1).sum(axis=1)
     weights[layer.nothing], offset[layer.nothing] = 0, 0

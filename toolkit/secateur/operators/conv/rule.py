@@ -54,11 +54,7 @@ def lower_conv(lowering: Lowering, index: int) -> None:
     matrix = lowering.tensor(operator.inputs[1])
     padding = fused_padding(lowering, operator.inputs[0])
     shape = matrix.shape if len(matrix.shape) == 4 else (1, 1, 1, 1)
-    dilation = tuple(int(operator.options.get(f"dilation{side}Factor", 1)) for side in "HW")
-    if min(dilation) < 1:
-        raise unsupported(
-            operator, lowering.tensor(operator.outputs[0]), "is dilated by 0", "Convert it again."
-        )
+    dilation = dilation_of(lowering, index)
     height, width = ((size - 1) * factor + 1 for size, factor in zip(shape[1:3], dilation))
     window, refuse = slide(lowering, index, height, width, padding)
     rows, _, _, channels = shape
@@ -72,8 +68,19 @@ def lower_conv(lowering: Lowering, index: int) -> None:
     bias = check_weights(lowering, index, rows, 0, refuse)
     source = padding.source if padding else operator.inputs[0]
     tensors = source, operator.inputs[1], bias, operator.outputs[0]
-    part = Conv(*tensors, window, channels, dilation=(dilation[0], dilation[1]))
+    part = Conv(*tensors, window, channels, dilation=dilation)
     add_conv(lowering, (index, padding.operator) if padding else (index,), part, rows)
+
+
+def dilation_of(lowering: Lowering, index: int) -> tuple[int, int]:
+    """Places down and right from one weight of a window to the next."""
+    operator = lowering.network.operators[index]
+    down, right = (int(operator.options.get(f"dilation{side}Factor", 1)) for side in "HW")
+    if min(down, right) < 1:
+        raise unsupported(
+            operator, lowering.tensor(operator.outputs[0]), "is dilated by 0", "Convert it again."
+        )
+    return down, right
 
 
 def check_weights(
@@ -112,7 +119,10 @@ def check_weights(
 
 
 def add_conv(lowering: Lowering, operators: tuple[int, ...], part: Conv, rows: int) -> None:
-    """The step, and a clamp after it where the saturation to int8 is not the activation."""
+    """The step, and a clamp after it where the saturation to int8 is not the activation.
+
+    Where size is asked for, the one kernel that takes any convolution serves all of them.
+    """
     operator = lowering.network.operators[operators[0]]
     reads, writes = lowering.buffer(part.source), lowering.new_buffer(part.target)
     label = lowering.label(part.weights)
@@ -124,7 +134,8 @@ def add_conv(lowering: Lowering, operators: tuple[int, ...], part: Conv, rows: i
         add_clamp(lowering, operators[0], part.target, activation)
         return
     usual = (
-        part.window.height * part.window.width * part.channels <= MOST_PAIRED
+        lowering.choice.optimise == "speed"
+        and part.window.height * part.window.width * part.channels <= MOST_PAIRED
         and rows > 1
         and is_narrow(lowering.tensor(part.weights))
         and not is_scaled_up(lowering, part, rows, part.single)
@@ -159,7 +170,7 @@ def add_clamp(lowering: Lowering, operator: int, tensor: int, activation: int) -
     low, high = activation_range(activation, target.quantization)
     if (low, high) != (-128, 127):
         label = lowering.derived_label(tensor, "/clamp")
-        lowering.add(clamp_step(label, operator, lowering.buffer(tensor), prod(target.shape), low, high))
+        lowering.add(clamp_step(label, (operator,), lowering.buffer(tensor), prod(target.shape), low, high))
 
 
 def quads(part: Conv, kernel: str) -> int:

@@ -54,22 +54,27 @@ __asm__(
     "push   {r6-r9}\n\t"
     "ldm    r0, {r9-r12, lr}\n\t"
     "cmp    r9, #0\n\t"
-    "beq    2f\n"
-    "1:\n\t"
-    "ldr    r3, [r9]\n\t"
-    "ldr    r4, [r9, r10]\n\t"
-    "ldr    r8, [r9, r11]\n\t"
+    "beq    2f\n\t"
+    "sub    r1, lr, r12\n\t"
+    "tst    r1, #8\n\t" /* an odd number of columns */
+    "bne    5f\n"
+#define LOAD                    \
+    "ldr    r3, [r9]\n\t"       \
+    "ldr    r4, [r9, r10]\n\t"  \
+    "ldr    r8, [r9, r11]\n\t"  \
     "add    r9, r7\n\t"
-    "pkhbt  r2, r3, r4, lsl #16\n\t"
-    "pkhtb  r4, r4, r3, asr #16\n\t"
-    "sxtb16 r1, r2\n\t"
-    "sxtb16 r2, r2, ror #8\n\t"
-    "sxtb16 r3, r4\n\t"
-    "sxtb16 r4, r4, ror #8\n\t"
-    "sxtb16 r5, r8\n\t"
-    "sxtb16 r8, r8, ror #8\n\t"
-    "stm    r12!, {r1-r5, r8}\n\t"
-    "cmp    r12, lr\n\t"
+#define SPREAD                          \
+    "pkhbt  r2, r3, r4, lsl #16\n\t"    \
+    "pkhtb  r4, r4, r3, asr #16\n\t"    \
+    "sxtb16 r1, r2\n\t"                 \
+    "sxtb16 r2, r2, ror #8\n\t"         \
+    "sxtb16 r3, r4\n\t"                 \
+    "sxtb16 r4, r4, ror #8\n\t"         \
+    "sxtb16 r5, r8\n\t"                 \
+    "sxtb16 r8, r8, ror #8\n\t"         \
+    "stm    r12!, {r1-r5, r8}\n"
+    "1:\n\t" LOAD SPREAD "5:\n\t" LOAD SPREAD
+    "\tcmp  r12, lr\n\t"
     "bne    1b\n"
     "2:\n\t"
     "ldrd   r0, r1, [r0, #20]\n"
@@ -94,8 +99,7 @@ __asm__(
     "smmlar r3, r3, r9, r3\n\t"
     "smmlar r4, r4, r10, r4\n\t"
     "smmlar r5, r5, r11, r5\n\t"
-    "ldm    r1!, {r8-r11}\n\t"
-    "ldr    r12, [r1]\n\t"
+    "ldm    r1!, {r8-r12}\n\t"
 /* As in secateur_requantise.h, after SMMLAR. */
 #define FINISH(sum, shift)                          \
     "adds   " sum ", " sum ", " sum ", asr #31\n\t" \
@@ -113,7 +117,7 @@ __asm__(
     "strb   r5, [r6, #3]\n\t"
     "add    r6, r7\n\t"
     "str    r6, [sp]\n\t"
-    "sub    r1, #120\n\t"
+    "sub    r1, #124\n\t"
     "add    r0, r8\n\t"
     "cmp    r0, r9\n\t"
     "bne    3b\n\t"
@@ -122,29 +126,51 @@ __asm__(
     ".size  secateur_depthwise_3x3_row, . - secateur_depthwise_3x3_row\n\t"
     ".text\n");
 
-static inline uint32_t four_bytes(const int8_t *from)
-{
-    uint32_t result;
-    __asm__("ldr %[result], [%[from]]" : [result] "=r"(result) : [from] "r"(from), "m"(*(const char(*)[4])from));
-    return result;
-}
+/* Three rows to be spread out, some of which may lie beyond the source: those stay at a word of padding. */
+typedef struct {
+    int32_t move[3]; /* to the next column, in bytes */
+    const int8_t *from[3];
+    uint32_t *first, *last;
+} edge_t;
 
-/* Spreads out three rows from y on, some of which lie beyond the source. */
+void secateur_depthwise_3x3_edge(const edge_t *edge);
+
+__asm__(
+    ".syntax unified\n\t"
+    ".section .text.secateur_depthwise_3x3_edge,\"ax\",%progbits\n\t"
+    ".balign 4\n\t"
+    ".type secateur_depthwise_3x3_edge, %function\n\t"
+    ".global secateur_depthwise_3x3_edge\n\t"
+    ".thumb_func\n"
+    "secateur_depthwise_3x3_edge:\n\t"
+    "push   {r4-r11, lr}\n\t"
+    "ldm    r0, {r0, r6, r7, r9-r12, lr}\n"
+    "1:\n\t"
+    "ldr    r3, [r9]\n\t"
+    "ldr    r4, [r10]\n\t"
+    "ldr    r8, [r11]\n\t"
+    "add    r9, r0\n\t"
+    "add    r10, r6\n\t"
+    "add    r11, r7\n\t"
+    SPREAD
+    "\tcmp  r12, lr\n\t"
+    "bne    1b\n\t"
+    "pop    {r4-r11, pc}\n\t"
+    ".size  secateur_depthwise_3x3_edge, . - secateur_depthwise_3x3_edge\n\t"
+    ".text\n");
+
 static __attribute__((noinline)) void spread_edge(const row_t *row, const int8_t *from, int32_t y, int32_t height,
-                                                  uint32_t padding)
+                                                  const uint32_t *padding)
 {
-    for (uint32_t *to = row->first; to != row->last; to += COLUMN_WORDS, from += row->channels) {
-        const uint32_t upper = y >= 0 && y < height ? four_bytes(from) : padding;
-        const uint32_t middle = y >= -1 && y < height - 1 ? four_bytes(from + row->line) : padding;
-        const uint32_t lower = y >= -2 && y < height - 2 ? four_bytes(from + row->two_lines) : padding;
-        const uint32_t low = (upper & 0xFFFFu) | middle << 16, high = upper >> 16 | (middle & 0xFFFF0000u);
-        to[0] = secateur_even(low);
-        to[1] = secateur_odd(low);
-        to[2] = secateur_even(high);
-        to[3] = secateur_odd(high);
-        to[4] = secateur_even(lower);
-        to[5] = secateur_odd(lower);
+    edge_t edge = {{0, 0, 0}, {(const int8_t *)padding, (const int8_t *)padding, (const int8_t *)padding},
+                   row->first, row->last};
+    for (int32_t place = 0; place < 3; place++, y++, from += row->line) {
+        if (y >= 0 && y < height) {
+            edge.move[place] = row->channels;
+            edge.from[place] = from;
+        }
     }
+    secateur_depthwise_3x3_edge(&edge);
 }
 
 /* Constants of four channels: biases, weights as int16, multipliers, shifts, zero point. */
@@ -211,7 +237,7 @@ void secateur_depthwise_3x3(const uint32_t *stream, const int8_t *source, int8_t
         for (int32_t down = 0, y = -above; down < target_height; down++, y += step_down, from += step_down * line) {
             row.from = from;
             if (y < 0 || y > height - 3) {
-                spread_edge(&row, from, y, height, padding);
+                spread_edge(&row, from, y, height, &padding);
                 row.from = 0;
             }
             secateur_depthwise_3x3_row(&row);

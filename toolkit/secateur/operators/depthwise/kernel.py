@@ -61,12 +61,12 @@ def pack_helium(network: Network, step: Step) -> tuple[Array, ...]:
             shift[16]                           a byte each; to the right: negative
     """
     layer, weights, offset, header, text = _layer(network, step)
-    shift, words = shifts(layer), [header]
+    shift, words, taps = shifts(layer), [header], weights.shape[0] * weights.shape[1]
     for start in range(0, step.rows, CHUNK):
         block = slice(start, min(start + CHUNK, step.rows))
         left = block.stop - start
-        own = np.zeros((step.columns, -(-left // 4) * 4), np.int8)
-        own[:, :left] = weights[..., block].reshape(step.columns, left)
+        own = np.zeros((taps, -(-left // 4) * 4), np.int8)
+        own[:, :left] = weights[..., block].reshape(taps, left)
         constants_ = np.zeros((3, CHUNK), np.int64)
         constants_[:, :left] = offset[block], layer.multiplier[block] // 2, shift[block]
         constants_ = constants_[:, _LANES]
@@ -81,6 +81,29 @@ def pack_helium(network: Network, step: Step) -> tuple[Array, ...]:
 
 _LANES = np.arange(CHUNK).reshape(4, 4).T[[0, 2, 1, 3]].reshape(-1)
 """Channels in the order in which products of bytes and of halves come apart."""
+
+
+def pack_rows(network: Network, step: Step) -> tuple[Array, ...]:
+    """One stream of words.
+
+    ::
+
+        seven words in front as above
+        for every four channels:
+            bias[4]
+            for every column of the window, for every two rows of it: as above for every two taps; the second of the
+                last two is nothing where rows are odd
+            multiplier[4]
+            right shift[4]                      a byte each
+    """
+    return _packed(network, step, _by_row_pairs, (0,))
+
+
+def _by_row_pairs(own: np.ndarray) -> np.ndarray:
+    """int8 [height, width, 4] → words."""
+    even = np.concatenate([own, np.zeros((len(own) % 2, *own.shape[1:]), np.int8)])
+    pairs = even.reshape(-1, 2, own.shape[1], 2, 2).transpose(2, 0, 3, 1, 4)
+    return words_of(pairs.reshape(-1, 4)).reshape(-1)
 
 
 def _by_taps(own: np.ndarray) -> np.ndarray:
@@ -122,7 +145,9 @@ def _layer(network: Network, step: Step) -> tuple[Layer, np.ndarray, np.ndarray,
     layer = constants(
         network, step.label, (part.source, part.weights, part.bias, part.target), rows, single=False
     )
-    weights = layer.weights.reshape(window.height, window.width, rows).copy()
+    weights = np.zeros((window.height, window.width, rows), np.int64)
+    own = weights[:: part.dilation[0], :: part.dilation[1]]
+    own[...] = layer.weights.reshape(own.shape)
     offset = layer.bias - layer.source_zero_point * weights.sum(axis=(0, 1))
     weights[..., layer.nothing], offset[layer.nothing] = 0, 0
     header = np.concatenate(
@@ -183,4 +208,13 @@ DEPTHWISE_HELIUM = replace(
         ),
     ),
     includes=("helium", "requantise"),
+)
+DEPTHWISE_ROWS = _kernel(
+    "depthwise_rows",
+    ", spread out by rows,",
+    pack_rows,
+    (
+        *("call", "padding", "block", "block_pair", "row", "row_pair", "column", "pixel", "pixel_four"),
+        "pixel_tap",
+    ),
 )

@@ -3,7 +3,15 @@
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from secateur.operators.conv.rule import Conv, add_clamp, add_conv, check_weights, is_narrow, is_scaled_up
+from secateur.operators.conv.rule import (
+    Conv,
+    add_clamp,
+    add_conv,
+    check_weights,
+    dilation_of,
+    is_narrow,
+    is_scaled_up,
+)
 from secateur.operators.helium import CHUNK, taken
 from secateur.operators.lowering import Lowering
 from secateur.operators.program import Step
@@ -18,26 +26,37 @@ LEAST_CHANNELS = 8
 
 @dataclass(frozen=True)
 class Depthwise:
-    """Network tensors of the step (bias −1 if absent), and how its window slides."""
+    """Network tensors of the step (bias −1 if absent), how its window slides, and its dilation, see ``Conv``."""
 
     source: int
     weights: int
     bias: int
     target: int
     window: Window
+    dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def taps(self) -> int:
+        """Weights of a channel."""
+        window, (down, right) = self.window, self.dilation
+        return ((window.height - 1) // down + 1) * ((window.width - 1) // right + 1)
 
 
 def lower_depthwise(lowering: Lowering, index: int) -> None:
     """``target[y, x, c] = activation(window of source[.., .., c / m] at (y, x) · weights[.., .., c] + bias[c])``.
 
-    Weights are [1, height, width, rows], rows = m × channels. A PAD before it is taken in. With fewer than
-    four channels, or with several rows for each channel (m > 1), it becomes a convolution.
+    Weights are [1, height, width, rows], rows = m × channels. A PAD before it is taken in; a dilated window is seen
+    as a larger one with zeros in it. With fewer than four channels, or with several rows for each channel (m > 1), it
+    becomes a convolution. Rows of the image are spread out to int16 for all pixels together where no sum is scaled up
+    and the window is 3 × 3, which takes the least flash too, or speed is asked for.
     """
     operator = lowering.network.operators[index]
     matrix = lowering.tensor(operator.inputs[1])
     padding = fused_padding(lowering, operator.inputs[0])
     shape = matrix.shape if len(matrix.shape) == 4 else (1, 1, 1, 1)
-    window, refuse = slide(lowering, index, shape[1], shape[2], padding)
+    dilation = dilation_of(lowering, index)
+    height, width = ((size - 1) * factor + 1 for size, factor in zip(shape[1:3], dilation))
+    window, refuse = slide(lowering, index, height, width, padding)
     rows, channels = shape[3], lowering.tensor(operator.inputs[0]).shape[3]
     if (
         matrix.shape != (1, *shape[1:])
@@ -47,8 +66,6 @@ def lower_depthwise(lowering: Lowering, index: int) -> None:
     ):
         refuse(f"has weights {matrix.shape}", "Use [1, height, width, rows], rows a multiple of channels.")
     bias = check_weights(lowering, index, rows, 3, refuse)
-    if any(int(operator.options.get(f"dilation{side}Factor", 1)) != 1 for side in "HW"):
-        refuse("is dilated", "Use a dilation of 1, or one group.")
     source = padding.source if padding else operator.inputs[0]
     operators = (index, padding.operator) if padding else (index,)
     if channels < 4 or rows != channels:
@@ -57,19 +74,24 @@ def lower_depthwise(lowering: Lowering, index: int) -> None:
                 f"has {rows // channels} rows for each of {channels} channels",
                 f"Use a multiplier of 1, or at most {_SPREAD_CHANNELS} channels.",
             )
-        part = Conv(source, operator.inputs[1], bias, operator.outputs[0], window, channels, spread=True)
+        tensors = source, operator.inputs[1], bias, operator.outputs[0]
+        part = Conv(*tensors, window, channels, spread=True, dilation=dilation)
         add_conv(lowering, operators, part, rows)
         return
     reads, writes = lowering.buffer(source), lowering.new_buffer(operator.outputs[0])
     label = lowering.label(operator.inputs[1])
-    deep = Depthwise(source, operator.inputs[1], bias, operator.outputs[0], window)
+    deep = Depthwise(source, operator.inputs[1], bias, operator.outputs[0], window, dilation)
     if rows >= LEAST_CHANNELS and is_narrow(matrix) and taken(lowering, deep, rows, single=False):
         scratch = lowering.new_scratch(label, 4 * window.height * window.width + rows)
         lowering.add(depthwise_helium_step(label, operators, (reads, writes, scratch), rows, deep))
         add_clamp(lowering, index, deep.target, int(operator.options.get("fusedActivationFunction", 0)))
         return
-    by_rows = (window.height, window.width) == (3, 3) and window.left < 3
-    kernel = "depthwise_3x3" if by_rows and not is_scaled_up(lowering, deep, rows, False) else "depthwise"
+    kernel = "depthwise"
+    if window.left < window.width and not is_scaled_up(lowering, deep, rows, False):
+        if (window.height, window.width) == (3, 3):
+            kernel = "depthwise_3x3"
+        elif lowering.choice.optimise == "speed":
+            kernel = "depthwise_rows"
     scratch = lowering.new_scratch(label, scratch_bytes(kernel, window, rows))
     lowering.add(depthwise_step(label, kernel, operators, (reads, writes, scratch), rows, deep))
     add_clamp(lowering, index, deep.target, int(operator.options.get("fusedActivationFunction", 0)))
@@ -79,12 +101,24 @@ def scratch_bytes(kernel: str, window: Window, rows: int) -> int:
     """Constants of four channels and the columns of a row; or offsets of the taps and a pixel of padding."""
     if kernel == "depthwise_3x3":
         return 124 + 24 * columns_of_row(window)
+    if kernel == "depthwise_rows":
+        return 100 + 64 * fours(window) + 16 * row_pairs(window) * columns_of_row(window)
     return 4 * window.height * window.width + (rows if window.padded else 0)
 
 
 def columns_of_row(window: Window) -> int:
     """Columns of the source, those of its padding included, below a row of the target."""
     return (window.target_width - 1) * window.step_right + window.width
+
+
+def row_pairs(window: Window) -> int:
+    """Pairs of rows of the window, with nothing for the second of the last one where rows are odd."""
+    return (window.height + 1) // 2
+
+
+def fours(window: Window) -> int:
+    """Times that the pairs of rows of all columns are multiplied, four at a time."""
+    return -(-window.width * row_pairs(window) // 4)
 
 
 def depthwise_step(
@@ -99,11 +133,16 @@ def depthwise_step(
 
     Seven words in front state the layer; four channels take their biases (16), their weights, their multipliers
     (16) and shifts (8, those to the right alone 4). Weights are eight bytes for every two taps and four for an
-    odd last one; for a window of 3 × 3, twelve for every column.
+    odd last one; for a window of 3 × 3, twelve for every column; by rows, eight for every two rows of a column.
     """
-    window = part.window
-    taps, blocks = window.height * window.width, -(-rows // 4)
-    by_rows = kernel == "depthwise_3x3"
+    window, taps, blocks = part.window, part.taps, -(-rows // 4)
+    whole = window.height * window.width
+    block_bytes = {
+        "depthwise_3x3": 72,
+        "depthwise_rows": 36 + 8 * row_pairs(window) * window.width,
+        "depthwise": 40 + 4 * whole,
+    }
+    work = {"depthwise_3x3": work_3x3, "depthwise_rows": work_by_rows, "depthwise": work_by_pixels}
     return Step(
         label=label,
         kernel=kernel,
@@ -114,16 +153,16 @@ def depthwise_step(
         columns=taps,
         macs=window.target_height * window.target_width * rows * taps,
         parameters=rows * (taps + (part.bias != -1)),
-        weights_bytes=28 + blocks * (72 if by_rows else 40 + 4 * taps),
+        weights_bytes=28 + blocks * block_bytes[kernel],
         tables_bytes=0,
-        work=work_by_rows(window, blocks) if by_rows else work_by_pixels(window, rows),
+        work=work[kernel](window, rows),
         payload=part,
     )
 
 
-def work_by_rows(window: Window, blocks: int) -> tuple[int, ...]:
+def work_3x3(window: Window, channels: int) -> tuple[int, ...]:
     """Calls, columns of padding, blocks, rows, columns spread out quickly and with padding, pixels."""
-    needed = columns_of_row(window)
+    needed, blocks = columns_of_row(window), -(-channels // 4)
     inside = min(needed - window.left, window.source_width)
     whole = sum(window.inside(place, down=True) == (0, 3) for place in range(window.target_height))
     rows = window.target_height
@@ -138,13 +177,33 @@ def work_by_rows(window: Window, blocks: int) -> tuple[int, ...]:
     )
 
 
-def work_by_pixels(window: Window, rows: int) -> tuple[int, ...]:
-    """Calls, channels of padding, pixels, lists of offsets, taps in them, blocks, pairs of taps, odd taps."""
-    pixels = window.target_height * window.target_width
-    taps, blocks = window.height * window.width, -(-rows // 4)
+def work_by_rows(window: Window, channels: int) -> tuple[int, ...]:
+    """Calls, words of padding, blocks, their pairs of taps, rows, row pairs, columns of these, pixels, fours, taps."""
+    needed, blocks, pairs = columns_of_row(window), -(-channels // 4), row_pairs(window)
+    inside = min(needed - window.left, window.source_width)
+    rows = blocks * window.target_height
+    pixels = rows * window.target_width
     return (
         1,
-        rows if window.padded else 0,
+        4 * pairs * (needed - inside),
+        blocks,
+        blocks * pairs * window.width,
+        rows,
+        rows * pairs,
+        rows * pairs * inside,
+        pixels,
+        pixels * fours(window),
+        pixels * window.height * window.width,
+    )
+
+
+def work_by_pixels(window: Window, channels: int) -> tuple[int, ...]:
+    """Calls, channels of padding, pixels, lists of offsets, taps in them, blocks, pairs of taps, odd taps."""
+    pixels = window.target_height * window.target_width
+    taps, blocks = window.height * window.width, -(-channels // 4)
+    return (
+        1,
+        channels if window.padded else 0,
         pixels,
         lists(window),
         lists(window) * taps,

@@ -133,16 +133,17 @@ __asm__(
     "b      2b\n"
 
     "9:\n\t" /* shifts to the left, then none to the right in those rows */
-#define LEFT(sum, place)               \
-    "sbfx   r7, r12, #" place ", #8\n\t" \
-    "rsb    r7, r7, #0\n\t"            \
-    "usat   r7, #5, r7\n\t"            \
-    "lsl    " sum ", " sum ", r7\n\t"
-    LEFT("r3", "0") LEFT("r4", "8") LEFT("r5", "16") LEFT("r6", "24")
-    "and    r7, r12, #0x80808080\n\t"
-    "lsr    r7, r7, #7\n\t"
-    "rsb    r7, r7, r7, lsl #8\n\t"
-    "bic    r12, r12, r7\n\t"
+    "mov    r1, #0\n\t"
+    "ssub8  r7, r1, r12\n\t" /* and where it is not negative */
+    "sel    r7, r7, r1\n\t"
+    "sel    r12, r1, r12\n\t"
+    "lsl    r3, r3, r7\n\t"
+    "lsr    r7, r7, #8\n\t"
+    "lsl    r4, r4, r7\n\t"
+    "lsr    r7, r7, #8\n\t"
+    "lsl    r5, r5, r7\n\t"
+    "lsr    r7, r7, #8\n\t"
+    "lsl    r6, r6, r7\n\t"
     "b      5b\n"
 
     "10:\n\t"

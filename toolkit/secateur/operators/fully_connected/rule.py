@@ -94,7 +94,9 @@ def lower_fully_connected(lowering: Lowering, index: int) -> None:
     low, high = activation_range(activation, target.quantization)
     if (low, high) != (-128, 127):
         lowering.add(
-            clamp_step(lowering.derived_label(operator.outputs[0], "/clamp"), index, writes, rows, low, high)
+            clamp_step(
+                lowering.derived_label(operator.outputs[0], "/clamp"), (index,), writes, rows, low, high
+            )
         )
 
 

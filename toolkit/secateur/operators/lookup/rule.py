@@ -5,9 +5,11 @@ from math import prod
 
 from secateur.errors import SecateurError
 from secateur.network import Operator, Tensor
+from secateur.operators.clamp.rule import clamp_step
 from secateur.operators.curve.rule import lower_conversion
 from secateur.operators.lowering import Lowering, unsupported
 from secateur.operators.program import Step
+from secateur.operators.requantise import activation_range
 from secateur.operators.rescale.rule import lower_rescale
 
 ELEMENTWISE = frozenset(
@@ -56,6 +58,9 @@ POINTWISE = ELEMENTWISE | {
 
 _UNNAMED = ("QUANTIZE", "DEQUANTIZE")
 
+_CUTS = {"QUANTIZE": 0, "RELU": 1, "RELU6": 3}
+"""Operators that do no more than cut values off where both ends have one scale → the fused activation that does."""
+
 
 @dataclass(frozen=True)
 class Lookup:
@@ -73,6 +78,9 @@ def is_elementwise(operator: Operator) -> bool:
 
 def lower_elementwise(lowering: Lowering, index: int) -> None:
     """The longest chain that ends in int8 → one table, in place where the source is done with.
+
+    A chain that changes nothing is another name for the buffer; one that only cuts values off needs no table, and
+    is a clamp where size is asked for, which takes no flash and 1.7 times the instructions.
 
     What is dequantised and not quantised again is float32 from there on. Where values fork and join on the way (the
     ELU or softplus of a converter, say), all that is made of the source alone becomes a table for each int8 that
@@ -169,6 +177,11 @@ def _is_number(tensor: Tensor) -> bool:
 def _add_table(lowering: Lowering, source: int, operators: tuple[int, ...]) -> None:
     network = lowering.network
     target = network.operators[operators[-1]].outputs[0]
+    cut = _cut(lowering, source, operators)
+    if cut == (-128, 127):
+        lowering.alias(target, source)
+        lowering.done.update(operators)
+        return
     kinds = [network.operators[item].kind for item in operators]
     named = [kind for kind in kinds if kind not in _UNNAMED] or kinds[:1]
     label = lowering.derived_label(source, "/" + "-".join(kind.lower() for kind in named))
@@ -183,12 +196,33 @@ def _add_table(lowering: Lowering, source: int, operators: tuple[int, ...]) -> N
     reads = lowering.buffer(source)
     if lowering.may_overwrite(source, operators):
         lowering.alias(target, source)
+        if cut is not None and lowering.choice.optimise == "size":
+            lowering.add(clamp_step(label, operators, reads, elements, *cut))
+            return
     else:
         lowering.check_activation(target)
         lowering.new_buffer(target)
     lowering.add(
         lookup_step(label, (reads, lowering.buffer(target)), elements, Lookup(source, target, operators))
     )
+
+
+def _cut(lowering: Lowering, source: int, operators: tuple[int, ...]) -> tuple[int, int] | None:
+    """Lowest and highest stored value that a chain lets through, if that is all it does: one scale from end to end.
+
+    The reference multiplies by exactly one then.
+    """
+    links = [lowering.network.operators[index] for index in operators]
+    first = lowering.tensor(source).quantization
+    ends = [lowering.tensor(link.outputs[0]) for link in links]
+    if (
+        first is None
+        or any(link.kind not in _CUTS for link in links)
+        or any(end.dtype != "int8" or end.quantization != first for end in ends)
+    ):
+        return None
+    ranges = [activation_range(_CUTS[link.kind], first) for link in links]
+    return max(low for low, _ in ranges), min(high for _, high in ranges)
 
 
 def lookup_step(label: str, buffers: tuple[int, int], elements: int, payload: Lookup) -> Step:

@@ -19,7 +19,8 @@ def _pack(network: Network, step: Step) -> tuple[Array, ...]:
     shifts = max(-left, 0) | max(left, 0) << 8
     zero_points = part.source.zero_points[0], part.target.zero_points[0]
     words = np.array([part.outer, part.count, part.inner, *zero_points, multiplier, shifts], np.int64)
-    text = f"{step.label}: mean over {part.count} of [{part.outer}, {part.count}, {part.inner}]"
+    what = "sum" if part.total else "mean"
+    text = f"{step.label}: {what} over {part.count} of [{part.outer}, {part.count}, {part.inner}]"
     return (Array("weights", (words & 0xFFFFFFFF).astype(np.uint32), text),)
 
 
@@ -31,7 +32,7 @@ MEAN = Kernel(
     name="mean",
     folder=Path(__file__).parent,
     prototype="void secateur_mean(const uint32_t *stream, const int8_t *source, int8_t *target)",
-    summary="target[outer, inner] = mean of source[outer, count, inner] over its middle.",
+    summary="target[outer, inner] = mean or sum of source[outer, count, inner] over its middle.",
     terms=("call", "outer", "result", "value"),
     pack=_pack,
     call=_call,

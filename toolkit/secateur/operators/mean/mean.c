@@ -1,5 +1,5 @@
 /* Mean over the middle axis of [outer, count, inner] values: their sum, scaled by a multiplier that holds the
- * count, which may make it less than 2^30.
+ * count, which may make it less than 2^30. By one that does not, their sum.
  *
  * The stream states them: outer, count, inner, zero point of the source, of the target, multiplier, shift to the
  * right | to the left << 8.

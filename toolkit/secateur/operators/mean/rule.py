@@ -1,4 +1,4 @@
-"""When a MEAN can be carried out, and what its sums are scaled by."""
+"""When a MEAN or a SUM can be carried out, and what its sums are scaled by."""
 
 from dataclasses import dataclass
 from math import prod
@@ -11,19 +11,22 @@ from secateur.operators.requantise import quantize_multiplier
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over the middle of [outer, count, inner] values, and the quantisation at both ends; none of float32."""
+    """A mean over the middle of [outer, count, inner] values, or their ``total``; the quantisation, none of float32."""
 
     outer: int
     count: int
     inner: int
     source: Quantization | None
     target: Quantization | None
+    total: bool = False
 
     def multiplier(self) -> tuple[int, int]:
-        """Multiplier below 2³¹ and left shift that the sum is scaled by; they hold 1 / count."""
+        """Multiplier below 2³¹ and left shift that the sum is scaled by; those of a mean hold 1 / count."""
         assert self.source is not None
         assert self.target is not None
         multiplier, shift = quantize_multiplier(_real(self.source, self.target))
+        if self.total:
+            return multiplier, shift
         extra = min(self.count.bit_length() - 1, 32, 31 + shift)
         return (multiplier << extra) // self.count, shift - extra
 
@@ -33,7 +36,7 @@ def _real(source: Quantization, target: Quantization) -> float:
 
 
 def lower_mean(lowering: Lowering, index: int) -> None:
-    """``target`` = mean of ``source`` over axes that are neighbours, such as height and width."""
+    """``target`` = mean or sum of ``source`` over axes that are neighbours, such as height and width."""
     _lower(lowering, index, "mean")
 
 
@@ -53,7 +56,7 @@ def _lower(lowering: Lowering, index: int, kernel: str) -> None:
     rank = len(source.shape)
     named = [int(axis) for axis in lowering.integers(operator, 1).reshape(-1)]
     if not named or not all(-rank <= axis < rank for axis in named):
-        raise unsupported(operator, target, f"takes the mean over axes {named}", "Name axes that there are.")
+        raise unsupported(operator, target, f"goes over axes {named}", "Name axes that there are.")
     axes = sorted({axis % rank for axis in named if source.shape[axis] > 1}) or [named[0] % rank]
     reads, writes = lowering.buffer(operator.inputs[0]), lowering.new_buffer(operator.outputs[0])
     outer, inner = prod(source.shape[: axes[0]]), prod(source.shape[axes[-1] + 1 :])
@@ -61,17 +64,18 @@ def _lower(lowering: Lowering, index: int, kernel: str) -> None:
     between = [axis for axis in range(axes[0], axes[-1] + 1) if source.shape[axis] > 1 or len(axes) == 1]
     if axes != between or prod(target.shape) != outer * inner or rank > 4:
         raise unsupported(
-            operator, target, f"takes the mean of {source.shape} over {axes}", "Use axes that are neighbours."
+            operator, target, f"goes over {axes} of {source.shape}", "Use axes that are neighbours."
         )
+    total = operator.kind == "SUM"
     if kernel == "mean_float":
-        part = Mean(outer, count, inner, None, None)
+        part = Mean(outer, count, inner, None, None, total)
     else:
         assert source.quantization is not None
         assert target.quantization is not None
         if not _real(source.quantization, target.quantization) < 1 << 20:
             raise unsupported(operator, target, "has an output scale of next to nothing", "Calibrate again.")
-        part = Mean(outer, count, inner, source.quantization, target.quantization)
-    label = lowering.derived_label(operator.inputs[0], "/mean")
+        part = Mean(outer, count, inner, source.quantization, target.quantization, total)
+    label = lowering.derived_label(operator.inputs[0], "/" + operator.kind.lower())
     lowering.add(mean_step(label, index, (reads, writes), part, kernel))
 
 

@@ -48,7 +48,7 @@ def lower_softmax(lowering: Lowering, index: int) -> None:
     if (target.quantization.scales[0], target.quantization.zero_points[0]) != (1 / 256, -128):
         raise unsupported(operator, target, "has another scale than 1/256", "Quantise the model again.")
     columns = source.shape[-1]
-    beta = float(np.float32(operator.options.get("beta", 1.0)))
+    beta = float(np.float32(operator.options.get("beta", 0.0)))
     real = min(beta * source.quantization.scales[0] * (1 << _FRACTION_BITS), (1 << 31) - 1.0)
     if not real > 1 or columns > _MOST_COLUMNS or source.shape != target.shape:
         raise unsupported(operator, target, f"maps {source.shape} at β {beta:g}", "Use fewer classes, β = 1.")

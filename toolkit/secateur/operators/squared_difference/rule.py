@@ -23,7 +23,8 @@ def _words(
 ) -> Sequence[int]:
     one, other, target = (float(np.float32(quantization.scales[0])) for quantization in quantizations)
     twice = 2 * max(one, other)
-    real = twice * twice / float(np.float32((1 << 2 * _FRACTION_BITS) * np.float32(target)))
+    with np.errstate(over="ignore"):
+        real = twice * twice / float(np.float32((1 << 2 * _FRACTION_BITS) * np.float32(target)))
     if not real < _LARGEST:
         refuse("has an output scale of next to nothing", "Calibrate the model again.")
     points = [quantization.zero_points[0] for quantization in quantizations]

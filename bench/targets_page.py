@@ -1,0 +1,55 @@
+"""Fills the tables of docs/targets.md from the kept results.
+
+python bench/targets_page.py
+"""
+
+import json
+from pathlib import Path
+
+from secateur.runfolder import write_atomically
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "targets.md"
+RESULTS = ROOT / "bench" / "results"
+COLUMNS = (
+    *("", "prunings", "weights, tables, RAM exact", "code above", "stack above", "instructions"),
+    *("error, median", "greatest", "arena ÷ lower bound", "arena ÷ TFLM's"),
+)
+
+
+def prediction() -> str:
+    """A row for each policy of ``bench/prediction.py``."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    for name, found in json.loads((RESULTS / "prediction.json").read_bytes())["policies"].items():
+        cells = (
+            *(name, found["prunings"], found["exact"]),
+            *("{}–{} B".format(*found[f"{bound}_bytes_above"]) for bound in ("code", "stack")),
+            "{:,}–{:,}".format(*found["instructions"]),
+            *(f"{found[f'instructions_error_{which}']:.1%}" for which in ("median", "max")),
+            f"{found['arena_over_lower_bound_max']:.2f}",
+            f"{found['arena_over_tflm_max']:.2f} at most",
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def speed_and_size() -> str:
+    """The second table of ``bench/kernels.py``."""
+    return str(json.loads((RESULTS / "kernels.json").read_bytes())["speed_and_size"])
+
+
+TABLES = {"prediction": prediction, "speed_and_size": speed_and_size}
+"""Name of the marks in the page → what is between them."""
+
+
+def filled(page: str) -> str:
+    """The page with the tables of the kept results."""
+    for name, table in TABLES.items():
+        head, rest = page.split(f"<!-- {name} -->")
+        tail = rest.split(f"<!-- /{name} -->")[1]
+        page = f"{head}<!-- {name} -->\n{table()}\n<!-- /{name} -->{tail}"
+    return page
+
+
+if __name__ == "__main__":
+    write_atomically(PAGE, filled(PAGE.read_text(encoding="utf-8")).encode())

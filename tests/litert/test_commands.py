@@ -151,7 +151,7 @@ def test_threads_and_utilisation(secateur, model):
                 "-o",
                 "{out}",
             ),
-            "one int8 network",
+            "one network of int8",
         ),
         (("bench", "{model}", "--device", "emulator"), "Add --target"),
         (("bench", "{model}", "--device", "emulator", "--target", "raspberry-pi-5"), "host or ssh"),
@@ -162,7 +162,6 @@ def test_threads_and_utilisation(secateur, model):
         ),
         (("bench", "{model}", "--device", "host", "--confidence", "80%"), "90%, 95% or 99%"),
         (("bench", "nothing", "--device", "host"), "secateur export"),
-        (("prune", "tdmpc_cartpole", "--target", "raspberry-pi-5", "-o", "{out}"), "runs .tflite files"),
         (("inspect", "tdmpc_cartpole", "--target", "raspberry-pi-5"), "runs .tflite files"),
     ],
 )

@@ -67,7 +67,10 @@ def test_dynamics_that_drift_cost_more_after_five_steps_than_after_one(world):
     drifting = cut(unrolling.original, unrolling.graph, {})
     with torch.no_grad():
         drifting.module.dynamics[-1].bias += 0.05
-    answers = unrolling._unroll(drifting, lesson.states, lambda step, _: lesson.actions[step].flatten(0, 1))
+    with torch.no_grad():
+        answers = unrolling._unroll(
+            drifting, lesson.states, lambda step, _: lesson.actions[step].flatten(0, 1)
+        )
     moved = [
         float((answers["next", n, "next"] - lesson.answers["next", n, "next"].flatten(0, 1)).square().mean())
         for n in range(HORIZON)

@@ -1,6 +1,7 @@
 """Cells of ``strategies.py`` put together: interquartile means with intervals, each reference, who is ahead where."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,8 @@ def ahead(cells: Cells) -> list[str]:
     found = []
     for sentence in conclusions(cells):
         head, colon, tail = sentence.partition(f"{OURS} less the others, mean over common references: ")
-        decided = [part for part in tail.rstrip(".").split("), ") if " on all " in part]
+        parts = tail.rstrip(".").split("), ")
+        decided = [p for p in parts if " on all " in p and not re.search(r" [+-]0\.00 ", p)]
         if not colon:
             found.append(sentence)
         elif decided:

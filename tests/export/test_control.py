@@ -65,6 +65,7 @@ int main(void)
         .overrun = (enum control_overrun)given[4], .input_count = 2, .output_count = 1, .inputs = inputs,
         .outputs = outputs, .ticks = ticks, .idle = idle, .observe = observe, .infer = infer, .act = act,
         .safe = safe, .alive = alive};
+    control_guard(&loop); /* a timer may tick before anything has started */
     if (!control_start(&loop, &settings)) { return 4; }
     for (uint32_t i = 0; i < given[5]; i++) {
         if (control_period(&loop) != CONTROL_GOING) { break; }

@@ -163,6 +163,18 @@ def test_threads_and_utilisation(secateur, model):
         (("bench", "{model}", "--device", "host", "--confidence", "80%"), "90%, 95% or 99%"),
         (("bench", "nothing", "--device", "host"), "secateur export"),
         (("inspect", "tdmpc_cartpole", "--target", "raspberry-pi-5"), "runs .tflite files"),
+        (
+            ("prune", "tdmpc_cartpole", "--target", "rp2040", "--dtype", "int16x8", "-o", "{out}"),
+            "int8 for a board",
+        ),
+        (
+            ("prune", "tdmpc_cartpole", "--target", "raspberry-pi-5", "--optimise", "size", "-o", "{out}"),
+            "in generated C",
+        ),
+        (
+            ("prune", "tdmpc_cartpole", "--target", "raspberry-pi-5", "--fake-quantise", "-o", "{out}"),
+            "--dtype int8",
+        ),
     ],
 )
 def test_mistakes_are_named(secateur, model, tmp_path, arguments, expected):

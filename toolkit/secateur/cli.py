@@ -97,11 +97,12 @@ def prune(
     ] = None,
     entry: Annotated[str | None, typer.Option(help="plan: prune for the planner, on a computer.")] = None,
     dtype: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="On a computer: float32, float16, dynamic, int8 or int16x8; of a planner float32 or int8."
+            help="On a computer: float32, float16, dynamic, int8 or int16x8; of a planner float32 or int8.",
+            show_default="float32",
         ),
-    ] = "float32",
+    ] = None,
     optimise: OptimiseOption = None,
     seed: Annotated[int, typer.Option(min=0, max=4294967295, help="Of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was killed.")] = False,

@@ -119,6 +119,12 @@ def _for_computer(
     from secateur.litert.story import ComputerExport, export_for_computer
     from secateur.planner.bundle import of_run
 
+    if request.optimise is not None:
+        raise SecateurError(
+            "kernels are chosen in generated C",
+            f"--optimise {request.optimise}, and {target.name} runs {target.runtime}",
+            "Leave --optimise out on a computer.",
+        )
     if (judged := of_run(Path(request.source), request.format, request.dtype)) is not None:
         return dict(judged), "The bundle of the run, byte for byte as it was judged."
     progress.stage("converting and holding it against torch")

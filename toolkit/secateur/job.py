@@ -18,6 +18,7 @@ from secateur.pipeline import PruneRequest
 from secateur.policy.load import load
 from secateur.policy.planning import PLAN
 from secateur.policy.policy import Policy, Task
+from secateur.policy.unroll import fed_back
 from secateur.prune.analyse import analyse
 from secateur.prune.importance import IMPORTANCE
 from secateur.prune.limits import total_limits
@@ -73,6 +74,12 @@ class Job:
         return self.target
 
     @property
+    def dtype(self) -> str:
+        """Of the result."""
+        assert self.request.dtype is not None
+        return self.request.dtype
+
+    @property
     def computer(self) -> Computer:
         """The target, where it is a computer."""
         assert isinstance(self.target, Computer)
@@ -114,6 +121,15 @@ def _require_entry(policy: Policy) -> None:
         )
 
 
+def _require_no_states(policy: Policy) -> None:
+    if states := fed_back(policy, policy.entry()):
+        raise SecateurError(
+            "prune takes entries that keep nothing from one call to the next",
+            f"{policy.deployed} feeds {', '.join(states)} from its own outputs",
+            "Export it as it is: secateur export keeps states on the device.",
+        )
+
+
 def _computer(request: PruneRequest) -> Computer:
     """The target of a planner."""
     if request.entry != PLAN:
@@ -122,7 +138,6 @@ def _computer(request: PruneRequest) -> Computer:
             f"got {request.entry!r}",
             f"Write --entry {PLAN}.",
         )
-    require_known("dtype of a planner", request.dtype, WEIGHT_BYTES)
     target = load_any(request.target)
     if not isinstance(target, Computer):
         raise SecateurError(
@@ -134,12 +149,37 @@ def _computer(request: PruneRequest) -> Computer:
 
 
 def _target(request: PruneRequest) -> Target | Computer:
-    """The target of a deployed entry; on a computer, the dtype must be one that its latency is known in."""
+    """The target of a deployed entry."""
     target = load_any(request.target)
-    if isinstance(target, Computer):
-        require_known("dtype", request.dtype, target.latency)
-        return target
-    return optimised(target, request.optimise)
+    return target if isinstance(target, Computer) else optimised(target, request.optimise)
+
+
+def _dtype(request: PruneRequest, target: Target | Computer) -> str:
+    """The dtype of the result; refuses options that would change nothing there."""
+    if isinstance(target, Target):
+        if request.dtype not in (None, "int8"):
+            raise UsageError(
+                "prune makes int8 for a board",
+                f"got --dtype {request.dtype}",
+                "Leave --dtype out; secateur export gives a policy as int16x8 or float32.",
+            )
+        return "int8"
+    dtype = request.dtype or "float32"
+    known = target.latency if request.entry is None else WEIGHT_BYTES
+    require_known("dtype" if request.entry is None else "dtype of a planner", dtype, known)
+    if request.optimise is not None:
+        raise UsageError(
+            "kernels are chosen in generated C",
+            f"--optimise {request.optimise}, and {target.name} runs {target.runtime}",
+            "Leave --optimise out on a computer.",
+        )
+    if request.fake_quantise and dtype != "int8":
+        raise UsageError(
+            "recovery has int8 in the loop where the result is int8",
+            f"--fake-quantise with --dtype {dtype}",
+            "Add --dtype int8, or leave --fake-quantise out.",
+        )
+    return dtype
 
 
 def _planning(policy: Policy) -> Policy:
@@ -175,6 +215,7 @@ def prepare(request: PruneRequest) -> Job:
     _require_coefficients(request)
     require_known("schedule", request.schedule, SCHEDULES)
     target = _target(request) if request.entry is None else _computer(request)
+    request = replace(request, dtype=_dtype(request, target))
     loaded = load(request.policy)
     if loaded.task is None:
         raise SecateurError(
@@ -202,6 +243,7 @@ def prepare(request: PruneRequest) -> Job:
     }
     if request.entry is None:
         _require_entry(policy)
+        _require_no_states(policy)
     _require_control_rate(policy)
     check_task(policy, loaded.task)
     graph = analyse(policy)

@@ -31,7 +31,8 @@ class PruneRequest:
         schedule: key of ``prune.schedule.SCHEDULES``.
         fake_quantise: recover with int8 weights and activations in the loop.
         entry: ``plan`` for the planner on a computer; None for the deployed entry.
-        dtype: on a computer; of a planner's networks, key of ``target.planning.WEIGHT_BYTES``.
+        dtype: on a computer; of a planner's networks, key of ``target.planning.WEIGHT_BYTES``. None for float32, and
+            for int8 on a board, which runs no other.
         optimise: what generated C is chosen for, ``speed`` or ``size``; None for what the board's file says.
     """
 
@@ -48,7 +49,7 @@ class PruneRequest:
     schedule: str = "one-shot"
     fake_quantise: bool = False
     entry: str | None = None
-    dtype: str = "float32"
+    dtype: str | None = None
     optimise: str | None = None
 
 

@@ -108,9 +108,12 @@ class Emulator:
 
     def measure(self) -> Measurement:
         """Sizes from the image, the deepest stack of all calls so far, instructions counted one by one."""
-        total, steps = self._count()
+        kept = {place: self._core.read(place, size) for place, size in self._states()}
         if self._stack_bytes() == 0:
             self._core.call(self._entry, self._stack_top)
+        total, steps = self._count()
+        for place, content in kept.items():
+            self._core.write(place, content)
         sizes = image_sizes(self._path)
         counts = {"": float(max(0, total - sum(steps.values())))}
         for step in self.program.steps:
@@ -153,8 +156,6 @@ class Emulator:
             best = [max(old, end - start) for old, start, end in zip(best, counted.marks, ends)]
         if core is not self._core:
             core.close()
-        for place, content in kept.items():
-            self._core.write(place, content)
         return most, dict(zip((step.label for step in self.program.steps), best))
 
     def _states(self) -> list[tuple[int, int]]:

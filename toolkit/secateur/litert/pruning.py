@@ -104,7 +104,7 @@ def prune_for_computer(
 
 def price_of(job: Job) -> Price:
     """Widths → predicted cost of a control step on the job's computer, in the dtype asked for."""
-    dtype = job.request.dtype
+    dtype = job.dtype
     template = convert_template(job.policy, job.graph, dtype=dtype)
     return per_step(PriceOnComputer(template, job.computer, dtype), job.policy, job.task.control_hz)
 
@@ -118,10 +118,10 @@ def export(job: Job, chosen: Path, recovered: Path, to: Path, share: Share) -> N
     visited = {name: torch.from_numpy(array) for name, array in states.items()}
     source = Source(policy.name, file_stem(policy.name), policy, job.task, visited, tuple(seeds))
     made: dict[str, Exported] = {}
-    for dtype in dict.fromkeys(("float32", job.request.dtype)):
+    for dtype in dict.fromkeys(("float32", job.dtype)):
         (made[dtype],) = export_files(source, job.computer, Wish(dtype), lambda _: {}, share)
         (to / f"model.{dtype}.tflite").write_bytes(made[dtype].model)
-    deployed, entry = made[job.request.dtype], policy.deployed
+    deployed, entry = made[job.dtype], policy.deployed
     outputs = source.calls()[entry].outputs
     parity = Parity(
         vectors=deployed.accuracy[entry].rows,
@@ -170,7 +170,7 @@ def publish(
             wall_s=wall_s,
             provenance=provenance,
             computer={
-                "dtype": job.request.dtype,
+                "dtype": job.dtype,
                 "ran_on": f"LiteRT in Python on this machine ({platform.machine()})",
             },
         )

@@ -50,8 +50,8 @@ class Lowering:
         for index, operator in enumerate(network.operators):
             for tensor in operator.inputs:
                 self._consumers.setdefault(tensor, []).append(index)
-        for tensor in network.inputs.values():
-            self.new_buffer(tensor)
+        self.places = {name: self.new_buffer(tensor) for name, tensor in network.inputs.items()}
+        """Input → where each call finds it, whatever else its tensor is moved to as an output."""
 
     def tensor(self, index: int) -> Tensor:
         """A tensor of the network."""
@@ -178,7 +178,7 @@ class Lowering:
             for buffer in (*step.reads, *step.writes):
                 first[buffer] = min(first[buffer], index)
                 last[buffer] = index
-        inputs = {name: self._where[tensor] for name, tensor in self.network.inputs.items()}
+        inputs = self.places
         outputs = {name: self._where[tensor] for name, tensor in self.network.outputs.items()}
         for buffer in inputs.values():
             first[buffer] = 0

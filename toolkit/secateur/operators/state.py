@@ -15,17 +15,17 @@ def keep_states(lowering: Lowering) -> None:
         SecateurError: a state that does not come back as it went.
     """
     network = lowering.network
-    pairs = [(network.inputs[fed], network.outputs[output]) for fed, output in network.states.items()]
-    for pair in pairs:
-        _check(lowering, *pair)
-    held = {lowering.buffer(fed): output for fed, output in pairs}
+    pairs = [(lowering.places[name], network.outputs[result]) for name, result in network.states.items()]
+    for name, result in network.states.items():
+        _check(lowering, network.inputs[name], network.outputs[result])
+    held = dict(pairs)
     for tensor in dict.fromkeys(network.outputs.values()):
         place = lowering.buffer(tensor)
         if place in held and held[place] != tensor:
             _move(lowering, tensor, (place, lowering.new_buffer(tensor)))
-    for fed, output in pairs:
-        if lowering.buffer(fed) != lowering.buffer(output):
-            _move(lowering, output, (lowering.buffer(output), lowering.buffer(fed)))
+    for place, output in pairs:
+        if place != lowering.buffer(output):
+            _move(lowering, output, (lowering.buffer(output), place))
 
 
 def _move(lowering: Lowering, tensor: int, buffers: tuple[int, int]) -> None:

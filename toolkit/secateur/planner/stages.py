@@ -76,7 +76,7 @@ def plan_price(job: Job) -> PlanPrice:
     """Converts every entry of the planner, at two widths each."""
     planning = job.policy.planning
     assert planning is not None
-    dtype = job.request.dtype
+    dtype = job.dtype
     templates = {entry: convert_template(job.policy, job.graph, entry, dtype) for entry in planning.entries}
     return PlanPrice(job.graph, planning, templates, job.computer, dtype, job.task.control_hz)
 
@@ -174,9 +174,9 @@ def export(job: Job, original: Path, chosen: Path, recovered: Path, to: Path, sh
     for dtype, data in models.items():
         (to / f"model.{dtype}.tflite").write_bytes(data)
     share(0.8, "holding it against torch")
-    parity = planner_parity(policy, models["float32"], models[job.request.dtype], held_out)
+    parity = planner_parity(policy, models["float32"], models[job.dtype], held_out)
     write_atomically(to / "parity.json", to_json(asdict(parity)))
-    file = exported(policy, job.request.dtype, models[job.request.dtype], held_out)
+    file = exported(policy, job.dtype, models[job.dtype], held_out)
     write_bundle(to / FOLDER, bundle(policy, job.task, file, job.computer))
 
 
@@ -263,7 +263,7 @@ def publish(
 def _described(job: Job, price: PlanPrice, settings: PlannerSettings, made: Made) -> dict[str, Any]:
     """``planner`` of the summary: before and after, what a decision calls, and what was tried."""
     return {
-        "dtype": job.request.dtype,
+        "dtype": job.dtype,
         "before": asdict(price.planning.settings),
         "after": asdict(settings),
         "calls": [

@@ -81,11 +81,14 @@ class Toolchain(_Record):
 
 
 FAMILIES = {
-    "fully_connected": "fully_connected",
-    **dict.fromkeys(("conv", "conv_wide"), "convolution"),
-    **dict.fromkeys(("depthwise", "depthwise_3x3", "depthwise_rows"), "depthwise"),
+    **{f"fully_connected{kind}": "fully_connected" for kind in ("", "_16", "_float", "_helium")},
+    **{f"conv{kind}": "convolution" for kind in ("", "_wide", "_16", "_float", "_helium")},
+    **{f"depthwise{kind}": "depthwise" for kind in ("", "_3x3", "_rows", "_16", "_float", "_helium")},
 }
-"""Kernel → the family that published latencies give cycles per instruction for; the others are of none."""
+"""Kernel → the family that published latencies give cycles per instruction for; the others are of none.
+
+Only int8 kernels were published; the other types are taken to be as those.
+"""
 
 
 class Family(_Record):

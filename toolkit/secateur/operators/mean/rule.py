@@ -8,6 +8,9 @@ from secateur.operators.lowering import Lowering, unsupported
 from secateur.operators.program import Step
 from secateur.operators.requantise import quantize_multiplier
 
+MOST_16 = 1 << 16
+"""Values of int16 whose sum is sure to be an int32."""
+
 
 @dataclass(frozen=True)
 class Mean:
@@ -74,6 +77,8 @@ def _lower(lowering: Lowering, index: int, kernel: str) -> None:
         assert target.quantization is not None
         if not _real(source.quantization, target.quantization) < 1 << 20:
             raise unsupported(operator, target, "has an output scale of next to nothing", "Calibrate again.")
+        if kernel == "mean_16" and count > MOST_16:
+            raise unsupported(operator, target, f"sums {count} values of int16", f"Take at most {MOST_16}.")
         part = Mean(outer, count, inner, source.quantization, target.quantization, total)
     label = lowering.derived_label(operator.inputs[0], "/" + operator.kind.lower())
     lowering.add(mean_step(label, index, (reads, writes), part, kernel))

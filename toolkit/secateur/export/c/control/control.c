@@ -137,9 +137,12 @@ void control_end(struct control *loop)
 
 void control_guard(struct control *loop)
 {
+    if (!loop->busy || loop->stalled) {
+        return; /* before control_start there are no settings either */
+    }
     const struct control_settings *const set = loop->settings;
     const uint32_t allowed = set->deadline_ticks != 0 ? set->deadline_ticks : set->watchdog_ticks;
-    if (loop->busy && !loop->stalled && set->ticks() - loop->begun > allowed) {
+    if (set->ticks() - loop->begun > allowed) {
         loop->stalled = true;
         loop->statistics.stalled++;
         write_safe(loop);

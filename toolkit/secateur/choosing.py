@@ -21,6 +21,7 @@ from secateur.prune.importance import IMPORTANCE, Evidence
 from secateur.prune.lessons import Lesson, Teacher, teacher_of
 from secateur.prune.limits import Price
 from secateur.prune.search import search
+from secateur.prune.states import digest
 from secateur.prune.strategies import STRATEGIES
 from secateur.prune.trials import Trial, TrialPlan, Trials
 from secateur.prune.weighing import COEFFICIENTS, Ranking
@@ -144,8 +145,8 @@ def _trials_path(job: Job, visited: Mapping[str, torch.Tensor], scores: Scores) 
         "entries": [
             [e.name, sorted(e.feeds.items()), policy.entry_weights.get(e.name)] for e in policy.entries
         ],
-        "visited": _digest(visited),
-        "scores": _digest(scores),
+        "visited": digest(visited),
+        "scores": digest(scores),
         "plan": asdict(_plan(job)),
         "seed": job.request.seed,
         "toolkit": toolkit_sha256(),
@@ -153,21 +154,14 @@ def _trials_path(job: Job, visited: Mapping[str, torch.Tensor], scores: Scores) 
     return cache_folder() / "trials" / f"{sha256(to_json(record)).hexdigest()}.json"
 
 
-def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 @cache
 def toolkit_sha256() -> str:
     """Of the code that trials run through."""
-    digest = sha256()
+    found = sha256()
     for folder in ("graph", "policy", "prune", "simulate"):
         for path in sorted((Path(__file__).parent / folder).rglob("*.py")):
-            digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+            found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()
 
 
 def _known(path: Path) -> Mapping[str, Any] | None:

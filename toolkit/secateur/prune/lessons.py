@@ -8,7 +8,6 @@ a model that is right for one step may be useless after five.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from hashlib import sha256
 from typing import Protocol, TypeVar
 
 import torch
@@ -18,7 +17,7 @@ from secateur.graph.groups import ComponentGraph
 from secateur.policy.planning import Planning
 from secateur.policy.policy import Policy, Tensors
 from secateur.policy.unroll import Call, run_entries
-from secateur.prune.states import weight_of
+from secateur.prune.states import digest, weight_of
 from secateur.prune.surgery import Keep, kept_indices
 from secateur.simulate.planner import EntryModel
 
@@ -196,7 +195,7 @@ class UnrollingTeacher:
         policy's own plans, and draws from far around them. Where the plan ends, the policy's own action is taken.
         """
         pieces = []
-        generator = torch.Generator().manual_seed(self.seed ^ _digest(states))
+        generator = torch.Generator().manual_seed(self.seed ^ int(digest(states)[:15], 16))
         for part in _chunks(states):
             count = len(next(iter(part.values())))
             spread = torch.rand(count * PLANS, 1, generator=generator)
@@ -312,14 +311,6 @@ K = TypeVar("K")
 def _by_state(tensors: Mapping[K, torch.Tensor]) -> dict[K, torch.Tensor]:
     """``[states × plans, ...]`` → ``[states, plans, ...]``."""
     return {key: tensor.unflatten(0, (-1, PLANS)) for key, tensor in tensors.items()}
-
-
-def _digest(states: Tensors) -> int:
-    """A number of 60 bits that tells sets of states apart."""
-    digest = sha256()
-    for name, tensor in sorted(states.items()):
-        digest.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
-    return int.from_bytes(digest.digest()[:8], "big") >> 4
 
 
 def _chunks(states: Tensors) -> Sequence[Tensors]:

@@ -1,6 +1,5 @@
 """From the original to its widths: in one cut, or in several with recovery and new scores in between."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
@@ -36,7 +35,7 @@ def one_shot(
 def iterative(
     recovery: Recovery, scores: Scores, rescore: Rescore, widths: Widths
 ) -> tuple[Policy, tuple[Round, ...]]:
-    """Several cuts, the recovery divided among them; the last cut gets half of it.
+    """Several cuts, the recovery divided among them, minutes as rounds; the last cut gets half of it.
 
     After each recovery the channels that are left are scored anew. The learning curve counts the steps of all.
     """
@@ -44,7 +43,6 @@ def iterative(
     full = {name: graph.full[name] for name in scores}
     keep: Keep = {name: torch.arange(width) for name, width in full.items()}
     curve: list[Round] = []
-    started = time.monotonic()
     for stage in range(1, STAGES + 1):
         aim = {name: _between(full[name], widths[name], stage / STAGES) for name in full}
         if stage > 1:
@@ -55,9 +53,9 @@ def iterative(
         policy = cut(policy, graph, local)
         keep = {**keep, **{name: keep[name][index] for name, index in local.items()}}
         rounds = _share(plan.rounds, stage)
-        left = None if plan.minutes is None else plan.minutes - (time.monotonic() - started) / 60
-        if not rounds or not plan.steps or (left is not None and left <= 0):
+        if not rounds or not plan.steps:
             continue
+        minutes = None if plan.minutes is None else plan.minutes * rounds / plan.rounds
         before = curve[-1].steps if curve else 0
 
         def count(point: Round, before: int = before) -> None:
@@ -66,7 +64,7 @@ def iterative(
         part = replace(
             recovery,
             seed=recovery.seed + stage,
-            plan=replace(plan, rounds=rounds, minutes=left),
+            plan=replace(plan, rounds=rounds, minutes=minutes),
             progress=count,
         )
         policy, points = recover(part, policy, keep)

@@ -1,6 +1,7 @@
 """Visited states, and what each entry counts for: what importance is scored on and recovery is trained on."""
 
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -38,3 +39,11 @@ def weight_of(policy: Policy, entry: Entry) -> float:
     """What an entry counts for in importance and in recovery."""
     usual = 1.0 if entry.name == policy.deployed else OTHER_ENTRIES_WEIGHT
     return policy.entry_weights.get(entry.name, usual)
+
+
+def digest(tensors: Tensors) -> str:
+    """SHA-256 of named tensors, in hexadecimal."""
+    found = sha256()
+    for name, tensor in sorted(tensors.items()):
+        found.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+    return found.hexdigest()

@@ -20,7 +20,7 @@ from secateur.prune.lessons import (
     _huber,
     teacher_of,
 )
-from secateur.prune.recover import _drawn
+from secateur.prune.recover import _drawn, _rate
 from secateur.prune.surgery import cut
 
 
@@ -108,6 +108,20 @@ def test_wild_states_neither_rescale_nor_drown_a_planners_lesson(world):
     assert float(distance(both, 0).detach()) == pytest.approx(0.0, abs=1e-6)
     answers = torch.tensor([0.0, 0.5, 100.0])
     assert float(_huber(answers, torch.zeros(3), 1.0)) == pytest.approx((0.25 + 2 * 99.5) / 3)
+
+
+def test_what_is_nearly_right_learns_slowly(world):
+    unrolling = teacher(world, "plan")
+    lesson = unrolling.lesson(world[2])
+    keep = {"policy.0": torch.arange(511)}
+    near = cut(unrolling.original, unrolling.graph, keep)
+    far_keep = {"encoder.2": torch.arange(0, 50, 5), "dynamics.0": torch.arange(0, 512, 20)}
+    far = cut(unrolling.original, unrolling.graph, far_keep)
+    whole = unrolling.training.learning_rate
+    assert _rate(unrolling, near, keep, lesson) < 0.1 * whole
+    assert _rate(unrolling, near, keep, lesson) < _rate(unrolling, far, far_keep, lesson) <= whole
+    entries = teacher(world, "act")
+    assert _rate(entries, near, keep, entries.lesson(world[2])) == entries.training.learning_rate
 
 
 def test_a_share_of_every_batch_is_on_the_originals_way():

@@ -49,12 +49,15 @@ class Training:
         batch: states of a gradient step.
         own: share of them that is drawn from the original's way alone; the rest is drawn from all states.
         learning_rate: of Adam at the start; it falls to zero along a cosine.
+        harsh: error of a student, as it was cut, from which it learns at that rate; one that errs less learns more
+            slowly in proportion, since there is more to spoil than to gain. Zero for the same rate for all.
     """
 
     rounds: int = 8
     batch: int = 128
     own: float = 0.0
     learning_rate: float = 5e-3
+    harsh: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +185,7 @@ class UnrollingTeacher:
     half of every batch is drawn from the original's way.
     """
 
-    training = Training(rounds=16, batch=32, own=0.5, learning_rate=3e-3)
+    training = Training(rounds=16, batch=32, own=0.5, learning_rate=3e-3, harsh=5.0)
 
     def __init__(self, original: Policy, graph: ComponentGraph, planning: Planning, seed: int) -> None:
         """``seed`` is of the noise, which is a function of it and of the states alone."""

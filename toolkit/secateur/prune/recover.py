@@ -23,6 +23,9 @@ from secateur.prune.surgery import Keep
 from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
 
+GLANCE = 512
+"""States on which it is seen how far a student is, before it learns."""
+
 
 @dataclass(frozen=True)
 class RecoveryPlan:
@@ -100,7 +103,7 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
     judged = [next(seeds) for _ in range(plan.judged_episodes)]
     student = replace(pruned, module=deepcopy(pruned.module))
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(student.module.parameters(), lr=teacher.training.learning_rate)
+    optimizer = torch.optim.Adam(student.module.parameters(), lr=_rate(teacher, student, keep, lesson))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, plan.rounds * plan.steps))
     best = Round(0, nan, judge(student, task, judged))
     curve, best_weights, best_at = [best], deepcopy(student.module.state_dict()), 0
@@ -139,6 +142,15 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
             break
     student.module.load_state_dict(best_weights)
     return student, tuple(curve)
+
+
+def _rate(teacher: Teacher, student: Policy, keep: Keep, lesson: Lesson) -> float:
+    """The learning rate at the start."""
+    training = teacher.training
+    if not training.harsh:
+        return training.learning_rate
+    error = teacher.error(student, keep, lesson.rows(torch.arange(min(GLANCE, lesson.count))))
+    return training.learning_rate * min(1.0, error / training.harsh)
 
 
 def _drawn(training: Training, own: int, count: int, generator: torch.Generator) -> torch.Tensor:

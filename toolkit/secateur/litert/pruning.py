@@ -24,11 +24,10 @@ from secateur.litert.source import Source, file_stem
 from secateur.litert.story import laid_out
 from secateur.pipeline import Progress, PruneRequest
 from secateur.planner.bundle import FOLDER, write_bundle
-from secateur.planner.controller import BundleController
+from secateur.planner.stages import close_loop, publish_bundle
 from secateur.prune.limits import Price
 from secateur.prune.states import evenly, visited_inputs
 from secateur.records import Parity
-from secateur.report.html import render_html
 from secateur.report.summary import summary
 from secateur.runfolder import RunFolder, read_finished, to_json, write_atomically
 from secateur.simulate.controller import torch_controller
@@ -47,7 +46,6 @@ from secateur.stages import (
 )
 from secateur.target.on_computer import PriceOnComputer
 from secateur.target.step import per_step
-from secateur.verify.paired import evaluate_pair
 from secateur.verify.verdict import judge
 
 
@@ -134,20 +132,6 @@ def export(job: Job, chosen: Path, recovered: Path, to: Path, share: Share) -> N
     write_bundle(to / FOLDER, laid_out([deployed], sidecar(source, [deployed]), job.computer, "python"))
 
 
-def close_loop(job: Job, price: Price, chosen: Path, exported: Path, to: Path, share: Share) -> None:
-    """The bundle's program drives the robot, delayed by the worst latency predicted; writes ``loop.json``."""
-    loop = evaluate_pair(
-        job.task,
-        torch_controller(job.policy, job.task),
-        BundleController(exported / FOLDER, job.task),
-        job.seeds("verdict", job.request.episodes),
-        price(widths_of(chosen)).latency_s.high,
-        np.random.default_rng([job.request.seed, 95]),
-        progress=lambda done, total: share(done / total, f"{done} of {total} episodes"),
-    )
-    write_atomically(to / "loop.json", to_json(asdict(loop)))
-
-
 def publish(
     job: Job, price: Price, folder: RunFolder, made: Made, command: str, wall_s: float
 ) -> Mapping[str, Any]:
@@ -175,16 +159,4 @@ def publish(
             },
         )
 
-    report = made.loop.parent / "report.html"
-    write_atomically(report, render_html(summarise([])).encode())
-    artifacts = {
-        "report.html": report,
-        "widths.json": made.widths / "widths.json",
-        "policy.safetensors": made.policy / "policy.safetensors",
-    }
-    artifacts |= {path.name: path for path in sorted(made.export.glob("model.*.tflite"))}
-    artifacts |= {
-        f"{FOLDER}/{path.name}": path for path in sorted((made.export / FOLDER).iterdir()) if path.is_file()
-    }
-    folder.publish(artifacts, provenance, summarise)
-    return json.loads((folder.path / "summary.json").read_bytes())
+    return publish_bundle(folder, made, provenance, summarise)

@@ -2,10 +2,10 @@
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -204,9 +204,9 @@ def _shaped(got: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]) -> 
 
 
 def close_loop(job: Job, price: Price, chosen: Path, exported: Path, to: Path, share: Share) -> None:
-    """The program drives the robot, delayed by the worst latency that is predicted; writes ``loop.json``.
+    """The bundle's program drives the robot, delayed by the worst latency that is predicted; writes ``loop.json``.
 
-    The original plans as it was trained to, in torch and without a delay.
+    The original acts, or plans, as it was trained to, in torch and without a delay.
     """
     loop = evaluate_pair(
         job.task,
@@ -245,6 +245,40 @@ def publish(
             planner=_described(job, price, settings, made),
         )
 
+    return publish_bundle(folder, made, provenance, summarise)
+
+
+class BundleStages(Protocol):
+    """The folders of the finished stages of a run whose result is a bundle."""
+
+    @property
+    def widths(self) -> Path:
+        """Of ``widths.json``."""
+        ...
+
+    @property
+    def policy(self) -> Path:
+        """Of ``policy.safetensors``."""
+        ...
+
+    @property
+    def export(self) -> Path:
+        """Of the models and the bundle."""
+        ...
+
+    @property
+    def loop(self) -> Path:
+        """Of ``loop.json``."""
+        ...
+
+
+def publish_bundle(
+    folder: RunFolder,
+    made: BundleStages,
+    provenance: Mapping[str, Any],
+    summarise: Callable[[list[dict[str, Any]]], dict[str, Any]],
+) -> Mapping[str, Any]:
+    """Writes the report, moves the artifacts up and finishes the run. Gives the summary."""
     report = made.loop.parent / "report.html"
     write_atomically(report, render_html(summarise([])).encode())
     artifacts = {
@@ -252,7 +286,7 @@ def publish(
         "widths.json": made.widths / "widths.json",
         "policy.safetensors": made.policy / "policy.safetensors",
     }
-    artifacts |= {f"model.{dtype}.tflite": made.export / f"model.{dtype}.tflite" for dtype in WEIGHT_BYTES}
+    artifacts |= {path.name: path for path in sorted(made.export.glob("model.*.tflite"))}
     artifacts |= {
         f"{FOLDER}/{path.name}": path for path in sorted((made.export / FOLDER).iterdir()) if path.is_file()
     }

@@ -8,7 +8,7 @@ import json
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from secateur.litert.source import Source, file_stem
 from secateur.litert.story import laid_out
 from secateur.pipeline import Progress, PruneRequest
 from secateur.planner.bundle import FOLDER, write_bundle
-from secateur.planner.stages import close_loop, publish_bundle
+from secateur.planner.stages import Made, close_loop, publish_bundle
 from secateur.prune.limits import Price
 from secateur.prune.states import evenly, visited_inputs
 from secateur.records import Parity
@@ -47,16 +47,6 @@ from secateur.stages import (
 from secateur.target.on_computer import PriceOnComputer
 from secateur.target.step import per_step
 from secateur.verify.verdict import judge
-
-
-@dataclass(frozen=True)
-class Made:
-    """The folders of the finished stages that a report is made of."""
-
-    widths: Path
-    policy: Path
-    export: Path
-    loop: Path
 
 
 def prune_for_computer(

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,14 +62,20 @@ CALIBRATED_STATES, CHECKED_STATES = 48, 16
 
 @dataclass(frozen=True)
 class Made:
-    """The folders of the finished stages."""
+    """The folders of the finished stages that a run with a bundle is published from."""
 
-    settings: Path
-    original: Path
     widths: Path
     policy: Path
     export: Path
     loop: Path
+
+
+@dataclass(frozen=True)
+class MadePlanner(Made):
+    """The same of a planner, with the stages that it alone has."""
+
+    settings: Path
+    original: Path
 
 
 def plan_price(job: Job) -> PlanPrice:
@@ -221,7 +227,7 @@ def close_loop(job: Job, price: Price, chosen: Path, exported: Path, to: Path, s
 
 
 def publish(
-    job: Job, price: PlanPrice, folder: RunFolder, made: Made, command: str, wall_s: float
+    job: Job, price: PlanPrice, folder: RunFolder, made: MadePlanner, command: str, wall_s: float
 ) -> Mapping[str, Any]:
     """Judges, writes the report, moves the artifacts up and finishes the run. Gives the summary."""
     widths, settings = widths_of(made.widths), _settings(made.settings)
@@ -248,33 +254,9 @@ def publish(
     return publish_bundle(folder, made, provenance, summarise)
 
 
-class BundleStages(Protocol):
-    """The folders of the finished stages of a run whose result is a bundle."""
-
-    @property
-    def widths(self) -> Path:
-        """Of ``widths.json``."""
-        ...
-
-    @property
-    def policy(self) -> Path:
-        """Of ``policy.safetensors``."""
-        ...
-
-    @property
-    def export(self) -> Path:
-        """Of the models and the bundle."""
-        ...
-
-    @property
-    def loop(self) -> Path:
-        """Of ``loop.json``."""
-        ...
-
-
 def publish_bundle(
     folder: RunFolder,
-    made: BundleStages,
+    made: Made,
     provenance: Mapping[str, Any],
     summarise: Callable[[list[dict[str, Any]]], dict[str, Any]],
 ) -> Mapping[str, Any]:
@@ -294,7 +276,7 @@ def publish_bundle(
     return json.loads((folder.path / "summary.json").read_bytes())
 
 
-def _described(job: Job, price: PlanPrice, settings: PlannerSettings, made: Made) -> dict[str, Any]:
+def _described(job: Job, price: PlanPrice, settings: PlannerSettings, made: MadePlanner) -> dict[str, Any]:
     """``planner`` of the summary: before and after, what a decision calls, and what was tried."""
     return {
         "dtype": job.dtype,

@@ -64,7 +64,7 @@ def prune_planner(
             lambda to, share: stages.close_loop(job, priced, chosen, exported, to, share),
         )
         progress.stage("writing the report")
-        made = stages.Made(settled, rolled, chosen, recovered, exported, looped)
+        made = stages.MadePlanner(chosen, recovered, exported, looped, settled, rolled)
         return stages.publish(
             job, price, folder, made, command, time.perf_counter() - started + folder.earlier_s
         )

@@ -24,6 +24,11 @@ def constant_pointer(place: str, kind: str) -> str:
     return place if kind == "int8_t" else f"(const {kind} *)(const void *)({place})"
 
 
+def ends(reads: Sequence[str], writes: Sequence[str], kind: str) -> str:
+    """The arguments of a kernel with one source and one target, of a type of C."""
+    return f"{constant_pointer(reads[0], kind)}, {pointer(writes[0], kind)}"
+
+
 @dataclass(frozen=True, eq=False)
 class Array:
     """A constant of the generated C.
@@ -37,6 +42,11 @@ class Array:
     kind: Literal["weights", "table"]
     values: np.ndarray
     comment: str
+
+    @classmethod
+    def of_words(cls, words: np.ndarray, comment: str) -> "Array":
+        """A stream that a kernel reads: integers → uint32 [words], modulo 2³²."""
+        return cls("weights", (words.astype(np.int64) & 0xFFFFFFFF).astype(np.uint32), comment)
 
 
 @dataclass(frozen=True)

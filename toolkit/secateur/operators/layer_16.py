@@ -5,6 +5,7 @@ import numpy as np
 from secateur.errors import SecateurError
 from secateur.network import Network
 from secateur.operators.requantise import activation_range, multipliers, reduced_multiplier
+from secateur.operators.stream import layer_data
 
 KINDS = ("int8", "int32", "int64")
 """Types of weights, and of biases."""
@@ -49,18 +50,14 @@ def layer_words(
         SecateurError: the network has no data, or numbers that the reference does not take.
     """
     source, matrix, target = (network.tensors[tensors[index]] for index in (0, 1, 3))
-    bias = network.tensors[tensors[2]].data if tensors[2] != -1 else np.zeros(rows, np.int32)
-    if matrix.data is None or bias is None:
-        raise SecateurError(
-            "C is generated from weights", f"{label} has shapes only", "Read the network from a .tflite."
-        )
+    numbers, bias = layer_data(network, label, tensors, rows)
     assert source.quantization is not None
     assert matrix.quantization is not None
     assert target.quantization is not None
     multiplier, shift = multipliers(
         source.quantization, matrix.quantization, target.quantization, rows, single
     )
-    values, wide = bias.reshape(rows).astype(np.int64), is_wide(network, tensors[2])
+    values, wide = bias.astype(np.int64), is_wide(network, tensors[2])
     if wide and (np.abs(values).max() >= _LARGEST_BIAS or shift.max() > _MOST_LEFT):
         raise SecateurError(
             "a layer of int16 activations has biases below 2⁴⁶ and scales sums up by less than 2⁷",
@@ -72,7 +69,7 @@ def layer_words(
     axis = matrix.quantization.axis if len(matrix.quantization.scales) > 1 else 0
     zeroed = nothing if len(matrix.quantization.scales) > 1 else nothing[:1]
     shape = [-1 if place == axis else 1 for place in range(len(matrix.shape))]
-    weights = np.where(zeroed.reshape(shape), 0, matrix.data.astype(np.int64))
+    weights = np.where(zeroed.reshape(shape), 0, numbers.astype(np.int64))
     if wide:
         scales = np.array([reduced_multiplier(int(each)) for each in multiplier], np.int64)
         shifts = 15 - shift

@@ -5,26 +5,20 @@ from pathlib import Path
 
 import numpy as np
 
-from secateur.errors import SecateurError
 from secateur.network import Network
 from secateur.operators.conv.kernel_16 import TERMS, describe
-from secateur.operators.kernel import Array, Kernel, constant_pointer, pointer
+from secateur.operators.kernel import Array, Kernel, ends
 from secateur.operators.pairing import bounds_words
 from secateur.operators.program import Step
-from secateur.operators.stream import window_words
+from secateur.operators.stream import layer_data, window_words
 
 _FOLDER = Path(__file__).parent
 
 
 def _numbers(network: Network, step: Step, tensors: tuple[int, int, int, int]) -> np.ndarray:
     """Biases, zero where there are none, and the weights: uint32."""
-    matrix = network.tensors[tensors[1]].data
-    bias = network.tensors[tensors[2]].data if tensors[2] != -1 else np.zeros(step.rows, np.float32)
-    if matrix is None or bias is None:
-        raise SecateurError(
-            "C is generated from weights", f"{step.label} has shapes only", "Read the network from a .tflite."
-        )
-    both = np.concatenate([bias.reshape(-1), matrix.reshape(-1)]).astype(np.float32)
+    weights, bias = layer_data(network, step.label, tensors, step.rows)
+    both = np.concatenate([bias, weights.reshape(-1)]).astype(np.float32)
     return both.view(np.uint32)
 
 
@@ -47,8 +41,7 @@ def _pack_windows(network: Network, step: Step) -> tuple[Array, ...]:
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
-    ends = f"{constant_pointer(reads[0], 'secateur_float')}, {pointer(writes[0], 'secateur_float')}"
-    return ", ".join([*arrays, ends])
+    return ", ".join([*arrays, ends(reads, writes, "secateur_float")])
 
 
 def _layer(

@@ -194,10 +194,8 @@ def pair_kernel(
 def _pack(network: Network, step: Step) -> tuple[Array, ...]:
     part: Pair = step.payload
     loops = [*part.loops, *[(1, 0, 0)] * (LOOPS - len(part.loops))]
-    words = np.array([*part.words, *np.array(loops, np.int64).reshape(-1)], np.int64) & 0xFFFFFFFF
-    arrays = [
-        Array("weights", words.astype(np.uint32), f"{step.label}: {part.kind} of {step.columns} values")
-    ]
+    words = np.array([*part.words, *np.array(loops, np.int64).reshape(-1)], np.int64)
+    arrays = [Array.of_words(words, f"{step.label}: {part.kind} of {step.columns} values")]
     for tensor, fixed in zip(part.tensors, part.constant):
         data: Any = network.tensors[tensor].data
         if fixed:

@@ -33,6 +33,29 @@ class Layer:
     target_zero_point: int
 
 
+def layer_data(
+    network: Network, label: str, tensors: tuple[int, int, int, int], rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and bias [rows] of a layer as the network has them; a bias of zero where there is none.
+
+    Args:
+        network: with data.
+        label: of the step, for errors.
+        tensors: source, weights, bias (−1: none), target.
+        rows: channels of the target.
+
+    Raises:
+        SecateurError: the network has no data.
+    """
+    weights = network.tensors[tensors[1]].data
+    bias = network.tensors[tensors[2]].data if tensors[2] != -1 else np.zeros(rows, np.int32)
+    if weights is None or bias is None:
+        raise SecateurError(
+            "C is generated from weights", f"{label} has shapes only", "Read the network from a .tflite."
+        )
+    return weights, bias.reshape(rows)
+
+
 def constants(
     network: Network, label: str, tensors: tuple[int, int, int, int], rows: int, single: bool
 ) -> Layer:
@@ -49,11 +72,7 @@ def constants(
         SecateurError: the network has no data.
     """
     source, matrix, target = (network.tensors[tensors[index]] for index in (0, 1, 3))
-    bias = network.tensors[tensors[2]].data if tensors[2] != -1 else np.zeros(rows, np.int32)
-    if matrix.data is None or bias is None:
-        raise SecateurError(
-            "C is generated from weights", f"{label} has shapes only", "Read the network from a .tflite."
-        )
+    weights, bias = layer_data(network, label, tensors, rows)
     assert source.quantization is not None
     assert matrix.quantization is not None
     assert target.quantization is not None
@@ -63,8 +82,8 @@ def constants(
     nothing = multiplier == 0
     multiplier, shift = np.where(nothing, 1 << 30, multiplier), np.where(nothing, 0, shift)
     return Layer(
-        matrix.data.astype(np.int64),
-        bias.reshape(rows).astype(np.int64),
+        weights.astype(np.int64),
+        bias.astype(np.int64),
         2 * multiplier,
         shift,
         nothing,

@@ -11,8 +11,7 @@ from secateur.operators.program import Step
 
 
 def _pack(network: Network, step: Step) -> tuple[Array, ...]:
-    words = np.array(step.payload.words, np.int64) & 0xFFFFFFFF
-    return (Array("weights", words.astype(np.uint32), f"{step.label}: a product of activations"),)
+    return (Array.of_words(np.array(step.payload.words), f"{step.label}: a product of activations"),)
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:

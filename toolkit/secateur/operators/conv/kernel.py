@@ -48,7 +48,7 @@ def pack(network: Network, step: Step) -> tuple[Array, ...]:
             layer.multiplier[own],
             _shifts(shift[own]),
         ]
-    return (Array("weights", (np.concatenate(words) & 0xFFFFFFFF).astype(np.uint32), text),)
+    return (Array.of_words(np.concatenate(words), text),)
 
 
 def pack_wide(network: Network, step: Step) -> tuple[Array, ...]:
@@ -73,14 +73,14 @@ def pack_wide(network: Network, step: Step) -> tuple[Array, ...]:
             layer.multiplier[block],
             shift_bytes(layer.shift[block], 2),
         ]
-    return (Array("weights", (np.concatenate(words) & 0xFFFFFFFF).astype(np.uint32), text),)
+    return (Array.of_words(np.concatenate(words), text),)
 
 
 def pack_helium(network: Network, step: Step) -> tuple[Array, ...]:
     """One stream of words: seven in front as above, then the rows as ``pack_rows`` has them."""
     layer, weights, offset, header, text = _numbers(network, step)
     words = [header, *pack_rows(weights.reshape(step.rows, -1), offset, layer)]
-    return (Array("weights", (np.concatenate(words) & 0xFFFFFFFF).astype(np.uint32), text),)
+    return (Array.of_words(np.concatenate(words), text),)
 
 
 def _layer(network: Network, step: Step) -> tuple[Layer, np.ndarray, np.ndarray, np.ndarray, str]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from secateur.network import Network
 from secateur.operators.conv.rule_16 import Windows
-from secateur.operators.kernel import Array, Kernel, constant_pointer, pointer
+from secateur.operators.kernel import Array, Kernel, ends
 from secateur.operators.layer_16 import layer_words
 from secateur.operators.program import Step
 from secateur.operators.stream import window_words, words_of
@@ -23,7 +23,7 @@ def _pack(network: Network, step: Step) -> tuple[Array, ...]:
     stored[: weights.size] = weights.reshape(-1)
     words = [layer, [step.rows, 0], window_words(part.window, part.channels), rows.reshape(-1)]
     stream = np.concatenate([*words, words_of(stored)])
-    return (Array("weights", (stream & 0xFFFFFFFF).astype(np.uint32), f"{step.label}: {describe(step)}"),)
+    return (Array.of_words(stream, f"{step.label}: {describe(step)}"),)
 
 
 def describe(step: Step) -> str:
@@ -37,11 +37,7 @@ def describe(step: Step) -> str:
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
-    source, target = (
-        constant_pointer(reads[0], "secateur_int16"),
-        pointer(writes[0], "secateur_int16"),
-    )
-    return f"{arrays[0]}, {source}, {target}"
+    return f"{arrays[0]}, {ends(reads, writes, 'secateur_int16')}"
 
 
 def _kernel(name: str, folder: Path, summary: str) -> Kernel:

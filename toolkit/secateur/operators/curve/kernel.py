@@ -7,7 +7,7 @@ import numpy as np
 
 from secateur.network import Network
 from secateur.operators.curve.rule import CURVES, bits
-from secateur.operators.kernel import Array, Kernel, constant_pointer, pointer
+from secateur.operators.kernel import Array, Kernel, ends
 from secateur.operators.program import Step
 
 
@@ -16,9 +16,8 @@ def _pack(network: Network, step: Step) -> tuple[Array, ...]:
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
-    ends = f"{constant_pointer(reads[0], 'secateur_float')}, {pointer(writes[0], 'secateur_float')}"
     part = step.payload
-    return f"{ends}, {step.columns}, {CURVES.index(part.kind)}, {bits(part.slope):#x}"
+    return f"{ends(reads, writes, 'secateur_float')}, {step.columns}, {CURVES.index(part.kind)}, {bits(part.slope):#x}"
 
 
 CURVE_FLOAT = Kernel(
@@ -37,8 +36,7 @@ CURVE_FLOAT = Kernel(
 
 
 def _pack_conversion(network: Network, step: Step) -> tuple[Array, ...]:
-    words = np.array(step.payload.words, np.int64) & 0xFFFFFFFF
-    return (Array("weights", words.astype(np.uint32), f"{step.label}: a conversion"),)
+    return (Array.of_words(np.array(step.payload.words), f"{step.label}: a conversion"),)
 
 
 def _call_conversion(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:

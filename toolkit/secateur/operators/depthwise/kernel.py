@@ -76,7 +76,7 @@ def pack_helium(network: Network, step: Step) -> tuple[Array, ...]:
             constants_[1],
             words_of(constants_[2].astype(np.int8)),
         ]
-    return (Array("weights", (np.concatenate(words) & 0xFFFFFFFF).astype(np.uint32), text),)
+    return (Array.of_words(np.concatenate(words), text),)
 
 
 _LANES = np.arange(CHUNK).reshape(4, 4).T[[0, 2, 1, 3]].reshape(-1)
@@ -134,8 +134,7 @@ def _packed(
             layer.multiplier[block],
             shift_bytes(layer.shift[block], 4)[list(directions)],
         ]
-    stream = (np.concatenate(words) & 0xFFFFFFFF).astype(np.uint32)
-    return (Array("weights", stream, text),)
+    return (Array.of_words(np.concatenate(words), text),)
 
 
 def _layer(network: Network, step: Step) -> tuple[Layer, np.ndarray, np.ndarray, np.ndarray, str]:

@@ -82,9 +82,12 @@ def pack(network: Network, step: Step) -> tuple[Array, ...]:
             stored[row : row + 1],
             words_of(np.array([-shift[row], 0, 0, 0], np.int8)),
         ]
-    stream = (np.concatenate(words) & 0xFFFFFFFF).astype(np.uint32)
     bias_text = "" if bias is not None else ", no bias"
-    return (Array("weights", stream, f"{step.label}: fully connected, {columns} to {rows}{bias_text}"),)
+    return (
+        Array.of_words(
+            np.concatenate(words), f"{step.label}: fully connected, {columns} to {rows}{bias_text}"
+        ),
+    )
 
 
 def pack_helium(network: Network, step: Step) -> tuple[Array, ...]:
@@ -99,7 +102,7 @@ def pack_helium(network: Network, step: Step) -> tuple[Array, ...]:
     header = np.array([step.rows | step.columns << 16, layer.target_zero_point], np.int64)
     stream = np.concatenate([header, *pack_rows(weights, offset, layer)])
     text = f"{step.label}: fully connected, {step.columns} to {step.rows}"
-    return (Array("weights", (stream & 0xFFFFFFFF).astype(np.uint32), text),)
+    return (Array.of_words(stream, text),)
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:

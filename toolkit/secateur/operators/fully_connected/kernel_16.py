@@ -7,7 +7,7 @@ import numpy as np
 
 from secateur.network import Network
 from secateur.operators.fully_connected.rule_16 import Vectors
-from secateur.operators.kernel import Array, Kernel, constant_pointer, pointer
+from secateur.operators.kernel import Array, Kernel, ends
 from secateur.operators.layer_16 import layer_words
 from secateur.operators.program import Step
 from secateur.operators.stream import words_of
@@ -29,15 +29,11 @@ def _pack(network: Network, step: Step) -> tuple[Array, ...]:
         [layer, [step.rows | columns << 16, part.count], rows.reshape(-1), words_of(ordered.reshape(-1))]
     )
     text = f"{step.label}: fully connected, {columns} to {step.rows}, int16 activations"
-    return (Array("weights", (stream & 0xFFFFFFFF).astype(np.uint32), text),)
+    return (Array.of_words(stream, text),)
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
-    source, target = (
-        constant_pointer(reads[0], "secateur_int16"),
-        pointer(writes[0], "secateur_int16"),
-    )
-    return f"{arrays[0]}, {source}, {target}"
+    return f"{arrays[0]}, {ends(reads, writes, 'secateur_int16')}"
 
 
 FULLY_CONNECTED_16 = Kernel(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from secateur.network import Network
-from secateur.operators.kernel import Array, Kernel, constant_pointer, pointer
+from secateur.operators.kernel import Array, Kernel, ends
 from secateur.operators.mean.rule import Mean
 from secateur.operators.program import Step
 
@@ -21,7 +21,7 @@ def _pack(network: Network, step: Step) -> tuple[Array, ...]:
     words = np.array([part.outer, part.count, part.inner, *zero_points, multiplier, shifts], np.int64)
     what = "sum" if part.total else "mean"
     text = f"{step.label}: {what} over {part.count} of [{part.outer}, {part.count}, {part.inner}]"
-    return (Array("weights", (words & 0xFFFFFFFF).astype(np.uint32), text),)
+    return (Array.of_words(words, text),)
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
@@ -40,11 +40,7 @@ MEAN = Kernel(
 
 
 def _call_16(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
-    source, target = (
-        constant_pointer(reads[0], "secateur_int16"),
-        pointer(writes[0], "secateur_int16"),
-    )
-    return f"{arrays[0]}, {source}, {target}"
+    return f"{arrays[0]}, {ends(reads, writes, 'secateur_int16')}"
 
 
 MEAN_16 = Kernel(
@@ -66,8 +62,7 @@ def _pack_float(network: Network, step: Step) -> tuple[Array, ...]:
 
 def _call_float(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
     part: Mean = step.payload
-    ends = f"{constant_pointer(reads[0], 'secateur_float')}, {pointer(writes[0], 'secateur_float')}"
-    return f"{ends}, {part.outer}, {part.count}, {part.inner}"
+    return f"{ends(reads, writes, 'secateur_float')}, {part.outer}, {part.count}, {part.inner}"
 
 
 MEAN_FLOAT = Kernel(

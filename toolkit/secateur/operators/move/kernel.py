@@ -12,9 +12,7 @@ from secateur.operators.program import Step
 
 def _pack(network: Network, step: Step) -> tuple[Array, ...]:
     words = np.array(step.payload.loops, np.int64).reshape(-1)
-    return (
-        Array("weights", (words & 0xFFFFFFFF).astype(np.uint32), f"{step.label}: {step.columns} bytes moved"),
-    )
+    return (Array.of_words(words, f"{step.label}: {step.columns} bytes moved"),)
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:

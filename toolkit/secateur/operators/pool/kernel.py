@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from secateur.network import Network
-from secateur.operators.kernel import Array, Kernel, constant_pointer, pointer
+from secateur.operators.kernel import Array, Kernel, ends
 from secateur.operators.pool.rule import Pooled
 from secateur.operators.program import Step
 from secateur.operators.stream import window_words
@@ -47,14 +47,14 @@ def _pack_plain(network: Network, step: Step) -> tuple[Array, ...]:
     part: Pooled = step.payload
     words = np.concatenate([[part.largest, *part.bounds], window_words(part.window, part.channels)])
     text = f"{step.label}: {part.window.height} x {part.window.width} of {part.channels} channels"
-    return (Array("weights", (words.astype(np.int64) & 0xFFFFFFFF).astype(np.uint32), text),)
+    return (Array.of_words(words, text),)
 
 
 def plain_kernel(name: str, kind: str, summary: str, includes: tuple[str, ...]) -> Kernel:
     """A pool of a type of C that is not int8."""
 
     def call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
-        return f"{arrays[0]}, {constant_pointer(reads[0], kind)}, {pointer(writes[0], kind)}"
+        return f"{arrays[0]}, {ends(reads, writes, kind)}"
 
     return Kernel(
         name=name,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from secateur.network import Network
-from secateur.operators.kernel import Array, Kernel, constant_pointer, pointer
+from secateur.operators.kernel import Array, Kernel, ends
 from secateur.operators.program import Step
 
 
@@ -14,8 +14,7 @@ def _pack(network: Network, step: Step) -> tuple[Array, ...]:
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
     part = step.payload
-    ends = f"{constant_pointer(reads[0], 'secateur_int16')}, {pointer(writes[0], 'secateur_int16')}"
-    return f"{ends}, {step.columns}, {part.multiplier}, {part.right}, {int(part.tanh)}"
+    return f"{ends(reads, writes, 'secateur_int16')}, {step.columns}, {part.multiplier}, {part.right}, {int(part.tanh)}"
 
 
 SIGMOID_16 = Kernel(

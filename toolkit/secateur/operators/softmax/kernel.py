@@ -7,7 +7,7 @@ import numpy as np
 
 from secateur.network import Network
 from secateur.operators.curve.rule import bits
-from secateur.operators.kernel import Array, Kernel, constant_pointer, pointer
+from secateur.operators.kernel import Array, Kernel, ends
 from secateur.operators.program import Step
 from secateur.operators.softmax.rule import exponentials
 
@@ -41,8 +41,8 @@ def _pack_float(network: Network, step: Step) -> tuple[Array, ...]:
 
 
 def _call_float(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
-    ends = f"{constant_pointer(reads[0], 'secateur_float')}, {pointer(writes[0], 'secateur_float')}"
-    return f"{ends}, {step.payload.rows}, {step.payload.columns}, {bits(step.payload.beta):#x}"
+    part = step.payload
+    return f"{ends(reads, writes, 'secateur_float')}, {part.rows}, {part.columns}, {bits(part.beta):#x}"
 
 
 SOFTMAX_FLOAT = Kernel(

@@ -1,8 +1,13 @@
-/* What kernels of float32 share: values between two bounds, and functions that need no library. */
+/* What kernels of float32 share: rounding, values between two bounds, and functions that need no library. */
 #ifndef SECATEUR_FLOAT_H
 #define SECATEUR_FLOAT_H
 
 #include "secateur_kernels.h"
+
+/* Every product is rounded, so that all cores give the same answer; gcc does so of itself where -std=c99 is given. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#endif
 
 static inline float secateur_real(uint32_t bits)
 {

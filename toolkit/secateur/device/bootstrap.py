@@ -22,10 +22,28 @@ from typing import Any
 PREFIX = "secateur-"
 
 
+_WHOLE_LINES = threading.Lock()
+
+
+def write(line: bytes) -> None:
+    """Lines come from two threads, and a long one is written in several parts: one after the other."""
+    with _WHOLE_LINES:
+        sys.stdout.buffer.write(line)
+        sys.stdout.flush()
+
+
 def say(kind: str, value: Any) -> None:
     """One line of the protocol."""
-    sys.stdout.write("SECATEUR " + json.dumps({kind: value}) + "\n")
-    sys.stdout.flush()
+    write(b"SECATEUR " + json.dumps({kind: value}).encode() + b"\n")
+
+
+def forward(stream: Any) -> None:
+    """What the runner says, line by line; the other side is told elsewhere when it is gone."""
+    try:
+        for line in stream:
+            write(line)
+    except OSError:
+        pass
 
 
 def sweep(parent: str) -> None:
@@ -71,7 +89,12 @@ def main() -> int:
         folder = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")
         unpack(sys.stdin.buffer, folder)
         command = [sys.executable, os.path.join(folder, "runner.py"), os.path.join(folder, "job.json")]
-        runner.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True))
+        runner.append(
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
+        )
+        forwarder = threading.Thread(target=forward, args=(runner[0].stdout,))
+        forwarder.daemon = True
+        forwarder.start()
 
         def watch() -> None:
             while os.read(0, 4096):
@@ -83,7 +106,9 @@ def main() -> int:
         watcher.start()
         while True:
             try:
-                return runner[0].wait(1)
+                code = runner[0].wait(1)
+                forwarder.join()
+                return int(code)
             except subprocess.TimeoutExpired:
                 say("alive", True)
     except OSError as error:
@@ -102,6 +127,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.flush()
-    code = main()
-    os._exit(code if isinstance(code, int) else 1)
+    try:
+        code = main()
+    except SystemExit:
+        code = 1
+    os._exit(code)  # a thread may be writing: an orderly end would wait for it

@@ -183,7 +183,12 @@ def _start(link: Link) -> subprocess.Popen[bytes]:
 def _read(stream: Any, reports: "queue.Queue[tuple[str, Any] | None]") -> None:
     for line in stream:
         if line.startswith(b"SECATEUR "):
-            reports.put(next(iter(json.loads(line[9:]).items())))
+            try:
+                ((kind, value),) = json.loads(line[9:]).items()
+            except (ValueError, AttributeError):
+                reports.put(("error", ["transfer", f"a line of {len(line)} bytes is not JSON"]))
+                return
+            reports.put((kind, value))
     reports.put(None)
 
 

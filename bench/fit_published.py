@@ -217,7 +217,7 @@ def tables(core: str, clock_hz: float, models: Mapping[str, Model]) -> str:
     for dtype, model in models.items():
         terms = {
             "call": HOST_CALL_S * scale, "operator": HOST_OPERATOR_S * scale, "dense": model.conv, "conv": model.conv,
-            "depthwise": model.conv, "ragged": 0.0, "tap": 0.0, "weight_byte": model.byte,
+            "depthwise": model.conv, "idle": 0.0, "tap": 0.0, "weight_byte": model.byte,
             "activation_byte": model.byte,
         }  # fmt: skip
         seconds = ", ".join(f"{term} = {value:.3g}" for term, value in terms.items())

@@ -31,5 +31,5 @@ print("b" * 100_000 + '"}')
 @pytest.mark.parametrize("line", ["{", "[]", "{}", '{"result": 1, "error": 2}', "\\xff"])
 def test_a_damaged_line_is_refused(tmp_path, monkeypatch, line):
     program = f"sys.stdout.buffer.write(b'SECATEUR {line}\\n')\nsys.stdout.flush()\ntime.sleep(60)"
-    with pytest.raises(SecateurError, match="files reach the device whole.*is not"):
+    with pytest.raises(SecateurError, match=r"files reach the device whole.*is not"):
         saying(tmp_path, monkeypatch, program)

@@ -12,6 +12,7 @@ from tflite_networks import Layer, network
 
 from secateur.errors import SecateurError
 from secateur.export.read import read_tflite
+from secateur.litert.probes import Pictures, probe_model
 from secateur.target.computer import DTYPES, Computer
 from secateur.target.target import list_targets, load_any, load_target
 from secateur.target.work import TERMS, Work, work_of
@@ -59,7 +60,14 @@ def test_work_of_a_network():
     assert (work.dense, work.conv, work.depthwise, work.operators) == (6 * 17 + 17 * 3, 0, 0, 3)
     assert work.weights_bytes == 6 * 17 + 17 * 3 + 4 * (17 + 3)
     assert work.activations_bytes == 17 + 3 + 3
-    assert (work.ragged, work.taps) == (work.dense, 0)
+    assert (work.idle, work.taps) == (6 * 15 + 17 * 13, 0)
+
+
+def test_vectors_of_a_convolution():
+    work = work_of(read_tflite(probe_model(Pictures(16, (8, 24), dense=(16,)))))
+    assert work.conv == 64 * 9 * 3 * 8 + 16 * 9 * 8 * 24
+    assert work.idle == 64 * 9 * 3 * 8 + 16 * 9 * 8 * 8
+    assert work.taps == 9 * (64 * 1 + 16 * 2)
 
 
 amounts = st.integers(0, 10**9)

@@ -90,7 +90,9 @@ def main() -> int:
         unpack(sys.stdin.buffer, folder)
         command = [sys.executable, os.path.join(folder, "runner.py"), os.path.join(folder, "job.json")]
         runner.append(
-            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+            )
         )
         forwarder = threading.Thread(target=forward, args=(runner[0].stdout,))
         forwarder.daemon = True

@@ -42,7 +42,7 @@ def with_rows(work: Work, rows: int) -> Work:
         depthwise=rows * work.depthwise,
         weights_bytes=work.weights_bytes,
         activations_bytes=rows * work.activations_bytes,
-        ragged=rows * work.ragged,
+        idle=rows * work.idle,
         taps=rows * work.taps,
     )
 

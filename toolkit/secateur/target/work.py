@@ -7,12 +7,12 @@ import numpy as np
 
 from secateur.network import Network, Operator
 
-TERMS = ("call", "operator", "dense", "conv", "depthwise", "ragged", "tap", "weight_byte", "activation_byte")
-"""Calls; operators; multiply-accumulates by kind, and once more those of layers that do not fill vectors; places of a
-convolution's kernel, times places of its result; bytes of weights and of activations that pass through memory."""
+TERMS = ("call", "operator", "dense", "conv", "depthwise", "idle", "tap", "weight_byte", "activation_byte")
+"""Calls; operators; multiply-accumulates by kind, and those that vectors do for no output; places of a convolution's
+kernel, times vectors of its result; bytes of weights and of activations that pass through memory."""
 
 VECTOR = 16
-"""Outputs of a layer fill vectors where they are a multiple of this: the tile of XNNPACK's kernels, or its half."""
+"""Outputs of a layer that are computed together: the tile of XNNPACK's kernels, or its half."""
 
 FREE = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
 """Operators that move nothing."""
@@ -25,8 +25,8 @@ class Work:
     Attributes:
         operators: that do something.
         dense, conv, depthwise: multiply-accumulates.
-        ragged: of these, of dense and whole convolutional layers whose outputs are no multiple of ``VECTOR``.
-        taps: kernel places times result places, of whole convolutions.
+        idle: that the last vector of outputs does beside these, of dense and whole convolutional layers.
+        taps: kernel places times vectors of the result, of whole convolutions.
         weights_bytes: constants, each once.
         activations_bytes: results of all operators, each once.
     """
@@ -37,7 +37,7 @@ class Work:
     depthwise: int
     weights_bytes: int
     activations_bytes: int
-    ragged: int = 0
+    idle: int = 0
     taps: int = 0
 
     @property
@@ -53,7 +53,7 @@ class Work:
             "dense": float(self.dense),
             "conv": float(self.conv),
             "depthwise": float(self.depthwise),
-            "ragged": float(self.ragged),
+            "idle": float(self.idle),
             "tap": float(self.taps),
             "weight_byte": float(self.weights_bytes),
             "activation_byte": float(self.activations_bytes),
@@ -65,7 +65,7 @@ def work_of(network: Network) -> Work:
     macs = {"dense": 0, "conv": 0, "depthwise": 0}
     constants: set[int] = set()
     folded = {index for index, tensor in enumerate(network.tensors) if tensor.constant}
-    operators = results = ragged = taps = 0
+    operators = results = idle = taps = 0
     for operator in network.operators:
         if operator.kind in FREE:
             continue
@@ -77,10 +77,12 @@ def work_of(network: Network) -> Work:
         if kind:
             macs[kind] += count
         outputs = network.tensors[operator.outputs[0]].shape
-        if kind in ("dense", "conv") and outputs[-1] % VECTOR:
-            ragged += count
+        if kind in ("dense", "conv"):
+            idle += count // outputs[-1] * (-outputs[-1] % VECTOR)
         if kind == "conv":
-            taps += math.prod(outputs[:-1]) * math.prod(network.tensors[operator.inputs[1]].shape[1:3])
+            vectors = -(-outputs[-1] // VECTOR)
+            window = math.prod(network.tensors[operator.inputs[1]].shape[1:3])
+            taps += math.prod(outputs[:-1]) * window * vectors
         constants |= {index for index in operator.inputs if index in folded}
         results += sum(_bytes(network, index) for index in operator.outputs)
     return Work(
@@ -88,7 +90,7 @@ def work_of(network: Network) -> Work:
         **macs,
         weights_bytes=sum(_bytes(network, index) for index in constants),
         activations_bytes=results,
-        ragged=ragged,
+        idle=idle,
         taps=taps,
     )
 

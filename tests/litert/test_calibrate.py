@@ -165,6 +165,11 @@ def test_a_throttled_computer_is_not_fitted(secateur, tmp_path, monkeypatch):
     [
         (("raspberry-pi-4b", "--device", "emulator"), "a computer is host or ssh"),
         (("stm32f446re", "--device", "host"), "--device emulator"),
+        (("stm32f446re", "--device", "serial:/dev/null"), "openocd"),
+        (("stm32f446re", "--device", "serial:/dev/null", "--flash", "st-flash"), "where the image is"),
+        (("stm32f446re", "--device", "serial:/dev/null", "--flash", "'{image}"), "No closing quotation"),
+        (("stm32f446re", "--device", "serial:/dev/null", "--flash", "false {image}"), "false: exit code 1"),
+        (("stm32f446re", "--device", "serial:/dev/null", "--flash", "no-such {image}"), "No such file"),
         (("raspberry-pi-4b", "--device", "host", "--dtype", "int4"), "int4"),
         (("raspberry-pi-6", "--device", "host"), "Did you mean"),
     ],

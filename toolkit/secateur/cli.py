@@ -270,11 +270,15 @@ def bench(
 def calibrate(
     target: Annotated[str, typer.Argument(help="The target to start from, or the path of its TOML.")],
     device: Annotated[
-        str, typer.Option(help="host or ssh://user@host for a computer, emulator for a board.")
+        str,
+        typer.Option(help="host or ssh://user@host for a computer, emulator or serial:PORT for a board."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The target file to write, NAME.toml.")],
     dtype: Annotated[
         list[str] | None, typer.Option(help="Of a computer; may be repeated; all by default.")
+    ] = None,
+    flash: Annotated[
+        str | None, typer.Option(help="For serial:PORT: the command that flashes {image} and starts it.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -283,7 +287,7 @@ def calibrate(
     from secateur.report.computers import print_calibration
 
     with progress() as bars:
-        found = run(target, device, output, dtype or [], "secateur " + shlex.join(sys.argv[1:]), bars)
+        found = run(target, device, output, dtype or [], flash, "secateur " + shlex.join(sys.argv[1:]), bars)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:

@@ -27,7 +27,7 @@ MOST_THREADS = 4
 """Threads are fitted at the device's cores, or so many."""
 
 _ROUNDS, _LEAST_ERROR = 40, 0.03
-_MARGIN = 1.25
+MARGIN = 1.25
 """The stated interval is that of the errors on held-out networks, and a quarter more: they are few."""
 _BEYOND = 2.0
 """The interval for other sizes, over that."""
@@ -216,7 +216,7 @@ def _fitted(
     )
     before = errors_of(old / seconds[count:]) if old is not None else Errors(np.inf, np.inf, np.inf)
     macs = [float(work.macs) for work in works]
-    low, high = min(1.0, float(ratio.min()) / _MARGIN), max(1.0, float(ratio.max()) * _MARGIN)
+    low, high = min(1.0, float(ratio.min()) / MARGIN), max(1.0, float(ratio.max()) * MARGIN)
     model = DtypeLatency(
         seconds={term: float(f"{rate:.4g}") for term, rate in zip(TERMS, rates)},
         parallel=target.latency[dtype].parallel if dtype in target.latency else 0.0,

@@ -66,15 +66,20 @@ def calibrate_board(
     return factors, errors_of(np.array(before)), errors_of(np.array(after))
 
 
+def stored_probe(probe: Probe, seed: int) -> bytes:
+    """A probe as an int8 .tflite, with drawn weights."""
+    model = probe_model(probe, seed)
+    drawn = drawn_inputs(model, "act", 32)
+    return quantize(
+        model, {name: array.reshape(len(array), *array.shape[2:]) for name, array in drawn.items()}
+    )
+
+
 def _count(
     probe: Probe, target: Target, seed: int
 ) -> tuple[Sequence[tuple[str, float, str]], Mapping[str, int], int]:
     """Kernel, predicted instructions and label of each step; counted ones by label; and of the whole call."""
-    model = probe_model(probe, seed)
-    drawn = drawn_inputs(model, "act", 32)
-    stored = quantize(
-        model, {name: array.reshape(len(array), *array.shape[2:]) for name, array in drawn.items()}
-    )
+    stored = stored_probe(probe, seed)
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(open_device("emulator", stored, target, Path(folder))) as device,

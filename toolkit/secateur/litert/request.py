@@ -1,11 +1,14 @@
 """``secateur bench`` on computers, and ``secateur calibrate``, as the command line states them."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from secateur.device.devices import SERIAL
 from secateur.errors import SecateurError, UsageError
+from secateur.export.firmware.boards import board_of
 from secateur.litert.bench import open_link
 from secateur.pipeline import Progress
 from secateur.runfolder import write_atomically
@@ -89,15 +92,22 @@ def bench_on_computers(request: ComputerBench, progress: Progress) -> dict[str, 
 
 
 def calibrate(
-    name: str, device: str, output: Path, dtypes: Sequence[str], command: str, progress: Progress
+    name: str,
+    device: str,
+    output: Path,
+    dtypes: Sequence[str],
+    flash: str | None,
+    command: str,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Fits a target's latency model to a device, and writes a target file; see ``litert.calibrate``.
 
     Args:
         name: of the target, or the path of its TOML.
-        device: ``host`` or ``ssh://…`` for a computer, ``emulator`` for a microcontroller.
+        device: ``host`` or ``ssh://…`` for a computer, ``emulator`` or ``serial:PORT`` for a microcontroller.
         output: the file to write; must not be there.
         dtypes: of a computer; all where there are none.
+        flash: command that flashes ``{image}``, for ``serial:PORT``.
         command: as it was typed.
         progress: told of it.
 
@@ -106,6 +116,7 @@ def calibrate(
     """
     from secateur.litert.calibrate import calibrate_computer, computer_toml, known_dtypes
     from secateur.litert.calibrate_board import board_toml, calibrate_board
+    from secateur.litert.calibrate_serial import calibrate_serial, serial_toml
 
     if output.exists() or output.suffix != ".toml":
         raise SecateurError(
@@ -121,17 +132,26 @@ def calibrate(
         errors = {part.dtype: {"before": part.before, "after": part.after} for part in parts}
         threads = {part.dtype: asdict(part.threads) for part in parts if part.threads is not None}
         found = {"machine": machine, "threads": threads}
-    else:
-        if device != "emulator":
+    elif device.startswith(SERIAL):
+        if flash is None:
             raise UsageError(
-                "a microcontroller is calibrated on the emulator",
-                f"got {device!r}",
-                "Write --device emulator.",
+                "a board is flashed with every probe network",
+                "there is no --flash",
+                f"Give the command of your tool, for example --flash {shlex.quote(board_of(target).run)}.",
             )
+        cycles, before, after = calibrate_serial(target, device.removeprefix(SERIAL), flash, progress.share)
+        text = serial_toml(target, _parent(name), cycles, after, command)
+        errors, found = {"cycles": {"before": before, "after": after}}, {"cycles": asdict(cycles)}
+    elif device == "emulator":
         factors, before, after = calibrate_board(target, progress.share)
-        parent = Path(name).stem if name.endswith(".toml") else name
-        text = board_toml(target, parent, factors, after, command)
+        text = board_toml(target, _parent(name), factors, after, command)
         errors, found = {"instructions": {"before": before, "after": after}}, {"factors": factors}
+    else:
+        raise UsageError(
+            "a microcontroller is calibrated on the emulator or on a serial port",
+            f"got {device!r}",
+            f"Write --device emulator, or --device {SERIAL}PORT.",
+        )
     write_atomically(output, text.encode())
     load_any(output)  # what every command will do with it
     plain = {key: {when: vars(value) for when, value in both.items()} for key, both in errors.items()}
@@ -143,3 +163,8 @@ def calibrate(
         "errors": plain,
         **found,
     }
+
+
+def _parent(name: str) -> str:
+    """What a target file inherits from."""
+    return Path(name).stem if name.endswith(".toml") else name

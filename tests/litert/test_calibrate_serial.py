@@ -1,0 +1,140 @@
+"""Cycles fitted to a board behind a serial port, which its own tool flashes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from secateur.device.serial import Observed
+from secateur.litert import calibrate_serial
+from secateur.litert.calibrate_serial import serial_toml
+from secateur.target.target import load_any
+
+FLASH_TOOL = """
+import os, signal, subprocess, sys, time
+image, folder = sys.argv[1:]
+try:
+    os.kill(int(open(folder + "/pid").read()), signal.SIGKILL)
+except (OSError, ValueError):
+    pass
+log = open(folder + "/log", "w+")
+command = "qemu-system-arm -M netduinoplus2 -display none -monitor none -serial null -serial pty".split()
+process = subprocess.Popen(
+    [*command, "-icount", "shift=7,align=off,sleep=off", "-kernel", image],
+    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+)
+open(folder + "/pid", "w").write(str(process.pid))
+for _ in range(200):
+    said = open(folder + "/log").read()
+    if "/dev/pts/" in said:
+        break
+    time.sleep(0.05)
+port = next(word for word in said.split() if word.startswith("/dev/pts/"))
+if os.path.islink(folder + "/port"):
+    os.remove(folder + "/port")
+os.symlink(port, folder + "/port")
+"""
+"""Kills the emulated board, if one runs, and boots another with the image: what flashing does to a real one."""
+
+
+@pytest.fixture
+def board(tmp_path):
+    (tmp_path / "flash.py").write_text(FLASH_TOOL)
+    yield tmp_path
+    with suppress(OSError, ValueError):
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed")
+@pytest.mark.slow
+def test_a_chip_that_takes_as_long_for_every_instruction(board, secateur, tmp_path):
+    """QEMU's STM32F405: 128 ns an instruction at 168 MHz, and so 21.5 ticks of its counter."""
+    path = tmp_path / "mine.toml"
+    flash = f"{sys.executable} {board}/flash.py {{image}} {board}"
+    arguments = ("--device", f"serial:{board}/port", "--flash", flash, "-o", path, "--json")
+    code, out, err = secateur("calibrate", "stm32f405", *arguments)
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["errors"]["cycles"]["after"]["largest"] < 0.1
+    for rate in found["cycles"]["fitted"].values():
+        assert rate == pytest.approx(168e6 * 128e-9, rel=0.2)
+    mine, shipped = load_any(path), load_any("stm32f405")
+    assert "on a board at 16 MHz" in mine.latency.source
+    assert mine.latency.families.keys() == shipped.latency.families.keys()
+    for family, rate in found["cycles"]["fitted"].items():
+        if family:
+            assert mine.latency.families[family].low <= rate <= mine.latency.families[family].high
+    assert mine.kernels == shipped.kernels
+
+
+class Played:
+    """A board on which every family takes its own number of cycles for an instruction."""
+
+    def __init__(self, network, model, clock="cycles"):
+        self.network, self.clock = network, clock
+
+    def observe(self):
+        return Observed((0.01,), (self.ticks,), self.clock, 16_000_000)
+
+    def close(self):
+        pass
+
+
+def played(monkeypatch, rates, clock="cycles"):
+    """Instead of hardware."""
+    target = load_any("stm32f446re")
+
+    def opened(network, model, port):
+        device = Played(network, model, clock)
+        program = calibrate_serial.lower(network, target.choice)
+        counts = calibrate_serial.instructions_by_kernel(program, target)
+        by_family = calibrate_serial._by_family(counts)
+        device.ticks = round(sum(rates[family] * count for family, count in by_family.items()))
+        return device
+
+    monkeypatch.setattr(calibrate_serial, "open_serial", opened)
+    monkeypatch.setattr(calibrate_serial, "build_firmware", lambda *_: Path("firmware.elf"))
+    return target
+
+
+@given(st.lists(st.floats(0.5, 3.0), min_size=3, max_size=3))
+@settings(deadline=None, max_examples=5)
+def test_each_family_has_its_own_cycles(rates):
+    wanted = dict(zip(("fully_connected", "convolution", "depthwise"), rates)) | {"": sum(rates) / 3}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        target = played(monkeypatch, wanted)
+        found, before, after = calibrate_serial.calibrate_serial(
+            target, "port", "true {image}", lambda *_: None
+        )
+    assert after.largest < 0.25
+    assert after.median <= max(before.median, 0.05)
+    for family, rate in found.fitted.items():
+        if family:
+            assert rate == pytest.approx(wanted[family], rel=0.5)
+    assert found.low <= 1 <= found.high
+    assert "nan" not in serial_toml(target, "stm32f446re", found, after, "a test")
+
+
+def test_a_board_that_counts_instructions_is_not_fitted(monkeypatch, secateur, tmp_path):
+    played(monkeypatch, {"": 1, "fully_connected": 1, "convolution": 1, "depthwise": 1}, "instructions")
+    arguments = ("--device", "serial:port", "--flash", "true {image}", "-o", tmp_path / "mine.toml")
+    code, _, err = secateur("calibrate", "stm32f446re", *arguments)
+    assert code != 0
+    assert "counts instructions" in err
+    assert not (tmp_path / "mine.toml").exists()
+
+
+def test_what_a_tool_leaves_running_is_not_waited_for(monkeypatch):
+    started = []
+    real = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: started.append(1) or real(*a, **k))
+    calibrate_serial._flashed(["sh", "-c", "sleep 20 & exit 0"])
+    assert started == [1]

@@ -118,6 +118,9 @@ def _makers(used: list[_Known], rule: rules.Rule | None) -> Makers:
     return frozenset().union(*pieces)
 
 
+_NOBODY: frozenset[str] = frozenset()
+
+
 class _Tracer(Watch):
     """Called with a tensor, it gives its axes, so that it is what rules look with."""
 
@@ -161,14 +164,18 @@ class _Tracer(Watch):
         self, name: str, func: Any, args: Any, kwargs: Any, out: Any, results: list[torch.Tensor]
     ) -> None:
         given = rules.tensors(args) + rules.tensors(kwargs.values()) if kwargs else rules.tensors(args)
-        used = [self.known.get(id(t)) for t in given]
-        seen = [known for known in used if known is not None]
-        weights = [known.weight for known in seen if known.weight is not None]
-        activations = [known for known in seen if known.weight is None] if len(weights) < len(seen) else []
+        weights: list[_Known] = []
+        activations: list[_Known] = []
+        for tensor in given:
+            known = self.known.get(id(tensor))
+            if known is not None:
+                (activations if known.weight is None else weights).append(known)
         rule = rules.rule_of(name, func)
-        view_of = weights[0] if weights and len(weights) == len(used) and name not in CONTRACTIONS else None
-        owners = frozenset(self.owners[w] for w in weights if w in self.owners)
-        own = owners if view_of is None else frozenset()
+        view_of, own = None, _NOBODY
+        if weights and len(weights) == len(given) and name not in CONTRACTIONS:
+            view_of = weights[0].weight
+        elif weights:
+            own = frozenset(self.owners[w.weight] for w in weights if w.weight in self.owners)
         makers = frozenset() if own or rule in rules.FROM_NOTHING else _makers(activations, rule)
         made: Any
         if rule is not None:
@@ -181,7 +188,7 @@ class _Tracer(Watch):
         if own:
             self._cross(activations, own)
             if name in CONTRACTIONS and weights:
-                self._count(name, args, results[0], [k for k in seen if k.weight])
+                self._count(name, args, results[0], weights)
         if name not in BOOKKEEPING:
             self.trace.results.append((comparable_name(name), tuple(made)))
         for tensor, its_axes in zip(results, made):

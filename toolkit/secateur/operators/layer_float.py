@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from secateur.network import Network
-from secateur.operators.conv.kernel_16 import TERMS, describe
+from secateur.operators.conv.rule_other_types import TERMS, describe
 from secateur.operators.kernel import Array, Kernel, ends
 from secateur.operators.pairing import bounds_words
 from secateur.operators.program import Step

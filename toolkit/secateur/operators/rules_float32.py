@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from secateur.operators.arithmetic.rule import ARITHMETIC, lower_arithmetic
-from secateur.operators.conv.rule_16 import lower_conv_float, lower_depthwise_float
+from secateur.operators.conv.rule_other_types import lower_conv_float, lower_depthwise_float
 from secateur.operators.curve.rule import CURVES, lower_conversion, lower_curve
-from secateur.operators.fully_connected.rule_16 import lower_fully_connected_float
+from secateur.operators.fully_connected.rule_other_types import lower_fully_connected_float
 from secateur.operators.lowering import Lowering
 from secateur.operators.mean.rule import lower_mean_float
 from secateur.operators.pool.rule import lower_pool_float

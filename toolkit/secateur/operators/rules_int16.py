@@ -5,10 +5,10 @@ from collections.abc import Callable
 from secateur.operators.add.rule import lower_add_16
 from secateur.operators.broadcast.rule import lower_broadcast
 from secateur.operators.concatenation.rule import lower_concatenation, lower_pack
-from secateur.operators.conv.rule_16 import lower_conv_16, lower_depthwise_16
+from secateur.operators.conv.rule_other_types import lower_conv_16, lower_depthwise_16
 from secateur.operators.curve.rule import lower_conversion
 from secateur.operators.extreme.rule import lower_extreme_16
-from secateur.operators.fully_connected.rule_16 import lower_fully_connected_16
+from secateur.operators.fully_connected.rule_other_types import lower_fully_connected_16
 from secateur.operators.lowering import Lowering
 from secateur.operators.mean.rule import lower_mean_16
 from secateur.operators.multiply.rule import lower_multiply_16

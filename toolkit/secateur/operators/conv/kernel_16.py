@@ -6,14 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from secateur.network import Network
-from secateur.operators.conv.rule_16 import Windows
+from secateur.operators.conv.rule_other_types import TERMS, Windows, describe
 from secateur.operators.kernel import Array, Kernel, ends
 from secateur.operators.layer_16 import layer_words
 from secateur.operators.program import Step
 from secateur.operators.stream import window_words, words_of
-
-TERMS = ("call", "pixel", "value", "line", "product")
-"""Of the work of a convolution in plain C."""
 
 
 def _pack(network: Network, step: Step) -> tuple[Array, ...]:
@@ -24,16 +21,6 @@ def _pack(network: Network, step: Step) -> tuple[Array, ...]:
     words = [layer, [step.rows, 0], window_words(part.window, part.channels), rows.reshape(-1)]
     stream = np.concatenate([*words, words_of(stored)])
     return (Array.of_words(stream, f"{step.label}: {describe(step)}"),)
-
-
-def describe(step: Step) -> str:
-    """What a convolution does, for the reader of the C."""
-    window = step.payload.window
-    return (
-        f"{step.kernel} {window.height} x {window.width}, "
-        f"{window.source_height} x {window.source_width} x {step.payload.channels} to "
-        f"{window.target_height} x {window.target_width} x {step.rows}"
-    )
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:

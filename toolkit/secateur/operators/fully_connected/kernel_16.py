@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from secateur.network import Network
-from secateur.operators.fully_connected.rule_16 import Vectors
+from secateur.operators.fully_connected.rule_other_types import Vectors
 from secateur.operators.kernel import Array, Kernel, ends
 from secateur.operators.layer_16 import layer_words
 from secateur.operators.program import Step

@@ -8,6 +8,9 @@ from secateur.operators.lowering import Lowering
 from secateur.operators.program import Step
 from secateur.operators.window import Window, fused_padding, slide
 
+TERMS = ("call", "pixel", "value", "line", "product")
+"""Of the work of a convolution in plain C."""
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -112,4 +115,14 @@ def windows_step(
         tables_bytes=0,
         work=(1, outputs // rows, outputs, rows * lines * reached, rows * lines * places * depth),
         payload=part,
+    )
+
+
+def describe(step: Step) -> str:
+    """What a convolution does, for the reader of the C."""
+    window = step.payload.window
+    return (
+        f"{step.kernel} {window.height} x {window.width}, "
+        f"{window.source_height} x {window.source_width} x {step.payload.channels} to "
+        f"{window.target_height} x {window.target_width} x {step.rows}"
     )

@@ -5,7 +5,8 @@ from functools import partial
 import numpy as np
 from single_layers import Net, _image, _pick, _window
 
-from secateur.operators.curve.rule import CURVES
+from secateur.operators.compare.rule import ANSWERS
+from secateur.operators.curve.rule import CURVES, SERIES
 
 
 class Half(Net):
@@ -120,12 +121,12 @@ def curves(generator):
 
 
 def bent(generator):
-    """RELU and its kin, and QUANTIZE between int8 and int16."""
+    """RELU and its kin, slopes below zero among them, and QUANTIZE between int8 and int16."""
     net = Half(generator, (1, int(generator.integers(1, 90))))
-    kind = _pick(generator, "RELU", "RELU6", "LEAKY_RELU", "QUANTIZE", "NARROW", "WIDE")
+    kind = _pick(generator, "RELU", "RELU6", "LEAKY_RELU", "ABS", "QUANTIZE", "NARROW", "WIDE")
     scale = float(np.float32(net.scale * 2.0 ** generator.uniform(-2, 2)))
     if kind == "LEAKY_RELU":
-        net.unary(kind, scale, "LeakyReluOptions", alpha=float(generator.uniform(0.01, 0.9)))
+        net.unary(kind, scale, "LeakyReluOptions", alpha=float(generator.uniform(-0.9, 0.9)))
     elif kind in ("NARROW", "WIDE"):
         zero = int(generator.integers(-128, 128))
         narrow = net.writer.tensor("bytes", net.shape, "int8", [float(np.float32(scale * 256))], [zero])
@@ -135,7 +136,7 @@ def bent(generator):
             net.current = net.result(net.shape, scale)
             net.writer.operator("QUANTIZE", [narrow], [net.current])
     else:
-        net.unary(kind, net.scale if kind == "RELU6" else scale)
+        net.unary(kind, net.scale if kind == "RELU6" or generator.random() < 0.2 else scale)
     return net.finish()
 
 
@@ -154,12 +155,14 @@ def pairs(kinds, option, same=False, net_kind=Half):
         other = net.second(small, constant or same, scale if same else None)
         quantization = net.writer.tensors[other].quantization
         two = quantization.scale[0] if quantization else 1.0
-        wide = {"MUL": 20000 * scale * two}.get(kind, 1.5 * max(scale, two))
+        span = {"MUL": 20000 * scale * two, "SQUARED_DIFFERENCE": 30000 * max(scale, two) ** 2}
+        wide = span.get(kind, 1.5 * max(scale, two))
         target = scale if same else float(np.float32(wide * 2.0 ** generator.uniform(-1, 1)))
         result = net.result(shape, target)
         inputs = [net.current, other] if generator.random() < 0.7 else [other, net.current]
         net.current = result
-        fused = {} if same else {"fusedActivationFunction": _pick(generator, 0, 0, 1, 3)}
+        bare = same or kind == "SQUARED_DIFFERENCE"
+        fused = {} if bare else {"fusedActivationFunction": _pick(generator, 0, 0, 1, 3)}
         net.writer.operator(kind, inputs, [result], option, **fused)
         return net.finish()
 
@@ -213,6 +216,20 @@ def conv(generator, kind=Half):
     return net.finish()
 
 
+def dilated(generator, kind=Half):
+    """Windows with places left out; of all channels, or of each alone."""
+    net = kind(generator, (1, *generator.integers(5, 11, 2).tolist(), int(generator.integers(1, 6))))
+    window, dilation = ([int(each) for each in generator.integers(1, 4, 2)] for _ in range(2))
+    padding = 0 if min(net.shape[1:3]) < 7 else int(generator.integers(2))
+    steps = [int(step) for step in generator.integers(1, 3, 2)]
+    if generator.random() < 0.5:
+        net.biases = "int64"
+        net.depthwise(window, steps, padding, 0, int(_pick(generator, 1, 2)), dilation)
+    else:
+        net.conv(int(generator.integers(1, 7)), window, steps, padding, 0, None, dilation)
+    return net.finish()
+
+
 def deep(generator, kind=Half):
     """Pixels of more channels than are summed up at once."""
     net = kind(generator, (1, 1, 2, int(_pick(generator, 255, 256, 257, 700))))
@@ -251,6 +268,65 @@ def mean(generator, kind=Half):
     return net.finish()
 
 
+def total(generator, kind=Half):
+    """A sum over axes."""
+    net = kind(generator, _image(generator))
+    axes = _pick(generator, (1, 2), (3,), (1,), (1, 2, 3))
+    net.mean(list(axes), generator.random() < 0.5, generator.random() < 0.4, "SUM")
+    return net.finish()
+
+
+def softmax(generator, kind=Half):
+    """Over up to 40 classes, of scales that leave little of most of them and that do not."""
+    net = kind(generator, (int(generator.integers(1, 6)), int(generator.integers(1, 40))))
+    net.unary("SOFTMAX", 1 / (1 << 15), "SoftmaxOptions", beta=_pick(generator, 1.0, 0.5))
+    return net.finish()
+
+
+def roots(generator):
+    """1 / √x of zero and more."""
+    net = Half(generator, (1, int(generator.integers(1, 90))))
+    net.unary("RELU", net.scale)
+    net.unary("RSQRT", float(np.float32(net.scale**-0.5 * 2.0 ** generator.uniform(-18, -6))))
+    return net.finish()
+
+
+def matmul(generator, kind=Half):
+    """x · tanh(x)ᵀ by batches, either side transposed."""
+    net = kind(generator, [int(size) for size in generator.integers((1, 1, 1), (4, 9, 9))])
+    other = net.second(net.shape, False)
+    flip = bool(generator.integers(2))
+    side, inputs = net.shape[2 if flip else 1], [net.current, other]
+    net.current = net.result(
+        (net.shape[0], side, side), float(np.float32(net.scale * generator.uniform(0.5, 3)))
+    )
+    net.writer.operator("BATCH_MATMUL", inputs, [net.current], "BatchMatMulOptions", adjX=flip, adjY=not flip)
+    return net.finish()
+
+
+def select(generator, kind=Half):
+    """The one or the other by a comparison, of int8 where TFLM has none of int16; constants among them."""
+    net = kind(generator, _image(generator, 6, 12))
+    shape, scale = net.shape, net.scale
+    values = net.second(_pick(generator, shape, (1, 1, 1, shape[3]), (1, 1, 1, 1)), True, scale)
+    chosen = [net.first, values] if generator.random() < 0.5 else [values, net.first]
+    if generator.random() < 0.3:
+        truth = net.writer.tensor("k", shape, "bool", data=generator.integers(0, 2, shape))
+    else:
+        sides = [net.first, net.second((1, 1, 1, shape[3]), True)]
+        if kind is Half:
+            sides[0] = net.writer.tensor("bytes", shape, "int8", [0.5], [0])
+            net.writer.operator("QUANTIZE", [net.first], [sides[0]])
+            limit = generator.integers(-128, 128, (1, 1, 1, shape[3]))
+            sides[1] = net.writer.tensor("limit", limit.shape, "int8", [0.01], [3], limit)
+        truth, answer = net.writer.tensor("truth", shape, "bool"), _pick(generator, *ANSWERS)
+        sides = sides if generator.random() < 0.7 else sides[::-1]
+        net.writer.operator(answer, sides, [truth], f"{answer.title().replace('_', '')}Options")
+    net.current = net.result(shape, scale)
+    net.writer.operator("SELECT_V2", [truth, *chosen], [net.current], "SelectV2Options")
+    return net.finish()
+
+
 INT16 = {
     "dense": dense,
     "curves": curves,
@@ -263,8 +339,15 @@ INT16 = {
     "conv": conv,
     "deep": deep,
     "depthwise": depthwise,
+    "dilated": dilated,
     "pools": pools,
     "mean": mean,
+    "total": total,
+    "softmax": softmax,
+    "squares": pairs(("SQUARED_DIFFERENCE",), "SquaredDifferenceOptions"),
+    "roots": roots,
+    "matmul": matmul,
+    "select": select,
 }
 """Kind of network → its builder: generator → .tflite. Every one is tested by being listed here."""
 
@@ -272,22 +355,13 @@ INT16 = {
 def real_curves(generator):
     """Element-wise operators, over numbers near zero and far from it."""
     net = Real(generator, (1, int(generator.integers(1, 90))))
-    kind = _pick(generator, *CURVES)
-    if kind in ("SQRT", "RSQRT"):
+    kind = _pick(generator, *CURVES, *SERIES)
+    if kind in ("SQRT", "RSQRT", "LOG"):
         net.unary("SQUARE")
     if kind == "LEAKY_RELU":
         net.unary(kind, None, "LeakyReluOptions", alpha=0.3)
     else:
         net.unary(kind)
-    return net.finish()
-
-
-def real_softmax(generator):
-    """Over up to 40 classes."""
-    net = Real(generator, (int(generator.integers(1, 6)), int(generator.integers(1, 40))))
-    source = net.current
-    net.current = net.result(net.shape)
-    net.writer.operator("SOFTMAX", [source], [net.current], "SoftmaxOptions", beta=_pick(generator, 1.0, 0.5))
     return net.finish()
 
 
@@ -308,7 +382,7 @@ def mixed(generator):
 FLOAT32 = {
     "dense": partial(dense, kind=Real),
     "curves": real_curves,
-    "softmax": real_softmax,
+    "softmax": partial(softmax, kind=Real),
     "mixed": mixed,
     "pairs": pairs(("ADD",), "AddOptions", net_kind=Real),
     "sub": pairs(("SUB",), "SubOptions", net_kind=Real),
@@ -318,7 +392,12 @@ FLOAT32 = {
     "moves": partial(moves, type_=Real),
     "conv": partial(conv, kind=Real),
     "depthwise": partial(depthwise, kind=Real),
+    "dilated": partial(dilated, kind=Real),
     "pools": partial(pools, kind=Real),
     "mean": partial(mean, kind=Real),
+    "total": partial(total, kind=Real),
+    "squares": pairs(("SQUARED_DIFFERENCE",), "SquaredDifferenceOptions", net_kind=Real),
+    "matmul": partial(matmul, kind=Real),
+    "select": partial(select, kind=Real),
 }
 """The same of float32."""

@@ -2,12 +2,12 @@
 
 from secateur.operators.add.kernel import ADD, ADD_16
 from secateur.operators.arithmetic.kernel import PAIR_FLOAT
-from secateur.operators.batch_matmul.kernel import BATCH_MATMUL
+from secateur.operators.batch_matmul.kernel import BATCH_MATMUL, BATCH_MATMUL_16, BATCH_MATMUL_FLOAT
 from secateur.operators.clamp.kernel import CLAMP
-from secateur.operators.compare.kernel import COMPARE
+from secateur.operators.compare.kernel import COMPARE, COMPARE_FLOAT
 from secateur.operators.conv.kernel import CONV, CONV_HELIUM, CONV_WIDE
 from secateur.operators.conv.kernel_16 import CONV_16, DEPTHWISE_16
-from secateur.operators.curve.kernel import CONVERT_FLOAT, CURVE_FLOAT
+from secateur.operators.curve.kernel import CONVERT_FLOAT, CURVE_FLOAT, SERIES_FLOAT
 from secateur.operators.depthwise.kernel import DEPTHWISE, DEPTHWISE_3X3, DEPTHWISE_HELIUM, DEPTHWISE_ROWS
 from secateur.operators.divide.kernel import DIVIDE
 from secateur.operators.extreme.kernel import EXTREME, EXTREME_16
@@ -22,10 +22,11 @@ from secateur.operators.move.kernel import MOVE
 from secateur.operators.multiply.kernel import MULTIPLY, MULTIPLY_16
 from secateur.operators.pool.kernel import AVERAGE_POOL, MAX_POOL, POOL_16, POOL_FLOAT
 from secateur.operators.rescale.kernel import RESCALE
-from secateur.operators.select.kernel import SELECT
+from secateur.operators.rsqrt.kernel import RSQRT_16
+from secateur.operators.select.kernel import SELECT, SELECT_WIDE
 from secateur.operators.sigmoid.kernel import SIGMOID_16
-from secateur.operators.softmax.kernel import SOFTMAX, SOFTMAX_FLOAT
-from secateur.operators.squared_difference.kernel import SQUARED_DIFFERENCE
+from secateur.operators.softmax.kernel import SOFTMAX, SOFTMAX_16, SOFTMAX_FLOAT
+from secateur.operators.squared_difference.kernel import SQUARED_DIFFERENCE, SQUARED_DIFFERENCE_16
 
 KERNELS: dict[str, Kernel] = {
     kernel.name: kernel
@@ -65,6 +66,11 @@ KERNELS: dict[str, Kernel] = {
         DEPTHWISE_16,
         POOL_16,
         MEAN_16,
+        SOFTMAX_16,
+        SQUARED_DIFFERENCE_16,
+        RSQRT_16,
+        BATCH_MATMUL_16,
+        SELECT_WIDE,
         FULLY_CONNECTED_FLOAT,
         CONV_FLOAT,
         DEPTHWISE_FLOAT,
@@ -74,6 +80,9 @@ KERNELS: dict[str, Kernel] = {
         PAIR_FLOAT,
         CURVE_FLOAT,
         CONVERT_FLOAT,
+        SERIES_FLOAT,
+        COMPARE_FLOAT,
+        BATCH_MATMUL_FLOAT,
     )
 }
 """Kernel name → kernel."""

@@ -15,7 +15,7 @@ LOWEST, HIGHEST = -(1 << 15), (1 << 15) - 1
 _LARGEST_BIAS = 1 << 46
 """Sums are below 2⁴⁷, as the reference has it."""
 
-_MOST_LEFT = 7
+MOST_LEFT = 7
 """Bits that the reference shifts sums of 64 bits to the left by, at most."""
 
 
@@ -58,7 +58,7 @@ def layer_words(
         source.quantization, matrix.quantization, target.quantization, rows, single
     )
     values, wide = bias.astype(np.int64), is_wide(network, tensors[2])
-    if wide and (np.abs(values).max() >= _LARGEST_BIAS or shift.max() > _MOST_LEFT):
+    if wide and (np.abs(values).max() >= _LARGEST_BIAS or shift.max() > MOST_LEFT):
         raise SecateurError(
             "a layer of int16 activations has biases below 2⁴⁶ and scales sums up by less than 2⁷",
             f"{label} has a bias of {np.abs(values).max()} and scales by up to 2^{shift.max()}",

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from secateur.network import Network
-from secateur.operators.conv.rule_other_types import TERMS, describe
+from secateur.operators.conv.rule_other_types import TERMS, describe, taps_words
 from secateur.operators.kernel import Array, Kernel, ends
 from secateur.operators.pairing import bounds_words
 from secateur.operators.program import Step
-from secateur.operators.stream import layer_data, window_words
+from secateur.operators.stream import layer_data
 
 _FOLDER = Path(__file__).parent
 
@@ -35,7 +35,7 @@ def _pack_vectors(network: Network, step: Step) -> tuple[Array, ...]:
 def _pack_windows(network: Network, step: Step) -> tuple[Array, ...]:
     part = step.payload
     bounds = bounds_words(part.activation, network.tensors[part.tensors[3]])
-    head = np.array([*bounds, step.rows, *window_words(part.window, part.channels)], np.int64)
+    head = np.array([*bounds, step.rows, *taps_words(part)], np.int64)
     stream = np.concatenate([head.astype(np.uint32), _numbers(network, step, part.tensors)])
     return (Array("weights", stream, f"{step.label}: {describe(step)}"),)
 
@@ -50,6 +50,7 @@ def _layer(
     summary: str,
     terms: tuple[str, ...],
     pack: Callable[[Network, Step], tuple[Array, ...]],
+    includes: tuple[str, ...] = ("float",),
 ) -> Kernel:
     return Kernel(
         name=name,
@@ -61,7 +62,7 @@ def _layer(
         terms=terms,
         pack=pack,
         call=_call,
-        includes=("float",),
+        includes=includes,
     )
 
 
@@ -78,7 +79,13 @@ CONV_FLOAT = _layer(
     "target[y, x, rows] = weights . window of source + bias, of float32.",
     TERMS,
     _pack_windows,
+    ("reach", "float"),
 )
 DEPTHWISE_FLOAT = _layer(
-    "depthwise_float", "depthwise", "The same of float32, for each channel alone.", TERMS, _pack_windows
+    "depthwise_float",
+    "depthwise",
+    "The same of float32, for each channel alone.",
+    TERMS,
+    _pack_windows,
+    ("reach", "float"),
 )

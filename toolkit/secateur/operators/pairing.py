@@ -29,6 +29,7 @@ class Pair:
         words: the kernel's own, before the loops; unsigned.
         kind: the operator, for the reader of the C.
         item_bytes: of an element of the sources.
+        target_bytes: of an element of the target, which are fewer where it is a truth value.
     """
 
     tensors: tuple[int, int, int]
@@ -37,6 +38,7 @@ class Pair:
     words: tuple[int, ...]
     kind: str
     item_bytes: int = 1
+    target_bytes: int = 1
 
 
 Words = Callable[[str, Sequence[Quantization], Callable[[str, str], NoReturn]], Sequence[int]]
@@ -78,7 +80,8 @@ def lower_pair(lowering: Lowering, index: int, kernel: str, words: Words) -> Non
     )
     if len(loops) > LOOPS:
         refuse(f"broadcasts {shapes[0]} and {shapes[1]}", "Broadcast along fewer axes at a time.")
-    part = Pair((operator.inputs[0], operator.inputs[1], result), constant, loops, own, operator.kind, item)
+    sizes = item, ITEM_BYTES[target.dtype]
+    part = Pair((operator.inputs[0], operator.inputs[1], result), constant, loops, own, operator.kind, *sizes)
     reads = tuple(
         lowering.buffer(tensor) for tensor, fixed in zip(operator.inputs[:2], constant) if not fixed
     )
@@ -174,14 +177,20 @@ def padded_size(size_bytes: int) -> int:
 
 
 def pair_kernel(
-    name: str, folder: Path, summary: str, includes: tuple[str, ...], kind: str = "int8_t"
+    name: str,
+    folder: Path,
+    summary: str,
+    includes: tuple[str, ...],
+    kind: str = "int8_t",
+    result: str | None = None,
 ) -> Kernel:
-    """A kernel on two sources of a type of C."""
+    """A kernel on two sources of a type of C, whose result is of that type or of another."""
     return Kernel(
         name=name,
         folder=folder,
         prototype=(
-            f"void secateur_{name}(const uint32_t *stream, const {kind} *one, const {kind} *two, {kind} *target)"
+            f"void secateur_{name}(const uint32_t *stream, const {kind} *one, const {kind} *two, "
+            f"{result or kind} *target)"
         ),
         summary=summary,
         terms=("call", "run", "value"),
@@ -210,9 +219,9 @@ def _pack(network: Network, step: Step) -> tuple[Array, ...]:
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
     buffers, constants = iter(reads), iter(arrays[1:])
     sources = [next(constants) if fixed else next(buffers) for fixed in step.payload.constant]
-    kind = TYPES_OF_C[step.payload.item_bytes]
+    kind, result = TYPES_OF_C[step.payload.item_bytes], TYPES_OF_C[step.payload.target_bytes]
     ends = [constant_pointer(source, kind) for source in sources]
-    return f"{arrays[0]}, {ends[0]}, {ends[1]}, {pointer(writes[0], kind)}"
+    return f"{arrays[0]}, {ends[0]}, {ends[1]}, {pointer(writes[0], result)}"
 
 
 def stored(real: float) -> tuple[int, int]:

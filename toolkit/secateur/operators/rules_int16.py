@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from secateur.operators.add.rule import lower_add_16
+from secateur.operators.batch_matmul.rule import lower_batch_matmul_16
 from secateur.operators.broadcast.rule import lower_broadcast
 from secateur.operators.concatenation.rule import lower_concatenation, lower_pack
 from secateur.operators.conv.rule_other_types import lower_conv_16, lower_depthwise_16
@@ -16,9 +17,13 @@ from secateur.operators.pad.rule import lower_pad
 from secateur.operators.pool.rule import lower_pool_16
 from secateur.operators.rescale.rule import lower_rescale
 from secateur.operators.reshape.rule import lower_reshape
+from secateur.operators.rsqrt.rule import lower_rsqrt_16
+from secateur.operators.select.rule import lower_select
 from secateur.operators.sigmoid.rule import lower_sigmoid
 from secateur.operators.slice.rule import lower_slice
+from secateur.operators.softmax.rule import lower_softmax_16
 from secateur.operators.split.rule import lower_split, lower_unpack
+from secateur.operators.squared_difference.rule import lower_squared_difference_16
 from secateur.operators.transpose.rule import lower_transpose
 
 MOVED: dict[str, Callable[[Lowering, int], None]] = {
@@ -29,6 +34,7 @@ MOVED: dict[str, Callable[[Lowering, int], None]] = {
     "PAD": lower_pad,
     "PADV2": lower_pad,
     "RESHAPE": lower_reshape,
+    "SELECT_V2": lower_select,
     "SLICE": lower_slice,
     "SPLIT": lower_split,
     "SPLIT_V": lower_split,
@@ -41,8 +47,10 @@ MOVED: dict[str, Callable[[Lowering, int], None]] = {
 
 RULES_INT16: dict[str, Callable[[Lowering, int], None]] = {
     **MOVED,
+    "ABS": lower_rescale,
     "ADD": lower_add_16,
     "AVERAGE_POOL_2D": lower_pool_16,
+    "BATCH_MATMUL": lower_batch_matmul_16,
     "CONV_2D": lower_conv_16,
     "DEQUANTIZE": lower_conversion,
     "DEPTHWISE_CONV_2D": lower_depthwise_16,
@@ -57,7 +65,11 @@ RULES_INT16: dict[str, Callable[[Lowering, int], None]] = {
     "QUANTIZE": lower_rescale,
     "RELU": lower_rescale,
     "RELU6": lower_rescale,
+    "RSQRT": lower_rsqrt_16,
+    "SOFTMAX": lower_softmax_16,
+    "SQUARED_DIFFERENCE": lower_squared_difference_16,
     "SUB": lower_add_16,
+    "SUM": lower_mean_16,
     "TANH": lower_sigmoid,
 }
 """Int16 activations, int8 weights."""

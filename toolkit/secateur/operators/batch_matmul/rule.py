@@ -1,25 +1,68 @@
 """When a BATCH_MATMUL can be carried out, and what it takes."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import NoReturn
 
 import numpy as np
 
-from secateur.operators.lowering import Lowering, unsupported
+from secateur.network import Quantization
+from secateur.operators.layer_16 import MOST_LEFT
+from secateur.operators.lowering import ITEM_BYTES, Lowering, unsupported
 from secateur.operators.pairing import stored
 from secateur.operators.program import Step
+from secateur.operators.requantise import quantize_multiplier, reduced_multiplier
+from secateur.operators.window import LARGEST
 
 
 @dataclass(frozen=True)
 class BatchMatmul:
-    """Fifteen words that state it, see ``batch_matmul.c``."""
+    """The words that state it, see ``batch_matmul.c`` and those of other types, and bytes of an element."""
 
     words: tuple[int, ...]
+    item_bytes: int = 1
 
 
 def lower_batch_matmul(lowering: Lowering, index: int) -> None:
     """``target[b, rows, columns] = one[b, rows, inner] · other[b, inner, columns]``, either transposed."""
+    _lower(lowering, index, "batch_matmul", _words)
+
+
+def lower_batch_matmul_16(lowering: Lowering, index: int) -> None:
+    """The same of int16: sums of 64 bits, scaled by 15 bits and rounded once."""
+    _lower(lowering, index, "batch_matmul_16", _words_16)
+
+
+def lower_batch_matmul_float(lowering: Lowering, index: int) -> None:
+    """The same of float32."""
+    _lower(lowering, index, "batch_matmul_float", lambda quantizations, refuse: ())
+
+
+Words = Callable[[Sequence[Quantization], Callable[[str, str], NoReturn]], Sequence[int]]
+"""Quantisation of one, other and target (none of float32), how to refuse → the words behind sizes and steps."""
+
+
+def _words(quantizations: Sequence[Quantization], refuse: Callable[[str, str], NoReturn]) -> Sequence[int]:
+    real = _real(quantizations)
+    if not real < 1 << 14:
+        refuse("has an output scale of next to nothing", "Calibrate the model again.")
+    return (*(item.zero_points[0] for item in quantizations), *stored(real))
+
+
+def _words_16(quantizations: Sequence[Quantization], refuse: Callable[[str, str], NoReturn]) -> Sequence[int]:
+    multiplier, shift = quantize_multiplier(_real(quantizations))
+    if shift > MOST_LEFT:
+        refuse(f"scales sums up by 2^{shift}", "Calibrate the model again.")
+    return reduced_multiplier(multiplier), 15 - shift
+
+
+def _real(quantizations: Sequence[Quantization]) -> float:
+    one, other, target = (np.float32(quantization.scales[0]) for quantization in quantizations)
+    return float(one * other) / float(target)
+
+
+def _lower(lowering: Lowering, index: int, kernel: str, words_of: Words) -> None:
     operator = lowering.network.operators[index]
     one, other = (lowering.tensor(tensor) for tensor in operator.inputs[:2])
     target = lowering.tensor(operator.outputs[0])
@@ -39,23 +82,18 @@ def lower_batch_matmul(lowering: Lowering, index: int) -> None:
         refuse(f"multiplies {one.shape} by {other.shape} to {target.shape}", "Convert the model again.")
     if any(batch not in (1, count) for batch in batches):
         refuse("broadcasts along some of its batches", "Broadcast along all batches or none.")
-    assert one.quantization is not None
-    assert other.quantization is not None
+    if kernel == "batch_matmul_16" and inner > LARGEST["an image"]:
+        refuse(f"sums {inner} products", f"Take at most {LARGEST['an image']}.")
     writes = lowering.new_buffer(operator.outputs[0])
-    assert target.quantization is not None
-    scale = float(np.float32(one.quantization.scales[0]) * np.float32(other.quantization.scales[0]))
-    real = scale / float(np.float32(target.quantization.scales[0]))
-    if not real < 1 << 14:
-        refuse("has an output scale of next to nothing", "Calibrate the model again.")
     steps_one = (rows * inner * (batches[0] > 1), *((1, rows) if flip_one else (inner, 1)))
     steps_other = (columns * inner * (batches[1] > 1), *((inner, 1) if flip_other else (1, columns)))
-    points = [item.zero_points[0] for item in (one.quantization, other.quantization, target.quantization)]
-    words = (count, rows, columns, inner, *steps_one, *steps_other, *points, *stored(real))
+    quantizations = [item.quantization for item in (one, other, target) if item.quantization is not None]
+    words = (count, rows, columns, inner, *steps_one, *steps_other, *words_of(quantizations, refuse))
     label = lowering.derived_label(operator.inputs[0], "/batch_matmul")
     lowering.add(
         Step(
             label=label,
-            kernel="batch_matmul",
+            kernel=kernel,
             operators=(index,),
             reads=reads,
             writes=(writes,),
@@ -63,9 +101,9 @@ def lower_batch_matmul(lowering: Lowering, index: int) -> None:
             columns=columns,
             macs=count * rows * columns * inner,
             parameters=0,
-            weights_bytes=60,
+            weights_bytes=4 * len(words),
             tables_bytes=0,
             work=(1, count * rows, count * rows * columns, count * rows * columns * inner),
-            payload=BatchMatmul(words),
+            payload=BatchMatmul(words, ITEM_BYTES[target.dtype]),
         )
     )

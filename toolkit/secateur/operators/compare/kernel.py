@@ -1,4 +1,4 @@
-"""How the compare kernel is called: see ``pairing.py``."""
+"""How the compare kernels are called: see ``pairing.py``."""
 
 from pathlib import Path
 
@@ -9,4 +9,13 @@ COMPARE = pair_kernel(
     Path(__file__).parent,
     "target = 1 where one compares to other as asked, else 0; target may be a source.",
     ("pairs", "requantise"),
+)
+
+COMPARE_FLOAT = pair_kernel(
+    "compare_float",
+    Path(__file__).parent,
+    "target = 1 where one compares to other as asked, else 0, of float32.",
+    ("pairs",),
+    "secateur_float",
+    "int8_t",
 )

@@ -19,6 +19,9 @@ ANSWERS = {
 }
 """Operator kind → bits of the answers that count: less, equal, greater."""
 
+_UNORDERED = 0b1000
+"""The bit of a comparison with what is no number."""
+
 
 def lower_compare(lowering: Lowering, index: int) -> None:
     """``target = one ∘ other``: both brought to real values with 8 bits of fraction."""
@@ -33,3 +36,14 @@ def _words(
         refuse("compares sources with a scale of 1 and more", "Scale what is compared down in the model.")
     one, other = (quantization.zero_points[0] for quantization in quantizations[:2])
     return (one, *stored(scales[0]), other, *stored(scales[1]), ANSWERS[kind])
+
+
+def lower_compare_float(lowering: Lowering, index: int) -> None:
+    """The same of float32; what is no number is other than everything."""
+    lower_pair(lowering, index, "compare_float", _words_float)
+
+
+def _words_float(
+    kind: str, quantizations: Sequence[Quantization], refuse: Callable[[str, str], NoReturn]
+) -> Sequence[int]:
+    return (ANSWERS[kind] | (_UNORDERED if kind == "NOT_EQUAL" else 0),)

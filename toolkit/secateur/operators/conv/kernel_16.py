@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from secateur.network import Network
-from secateur.operators.conv.rule_other_types import TERMS, Windows, describe
+from secateur.operators.conv.rule_other_types import TERMS, Windows, describe, taps_words
 from secateur.operators.kernel import Array, Kernel, ends
 from secateur.operators.layer_16 import layer_words
 from secateur.operators.program import Step
-from secateur.operators.stream import window_words, words_of
+from secateur.operators.stream import words_of
 
 
 def _pack(network: Network, step: Step) -> tuple[Array, ...]:
@@ -18,7 +18,7 @@ def _pack(network: Network, step: Step) -> tuple[Array, ...]:
     layer, rows, weights = layer_words(network, step.label, part.tensors, step.rows, part.activation)
     stored = np.zeros(-(-weights.size // 4) * 4, np.int8)
     stored[: weights.size] = weights.reshape(-1)
-    words = [layer, [step.rows, 0], window_words(part.window, part.channels), rows.reshape(-1)]
+    words = [layer, [step.rows, 0], taps_words(part), rows.reshape(-1)]
     stream = np.concatenate([*words, words_of(stored)])
     return (Array.of_words(stream, f"{step.label}: {describe(step)}"),)
 
@@ -38,7 +38,7 @@ def _kernel(name: str, folder: Path, summary: str) -> Kernel:
         terms=TERMS,
         pack=_pack,
         call=_call,
-        includes=("requantise_16", "requantise"),
+        includes=("reach", "requantise_16", "requantise"),
     )
 
 

@@ -1,11 +1,15 @@
 """When CONV_2D and DEPTHWISE_CONV_2D of int16 or float32 activations can be carried out, and what they take."""
 
 from dataclasses import dataclass
+from math import prod
 
-from secateur.operators.conv.rule import check_weights
+import numpy as np
+
+from secateur.operators.conv.rule import check_weights, dilation_of
 from secateur.operators.layer_16 import KINDS
 from secateur.operators.lowering import Lowering
 from secateur.operators.program import Step
+from secateur.operators.stream import window_words
 from secateur.operators.window import Window, fused_padding, slide
 
 TERMS = ("call", "pixel", "value", "line", "product")
@@ -14,12 +18,39 @@ TERMS = ("call", "pixel", "value", "line", "product")
 
 @dataclass(frozen=True)
 class Windows:
-    """Network tensors of the step (source, weights, bias or −1, target), its geometry and fused activation."""
+    """What the kernels take.
+
+    Attributes:
+        tensors: of the network: source, weights, bias or −1, target.
+        window: how the window slides, with what lies between its taps.
+        channels: of the source.
+        activation: fused, by the schema's number.
+        dilation: down and right: places from one tap of the window to the next.
+    """
 
     tensors: tuple[int, int, int, int]
     window: Window
     channels: int
     activation: int
+    dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def taps(self) -> tuple[int, int]:
+        """Height and width of the weights."""
+        window, (down, right) = self.window, self.dilation
+        return (window.height - 1) // down + 1, (window.width - 1) // right + 1
+
+    def inside(self, place: int, down: bool) -> int:
+        """Taps of the window at a place that lie in the image: lines of them (``down``) or columns."""
+        window = self.window
+        step, pad, limit = (
+            (window.step_down, window.above, window.source_height)
+            if down
+            else (window.step_right, window.left, window.source_width)
+        )
+        start, apart = place * step - pad, self.dilation[not down]
+        first, end = -(start // apart), -((start - limit) // apart)
+        return max(0, min(end, self.taps[not down]) - max(first, 0))
 
 
 def lower_conv_16(lowering: Lowering, index: int) -> None:
@@ -59,10 +90,10 @@ def lower_windows(
     matrix = lowering.tensor(operator.inputs[1])
     padding = fused_padding(lowering, operator.inputs[0])
     shape = matrix.shape if len(matrix.shape) == 4 else (0, 0, 0, 0)
-    window, refuse = slide(lowering, index, shape[1], shape[2], padding)
-    dilation = [int(operator.options.get(f"dilation{side}Factor", 1)) for side in "HW"]
-    if dilation != [1, 1]:
-        refuse(f"is dilated by {dilation}", "Use a window without dilation, or int8.")
+    down, right = dilation_of(lowering, index)
+    dilation = (down if shape[1] > 1 else 1), (right if shape[2] > 1 else 1)
+    height, width = ((size - 1) * factor + 1 for size, factor in zip(shape[1:3], dilation))
+    window, refuse = slide(lowering, index, height, width, padding)
     channels = lowering.tensor(operator.inputs[0]).shape[3]
     rows = shape[3] if deep else shape[0]
     fits = rows % channels == 0 and shape[0] == 1 if deep else shape[3] == channels
@@ -74,7 +105,8 @@ def lower_windows(
     bias = check_weights(lowering, index, rows, 3 if deep else 0, refuse, kinds)
     activation = int(operator.options.get("fusedActivationFunction", 0))
     source = padding.source if padding else operator.inputs[0]
-    part = Windows((source, operator.inputs[1], bias, operator.outputs[0]), window, channels, activation)
+    tensors = source, operator.inputs[1], bias, operator.outputs[0]
+    part = Windows(tensors, window, channels, activation, dilation)
     operators = (index, padding.operator) if padding else (index,)
     reads, writes = lowering.buffer(source), lowering.new_buffer(operator.outputs[0])
     label = lowering.label(operator.inputs[1])
@@ -93,14 +125,14 @@ def windows_step(
     """The step, its size and its work; ``sizes`` in bytes: of a row's constants, and of a weight."""
     (part, rows), window = layer, layer[0].window
     deep = kernel.startswith("depthwise")
-    down = [window.inside(place, down=True) for place in range(window.target_height)]
-    right = [window.inside(place, down=False) for place in range(window.target_width)]
-    lines = sum(max(last - first, 0) for first, last in down)
-    places = sum(max(last - first, 0) for first, last in right)
-    reached = sum(last > first for first, last in right)
+    lines = sum(part.inside(place, down=True) for place in range(window.target_height))
+    right = [part.inside(place, down=False) for place in range(window.target_width)]
+    places = sum(right)
+    runs = places if part.dilation[1] > 1 and not deep else sum(taps > 0 for taps in right)
     depth = 1 if deep else part.channels
     outputs = window.target_height * window.target_width * rows
-    weights = rows * window.height * window.width * depth
+    columns = prod(part.taps) * depth
+    weights = rows * columns
     return Step(
         label=label,
         kernel=kernel,
@@ -108,12 +140,12 @@ def windows_step(
         reads=(buffers[0],),
         writes=(buffers[1],),
         rows=rows,
-        columns=window.height * window.width * depth,
-        macs=outputs * window.height * window.width * depth,
+        columns=columns,
+        macs=outputs * columns,
         parameters=weights + rows * (part.tensors[2] != -1),
         weights_bytes=(40 if sizes[1] == 1 else 32) + rows * sizes[0] + -(-weights * sizes[1] // 4) * 4,
         tables_bytes=0,
-        work=(1, outputs // rows, outputs, rows * lines * reached, rows * lines * places * depth),
+        work=(1, outputs // rows, outputs, rows * lines * runs, rows * lines * places * depth),
         payload=part,
     )
 
@@ -126,3 +158,11 @@ def describe(step: Step) -> str:
         f"{window.source_height} x {window.source_width} x {step.payload.channels} to "
         f"{window.target_height} x {window.target_width} x {step.rows}"
     )
+
+
+def taps_words(part: Windows) -> np.ndarray:
+    """``window_words``, but for its size, which is in taps; beside the channels, how far apart these are."""
+    words = window_words(part.window, part.channels | part.dilation[1] << 16 | part.dilation[0] << 24)
+    height, width = part.taps
+    words[3] = words[3] & ~0xFFFF | height << 8 | width
+    return words

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from secateur.network import Network
-from secateur.operators.curve.rule import CURVES, bits
+from secateur.operators.curve.rule import CURVES, SERIES, bits
 from secateur.operators.kernel import Array, Kernel, ends
 from secateur.operators.program import Step
 
@@ -31,6 +31,25 @@ CURVE_FLOAT = Kernel(
     terms=("call", "plain", "exponential", "root"),
     pack=_pack,
     call=_call,
+    includes=("float",),
+)
+
+
+def _call_series(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
+    return f"{ends(reads, writes, 'secateur_float')}, {step.columns}, {SERIES.index(step.payload.kind)}"
+
+
+SERIES_FLOAT = Kernel(
+    name="series_float",
+    folder=Path(__file__).parent,
+    prototype=(
+        "void secateur_series_float("
+        "const secateur_float *source, secateur_float *target, int32_t count, uint32_t what)"
+    ),
+    summary="target[i] = sin, cos or log of source[i], of float32; target may be source.",
+    terms=("call", "angle", "logarithm"),
+    pack=_pack,
+    call=_call_series,
     includes=("float",),
 )
 

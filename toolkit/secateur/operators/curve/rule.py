@@ -25,6 +25,8 @@ CURVES = (
 )
 """Operator kinds, by the number that ``curve_float.c`` knows them by."""
 
+SERIES = ("SIN", "COS", "LOG")
+"""The same of ``series_float.c``: what few policies have, so that the others do without its code."""
 
 _EXPONENTIAL, _ROOTS = ("TANH", "LOGISTIC", "EXP", "ELU"), ("SQRT", "RSQRT")
 
@@ -60,6 +62,11 @@ def lower_curve(lowering: Lowering, index: int) -> None:
     label = lowering.derived_label(operator.inputs[0], "/" + operator.kind.lower())
     buffers = reads, successor(lowering, index)
     part = Curve(operator.kind, float(operator.options.get("alpha", 0.0)))
+    if operator.kind in SERIES:
+        step = elementwise_step(label, index, "series_float", buffers, elements, 0, part)
+        logarithms = elements * (operator.kind == "LOG")
+        lowering.add(replace(step, work=(1, elements - logarithms, logarithms)))
+        return
     step = elementwise_step(label, index, "curve_float", buffers, elements, 0, part)
     work = [elements * (operator.kind in kinds) for kinds in (_EXPONENTIAL, _ROOTS)]
     lowering.add(replace(step, work=(1, elements - sum(work), *work)))

@@ -62,7 +62,8 @@ def _pack_float(network: Network, step: Step) -> tuple[Array, ...]:
 
 def _call_float(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
     part: Mean = step.payload
-    return f"{ends(reads, writes, 'secateur_float')}, {part.outer}, {part.count}, {part.inner}"
+    divisor = 1 if part.total else part.count
+    return f"{ends(reads, writes, 'secateur_float')}, {part.outer}, {part.count}, {part.inner}, {divisor}"
 
 
 MEAN_FLOAT = Kernel(
@@ -70,7 +71,8 @@ MEAN_FLOAT = Kernel(
     folder=Path(__file__).parent,
     prototype=(
         "void secateur_mean_float("
-        "const secateur_float *source, secateur_float *target, int32_t outer, int32_t count, int32_t inner)"
+        "const secateur_float *source, secateur_float *target, int32_t outer, int32_t count, int32_t inner,"
+        " int32_t divisor)"
     ),
     summary="The same of float32.",
     terms=("call", "outer", "result", "value"),

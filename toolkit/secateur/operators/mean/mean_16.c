@@ -1,5 +1,5 @@
-/* Mean over the middle axis of [outer, count, inner] values of int16: their sum, scaled by a multiplier that holds the
- * count, which may make it less than 2^30.
+/* Mean or sum over the middle axis of [outer, count, inner] values of int16: their sum, scaled by a multiplier that for
+ * a mean holds the count, which may make it less than 2^30.
  *
  * The stream states them: outer, count, inner, two words that are zero, multiplier, shift to the right | to the
  * left << 8.

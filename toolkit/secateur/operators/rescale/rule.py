@@ -1,4 +1,4 @@
-"""What RELU, RELU6, LEAKY_RELU and QUANTIZE scale integers by, and where they cut them off."""
+"""What RELU, RELU6, LEAKY_RELU, ABS and QUANTIZE scale integers by, and where they cut them off."""
 
 from dataclasses import dataclass
 from math import prod
@@ -41,7 +41,7 @@ def lower_rescale(lowering: Lowering, index: int) -> None:
         float(np.float32(item.quantization.scales[0])) for item in (source, target) if item.quantization
     )
     positive, negative = _scales(operator, one, other)
-    if not max(abs(positive), abs(negative)) < _LARGEST or min(positive, negative) < 0:
+    if not max(positive, abs(negative)) < _LARGEST:
         raise unsupported(
             operator, target, "has an output scale of next to nothing", "Calibrate the model again."
         )
@@ -52,10 +52,10 @@ def lower_rescale(lowering: Lowering, index: int) -> None:
     label = lowering.derived_label(operator.inputs[0], "/" + operator.kind.lower())
     writes = successor(lowering, index)
     words = (
-        ITEM_BYTES[source.dtype] | ITEM_BYTES[target.dtype] << 8,
+        ITEM_BYTES[source.dtype] | ITEM_BYTES[target.dtype] << 8 | (negative < 0) << 16,
         source.quantization.zero_points[0],
         *stored(positive),
-        *stored(negative),
+        *stored(abs(negative)),
         target.quantization.zero_points[0],
         low,
         high,
@@ -68,13 +68,13 @@ def lower_rescale(lowering: Lowering, index: int) -> None:
 
 
 def _scales(operator: Operator, one: float, other: float) -> tuple[float, float]:
-    """Of values of zero and more, and of negative ones."""
+    """Of values of zero and more, and of negative ones; below zero where these change their sign."""
     if operator.kind == "RELU6":  # the reference takes both ends to have one scale
         return 1.0, 1.0
     if operator.kind == "LEAKY_RELU":
         return one / other, one * float(np.float32(operator.options.get("alpha", 0.0))) / other
     real = float(np.float32(one) / np.float32(other)) if operator.kind == "RELU" else one / other
-    return real, real
+    return real, -real if operator.kind == "ABS" else real
 
 
 def successor(lowering: Lowering, index: int) -> int:

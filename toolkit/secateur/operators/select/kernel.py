@@ -16,13 +16,16 @@ from secateur.operators.select.rule import LOOPS, Select
 def _pack(network: Network, step: Step) -> tuple[Array, ...]:
     part: Select = step.payload
     loops = [*part.loops, *[(1, 0, 0, 0)] * (LOOPS - len(part.loops))]
-    words = np.array(loops, np.int64).reshape(-1).astype(np.uint32)
+    words = np.array([*np.array(loops).reshape(-1), *part.words], np.int64).astype(np.uint32)
     arrays = [Array("weights", words, f"{step.label}: a choice of {step.columns} values")]
-    for tensor, fixed in zip(part.tensors, part.constant):
+    for place, (tensor, fixed) in enumerate(zip(part.tensors, part.constant)):
         data: Any = network.tensors[tensor].data
         if fixed:
-            values = np.zeros(padded_size(data.size), np.int8)
-            values[: data.size] = data.reshape(-1).astype(np.int8)
+            stored = np.frombuffer(data.tobytes(), np.int8)
+            values = np.zeros(padded_size(stored.size), np.int8)
+            values[: stored.size] = stored
+            wide = place > 0 and part.item_bytes > 1
+            values = values.view(np.uint32) if wide else values
             arrays.append(Array("weights", values, f"{step.label}: a constant to choose"))
     return tuple(arrays)
 
@@ -41,6 +44,19 @@ SELECT = Kernel(
         "const int8_t *two, int8_t *target)"
     ),
     summary="target = one where the condition is not 0, else two.",
+    terms=("call", "run", "value"),
+    pack=_pack,
+    call=_call,
+)
+
+SELECT_WIDE = Kernel(
+    name="select_wide",
+    folder=Path(__file__).parent,
+    prototype=(
+        "void secateur_select_wide(const uint32_t *stream, const int8_t *condition, const void *one, "
+        "const void *two, void *target)"
+    ),
+    summary="The same of int16 and float32.",
     terms=("call", "run", "value"),
     pack=_pack,
     call=_call,

@@ -33,11 +33,33 @@ SOFTMAX = Kernel(
     terms=("call", "row", "value"),
     pack=_pack,
     call=_call,
+    includes=("fixed_point",),
 )
 
 
-def _pack_float(network: Network, step: Step) -> tuple[Array, ...]:
+def _pack_nothing(network: Network, step: Step) -> tuple[Array, ...]:
     return ()
+
+
+def _call_16(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
+    part = step.payload
+    sizes = f"{part.rows}, {part.columns}, {part.multiplier}, {part.shift}"
+    return f"{ends(reads, writes, 'secateur_int16')}, {sizes}"
+
+
+SOFTMAX_16 = Kernel(
+    name="softmax_16",
+    folder=Path(__file__).parent,
+    prototype=(
+        "void secateur_softmax_16(const secateur_int16 *source, secateur_int16 *target, int32_t rows,\n"
+        "                         int32_t columns, int32_t multiplier, int32_t shift)"
+    ),
+    summary="target[r] = exp(source[r]) / sum of exp(source[r]), of which 2^15 is one, of int16.",
+    terms=("call", "row", "value"),
+    pack=_pack_nothing,
+    call=_call_16,
+    includes=("fixed_point",),
+)
 
 
 def _call_float(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
@@ -54,7 +76,7 @@ SOFTMAX_FLOAT = Kernel(
     ),
     summary="target[r] = exp(beta * source[r]) / their sum, of float32.",
     terms=("call", "row", "value"),
-    pack=_pack_float,
+    pack=_pack_nothing,
     call=_call_float,
     includes=("float",),
 )

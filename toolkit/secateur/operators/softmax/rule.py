@@ -10,6 +10,7 @@ from secateur.operators.lowering import Lowering, unsupported
 from secateur.operators.program import Step
 from secateur.operators.requantise import quantize_multiplier
 from secateur.operators.rescale.rule import elementwise_step
+from secateur.operators.window import LARGEST
 
 _INTEGER_BITS = 5
 _FRACTION_BITS = 31 - _INTEGER_BITS
@@ -25,6 +26,9 @@ _FACTORS = (
 """exp(−2ⁿ) as a fraction of 2³¹, by n."""
 
 _MOST_COLUMNS = 2000
+
+_LARGEST_16 = float(1 << 14)
+"""That a difference of 17 bits may be scaled by."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,37 @@ def lower_softmax(lowering: Lowering, index: int) -> None:
 
 
 @dataclass(frozen=True)
+class Softmax16:
+    """Rows of ``columns`` values; of their differences, in steps of 10 / 65535: multiplier and left shift."""
+
+    rows: int
+    columns: int
+    multiplier: int
+    shift: int
+
+
+def lower_softmax_16(lowering: Lowering, index: int) -> None:
+    """The same of int16; the output's scale is 2⁻¹⁵, and exp(−10) stands for all that is less."""
+    operator = lowering.network.operators[index]
+    source, target = lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0])
+    reads, writes = lowering.buffer(operator.inputs[0]), lowering.new_buffer(operator.outputs[0])
+    assert source.quantization is not None
+    assert target.quantization is not None
+    if target.quantization.scales[0] != 1 / (1 << 15):
+        raise unsupported(operator, target, "has another scale than 2⁻¹⁵", "Quantise the model again.")
+    beta = float(np.float32(operator.options.get("beta", 0.0)))
+    real = float(np.float32(source.quantization.scales[0])) * beta / (10.0 / 65535.0)
+    if source.shape != target.shape or not source.shape or source.shape[-1] > LARGEST["an image"]:
+        raise unsupported(operator, target, f"maps {source.shape} to {target.shape}", "Convert it again.")
+    if not 0 < real < _LARGEST_16:
+        seen = f"has steps of {source.quantization.scales[0]:g} and β {beta:g}"
+        raise unsupported(operator, target, seen, "Calibrate the model again, β = 1.")
+    part = Softmax16(prod(source.shape[:-1]), source.shape[-1], *quantize_multiplier(real))
+    label = lowering.derived_label(operator.inputs[0], "/softmax")
+    lowering.add(_softmax_step(label, index, "softmax_16", (reads, writes), part))
+
+
+@dataclass(frozen=True)
 class SoftmaxFloat:
     """Rows of ``columns`` values, and β."""
 
@@ -77,9 +112,16 @@ def lower_softmax_float(lowering: Lowering, index: int) -> None:
     reads, writes = lowering.buffer(operator.inputs[0]), lowering.new_buffer(operator.outputs[0])
     part = SoftmaxFloat(prod(source.shape[:-1]), source.shape[-1], float(operator.options.get("beta", 1.0)))
     label = lowering.derived_label(operator.inputs[0], "/softmax")
+    lowering.add(_softmax_step(label, index, "softmax_float", (reads, writes), part))
+
+
+def _softmax_step(
+    label: str, operator: int, kernel: str, buffers: tuple[int, int], part: Softmax16 | SoftmaxFloat
+) -> Step:
+    """A step without a table of its own, and work in rows and in values."""
     values = part.rows * part.columns
-    step = elementwise_step(label, index, "softmax_float", (reads, writes), values, 0, part)
-    lowering.add(replace(step, work=(1, part.rows, values)))
+    step = elementwise_step(label, operator, kernel, buffers, values, 0, part)
+    return replace(step, work=(1, part.rows, values))
 
 
 def softmax_step(label: str, operator: int, buffers: tuple[int, int], part: Softmax) -> Step:

@@ -1,4 +1,4 @@
-"""How the squared_difference kernel is called: see ``pairing.py``."""
+"""How the squared_difference kernels are called: see ``pairing.py``."""
 
 from pathlib import Path
 
@@ -9,4 +9,12 @@ SQUARED_DIFFERENCE = pair_kernel(
     Path(__file__).parent,
     "target = (one - other)^2, each with its scale; target may be a source.",
     ("pairs", "requantise"),
+)
+
+SQUARED_DIFFERENCE_16 = pair_kernel(
+    "squared_difference_16",
+    Path(__file__).parent,
+    "target = (one - other)^2, each with its scale, of int16; target may be a source.",
+    ("pairs", "requantise_16", "requantise"),
+    "secateur_int16",
 )

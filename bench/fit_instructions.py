@@ -48,13 +48,18 @@ WHOLE = ("dense", "cnn", "cnn_by_size")
 FLAT = ("clamp", "fill", "lookup")
 """Kernels without a frame of their own."""
 
-TOGETHER = {"compare": ("select",), "select": ("compare",)}
+TOGETHER = {
+    "compare": ("select",),
+    "select": ("compare",),
+    "compare_float": ("select_wide",),
+    "rsqrt_16": ("rescale_values",),
+}
 """Kernel → those that are in every network that it is in; a bound for the one is a bound for the other."""
 
 STEP_BYTES = 28
 """Of the call of a kernel, as the cores' files state it."""
 
-ENDINGS = {"int16": ("_16", "rescale_values"), "float32": ("_float",)}
+ENDINGS = {"int16": ("_16", "rescale_values", "select_wide"), "float32": ("_float",)}
 """Type → how the names of its kernels end."""
 
 ROOM = {"flash_bytes": 1 << 26, "ram_bytes": 1 << 24}

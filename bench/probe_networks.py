@@ -59,12 +59,19 @@ class Chain:
         )
 
     def slide(
-        self, kind: str, rows: int, window: tuple[int, int], step: int, padding: int, activation: int = 0
+        self,
+        kind: str,
+        rows: int,
+        window: tuple[int, int],
+        step: int,
+        padding: int,
+        activation: int = 0,
+        dilation: int = 1,
     ):
         """A convolution, a depthwise convolution or a pool."""
         sides = self.shape[1:3]
         places = [
-            -(-size // step) if padding == 0 else (size - side) // step + 1
+            -(-size // step) if padding == 0 else (size - (side - 1) * dilation - 1) // step + 1
             for size, side in zip(sides, window)
         ]
         options = {
@@ -73,6 +80,8 @@ class Chain:
             "padding": padding,
             "fusedActivationFunction": activation,
         }
+        if dilation > 1:
+            options |= {"dilationHFactor": dilation, "dilationWFactor": dilation}
         constants: tuple[int, ...] = ()
         if kind == "CONV_2D":
             constants = self.weights((rows, *window, self.shape[3]), 0)

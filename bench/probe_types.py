@@ -6,7 +6,7 @@ import numpy as np
 from probe_networks import Chain
 
 from secateur.network import Network, Operator, Quantization, Tensor
-from secateur.operators.curve.rule import CURVES
+from secateur.operators.curve.rule import CURVES, SERIES
 
 _SCALE, _FINE = Quantization((0.0002,), (0,)), Quantization((1 / (1 << 15),), (0,))
 
@@ -76,8 +76,10 @@ def _slide(dtype: str, kinds: tuple[str, ...]) -> Build:
     def build(generator: np.random.Generator) -> Network:
         chain = _image(generator, dtype)
         window = tuple(int(min(side, generator.integers(1, 5))) for side in chain.shape[1:3])
-        kind, padding = str(generator.choice(kinds)), int(generator.integers(2))
-        chain.slide(kind, _log(generator, 16), window, int(generator.integers(1, 3)), padding)
+        kind, padding, dilation = str(generator.choice(kinds)), int(generator.integers(2)), 1
+        if "CONV" in kind and generator.random() < 0.3:
+            padding, dilation = 0, 2
+        chain.slide(kind, _log(generator, 16), window, int(generator.integers(1, 3)), padding, 0, dilation)
         return chain.finish()
 
     return build
@@ -87,7 +89,7 @@ def _mean(dtype: str) -> Build:
     def build(generator: np.random.Generator) -> Network:
         chain = _image(generator, dtype)
         axes, shape = ([1, 2], (1, chain.shape[3])) if generator.random() < 0.6 else ([3], chain.shape[:3])
-        chain.apply("MEAN", shape, (chain.constant(axes),))
+        chain.apply("MEAN" if generator.random() < 0.7 else "SUM", shape, (chain.constant(axes),))
         return chain.finish()
 
     return build
@@ -110,18 +112,51 @@ def _curve(dtype: str, kinds: tuple[str, ...]) -> Build:
         chain = Typed(generator, (1, _log(generator, 400)), dtype)
         kind = str(generator.choice(kinds))
         fine = _FINE if kind in ("TANH", "LOGISTIC") else None
-        if kind in ("SQRT", "RSQRT"):
-            chain.apply("SQUARE", chain.shape)
+        if kind in ("SQRT", "RSQRT", "LOG"):
+            chain.apply("SQUARE" if dtype == "float32" else "ABS", chain.shape)
         chain.apply(kind, chain.shape, quantization=fine, alpha=0.3)
         return chain.finish()
 
     return build
 
 
-def _softmax(generator: np.random.Generator) -> Network:
-    chain = Typed(generator, (int(generator.integers(1, 8)), int(generator.integers(2, 40))), "float32")
-    chain.apply("SOFTMAX", chain.shape, beta=1.0)
-    return chain.finish()
+def _softmax(dtype: str) -> Build:
+    def build(generator: np.random.Generator) -> Network:
+        chain = Typed(generator, (int(generator.integers(1, 8)), int(generator.integers(2, 40))), dtype)
+        chain.apply("SOFTMAX", chain.shape, quantization=_FINE, beta=1.0)
+        return chain.finish()
+
+    return build
+
+
+def _matmul(dtype: str) -> Build:
+    def build(generator: np.random.Generator) -> Network:
+        shape = tuple(int(size) for size in generator.integers(1, 16, 3))
+        chain = Typed(generator, shape, dtype)
+        chain.apply("BATCH_MATMUL", (shape[0], shape[1], shape[1]), (0,), adjX=False, adjY=True)
+        return chain.finish()
+
+    return build
+
+
+def _select(dtype: str) -> Build:
+    """The input or a value for each channel, by constants, or of float32 by whether it is above that value."""
+
+    def build(generator: np.random.Generator) -> Network:
+        chain = _image(generator, dtype)
+        shape, real = chain.shape, dtype == "float32"
+        data = generator.integers(-30000, 30000, shape[3]).astype(dtype)
+        other = chain.add(Tensor("k", data.shape, dtype, chain.of_type(_SCALE), True, data))
+        truths = generator.integers(0, 2, shape).astype(bool)
+        truth = chain.add(Tensor("truth", shape, "bool", None, not real, None if real else truths))
+        if real:
+            chain.operators.append(Operator("GREATER", (0, other), (truth,), {}))
+        result = chain.add(Tensor("chosen", shape, dtype, chain.of_type(_SCALE)))
+        chain.operators.append(Operator("SELECT_V2", (truth, 0, other), (result,), {}))
+        chain.current = result
+        return chain.finish()
+
+    return build
 
 
 def _convert(generator: np.random.Generator) -> Network:
@@ -142,6 +177,9 @@ def _probes(dtype: str) -> dict[str, Build]:
         "mean": _mean(dtype),
         "add": _pair(dtype, "ADD"),
         "multiply": _pair(dtype, "MUL"),
+        "softmax": _softmax(dtype),
+        "matmul": _matmul(dtype),
+        "select": _select(dtype),
     }
 
 
@@ -150,12 +188,14 @@ TYPED: dict[str, dict[str, Build]] = {
         **_probes("int16"),
         "extreme": _pair("int16", "MAXIMUM"),
         "sigmoid": _curve("int16", ("TANH", "LOGISTIC")),
-        "rescale": _curve("int16", ("RELU", "LEAKY_RELU")),
+        "rescale": _curve("int16", ("RELU", "LEAKY_RELU", "ABS")),
+        "squares": _pair("int16", "SQUARED_DIFFERENCE"),
+        "roots": _curve("int16", ("RSQRT",)),
     },
     "float32": {
         **_probes("float32"),
         "curve": _curve("float32", CURVES),
-        "softmax": _softmax,
+        "series": _curve("float32", SERIES),
         "convert": _convert,
     },
 }

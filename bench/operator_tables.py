@@ -9,8 +9,7 @@ import argparse
 from pathlib import Path
 
 from secateur.operators.kernels import KERNELS
-from secateur.operators.lower import RULES_OF
-from secateur.operators.rules_int16 import TFLM_LACKS
+from secateur.operators.lower import RULES_OF, TFLM_LACKS
 from secateur.target.target import Target, list_targets, load_any
 
 TYPES = {"int8": "int8", "int16": "int16 × int8", "float32": "float32"}
@@ -34,7 +33,7 @@ def operators() -> str:
 def _there(kind: str, dtype: str) -> str:
     if kind in RULES_OF[dtype]:
         return "yes"
-    return "– (nor in TFLM)" if dtype == "int16" and kind in TFLM_LACKS else "–"
+    return "– (not in TFLM)" if kind in TFLM_LACKS.get(dtype, ()) else "–"
 
 
 def kernels() -> str:

@@ -14,12 +14,12 @@ from tflite_networks import ACTIVATION_SCALES, Layer, Writer, network
 
 from secateur.errors import SecateurError
 from secateur.export.read import read_tflite
+from secateur.operators.compare.rule import ANSWERS
 from secateur.operators.kernels import KERNELS
 from secateur.operators.lookup.reference import evaluate_chain
-from secateur.operators.lower import RULES, lower
+from secateur.operators.lower import RULES, TFLM_LACKS, lower
 from secateur.operators.lowering import readable
 from secateur.operators.program import Choice
-from secateur.operators.rules_int16 import TFLM_LACKS
 
 
 def without_data(read):
@@ -210,25 +210,72 @@ def test_options_that_contradict_shapes_are_refused(kind, change, seen):
     assert seen in refused(net, None, None)
 
 
-def test_what_a_type_lacks_is_refused_with_what_it_has():
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [(dtype, kind) for dtype in TFLM_LACKS for kind in TFLM_LACKS[dtype]]
+)
+def test_what_tflm_lacks_in_a_type_is_said(dtype, kind):
     writer = Writer()
-    source, result = (writer.tensor(name, (1, 4), "int16", [0.1], [0]) for name in ("in", "out"))
-    writer.operator("ABS", [source], [result])
-    message = refused(writer, [source], [result])
-    assert "ABS that writes 'out' is not supported where it reads int16" in message
-    assert "Quantise the model to int8" in message
-
-
-@pytest.mark.parametrize("kind", TFLM_LACKS)
-def test_what_tflm_lacks_in_int16_is_said(kind):
-    writer = Writer()
-    source, result = (writer.tensor(name, (1, 4), "int16", [0.1], [0]) for name in ("in", "out"))
-    writer.operator(kind, [source, source] if kind == "DIV" else [source], [result])
-    assert f"{kind} that writes 'out' is not supported where it reads int16, nor does TFLM run it" in refused(
-        writer, [source], [result]
+    scale = ([0.1], [0]) if dtype == "int16" else ()
+    source, other = (writer.tensor(name, (1, 4), dtype, *scale) for name in ("in", "two"))
+    result = writer.tensor(
+        "out", (1, 4), "bool" if kind in ANSWERS else dtype, *(() if kind in ANSWERS else scale)
     )
-    with pytest.raises((RuntimeError, ValueError)):
-        run_reference(writer.finish([source], [result]), np.ones((1, 4), np.int16))
+    two = kind == "DIV" or kind in ANSWERS
+    writer.operator(kind, [source, other] if two else [source], [result])
+    message = refused(writer, [source, other], [result])
+    assert (
+        f"{kind} that writes 'out' is not supported where it reads {dtype}, nor does TFLM run it" in message
+    )
+    assert "Quantise the model to int8" in message or kind == "FLOOR"
+    model, inputs = writer.finish([source, other], [result]), np.array([[[-9] * 4], [[9] * 4]], dtype)
+    if kind == "GREATER":  # than nothing written yet: the same of less and of more
+        assert len(np.unique(run_reference(model, inputs), axis=0)) == 1
+    else:
+        with pytest.raises((RuntimeError, ValueError)):
+            run_reference(model, inputs)
+
+
+@pytest.mark.parametrize(
+    ("values", "shape", "seen"),
+    [
+        (
+            [1, 2, 3, 4],
+            (1, 4),
+            "ABS ends in float32, read by MUL, which reads 'k', a constant of several values",
+        ),
+        ([2], (2, 4), "ABS ends in float32, read by MUL, which changes the number of elements"),
+        (None, (1, 4), "ABS ends in float32, an output of the graph"),
+    ],
+)
+def test_why_a_chain_is_no_table(values, shape, seen):
+    """What is dequantised may go on in float32; what no operator of int8 writes may not."""
+    for first in ("ABS", "DEQUANTIZE"):
+        writer = Writer()
+        source, real = (
+            writer.tensor("in", (1, 4), "int8", [0.1], [0]),
+            writer.tensor("real", (1, 4), "float32"),
+        )
+        result = writer.tensor("out", shape, "float32")
+        writer.operator(first, [source], [real])
+        if values is not None:
+            constant = writer.tensor("k", np.shape(values), "float32", data=values)
+            writer.operator("MUL", [real, constant], [result], "MulOptions")
+        outputs = [real if values is None else result]
+        if first == "ABS":
+            assert seen in refused(writer, [source], outputs)
+        elif shape == (1, 4):
+            kernels = [step.kernel for step in lower(read_tflite(writer.finish([source], outputs))).steps]
+            assert kernels == ["convert_float", "pair_float"][: 1 + (values is not None)]
+
+
+def test_a_chain_that_changes_the_number_of_elements_is_refused():
+    writer = Writer()
+    source, result = (
+        writer.tensor("in", (1, 4), "int8", [0.1], [0]),
+        writer.tensor("out", (1, 8), "int16", [0.1], [0]),
+    )
+    writer.operator("ABS", [source], [result])
+    assert "changes the number of elements" in refused(writer, [source], [result])
 
 
 def test_types_do_not_mix_without_a_conversion():

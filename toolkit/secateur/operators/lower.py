@@ -23,7 +23,7 @@ from secateur.operators.pool.rule import lower_pool
 from secateur.operators.program import BY_SPEED, Choice, Program
 from secateur.operators.reshape.rule import lower_reshape
 from secateur.operators.rules_float32 import RULES_FLOAT32
-from secateur.operators.rules_int16 import RULES_INT16, TFLM_LACKS
+from secateur.operators.rules_int16 import RULES_INT16, TFLM_LACKS_INT16
 from secateur.operators.select.rule import lower_select
 from secateur.operators.slice.rule import lower_slice
 from secateur.operators.softmax.rule import lower_softmax
@@ -75,6 +75,9 @@ RULES_OF: dict[str, dict[str, Callable[[Lowering, int], None]]] = {
     "float32": RULES_FLOAT32,
 }
 """Type of the activations that an operator reads → its rules."""
+
+TFLM_LACKS = {"int16": TFLM_LACKS_INT16, "float32": ("DEQUANTIZE",)}
+"""Type of the activations that an operator reads → operators of other types that TFLM does not run on it either."""
 
 CONVERSIONS = ("DEQUANTIZE", "QUANTIZE")
 """Operators from one type to another."""
@@ -178,7 +181,7 @@ def lower_part(network: Network, choice: Choice = BY_SPEED) -> Program:
                 network.tensors[(*operator.outputs, *network.outputs.values())[0]],
                 "is not supported"
                 + ("" if rules is RULES else f" where it reads {dtype}")
-                + (", nor does TFLM run it" if dtype == "int16" and operator.kind in TFLM_LACKS else ""),
+                + (", nor does TFLM run it" if operator.kind in TFLM_LACKS.get(dtype, ()) else ""),
                 _remedy(operator, rules, dtype),
             )
         if (

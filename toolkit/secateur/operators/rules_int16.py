@@ -5,6 +5,7 @@ from collections.abc import Callable
 from secateur.operators.add.rule import lower_add_16
 from secateur.operators.batch_matmul.rule import lower_batch_matmul_16
 from secateur.operators.broadcast.rule import lower_broadcast
+from secateur.operators.compare.rule import ANSWERS
 from secateur.operators.concatenation.rule import lower_concatenation, lower_pack
 from secateur.operators.conv.rule_other_types import lower_conv_16, lower_depthwise_16
 from secateur.operators.curve.rule import lower_conversion
@@ -74,5 +75,11 @@ RULES_INT16: dict[str, Callable[[Lowering, int], None]] = {
 }
 """Int16 activations, int8 weights."""
 
-TFLM_LACKS = ("COS", "DIV", "ELU", "EXP", "FLOOR", "HARD_SWISH", "LOG", "NEG", "SIN", "SQRT", "SQUARE")
-"""Operators of other types that TFLM does not run on int16 either: there is nothing to be equal to."""
+TFLM_LACKS_INT16 = (
+    *sorted(ANSWERS),
+    *("COS", "DIV", "ELU", "EXP", "FLOOR", "HARD_SWISH", "LOG", "NEG", "SIN", "SQRT", "SQUARE"),
+)
+"""Operators of other types that TFLM does not run on int16 either: there is nothing to be equal to.
+
+It takes a GREATER, says that all is well, and writes nothing.
+"""

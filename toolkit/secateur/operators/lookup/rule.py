@@ -1,5 +1,6 @@
 """Which operators a byte table carries out, and how far a chain of them reaches."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
@@ -100,15 +101,15 @@ def lower_elementwise(lowering: Lowering, index: int) -> None:
     if not chain and first.kind == "QUANTIZE":
         lower_rescale(lowering, index)
         return
-    try:
-        ways = [chain] if chain else _net(lowering, index)
-    except SecateurError:
-        if first.kind != "DEQUANTIZE":
-            raise
+    makers = {} if chain else _makers(lowering, index)
+    refusal = None if chain else _refusal(lowering, index, makers)
+    if refusal is None:
+        for operators in [chain] if chain else _ways(lowering, makers):
+            _add_table(lowering, source, operators)
+    elif first.kind == "DEQUANTIZE":
         lower_conversion(lowering, index)
-        return
-    for operators in ways:
-        _add_table(lowering, source, operators)
+    else:
+        raise refusal
 
 
 def _chain(lowering: Lowering, index: int) -> tuple[int, ...]:
@@ -126,46 +127,79 @@ def _chain(lowering: Lowering, index: int) -> tuple[int, ...]:
     return tuple(chain[:length])
 
 
-def _net(lowering: Lowering, index: int) -> list[tuple[int, ...]]:
-    """The operators on the way to each int8 that others read and that is made of a source alone."""
+def _makers(lowering: Lowering, index: int) -> dict[int, int]:
+    """What is made of the source of an operator, and of single numbers: tensor → the operator that makes it."""
     operators = lowering.network.operators
     source, makers = operators[index].inputs[0], dict[int, int]()
-    size = prod(lowering.tensor(source).shape)
     for number, operator in enumerate(operators[index:], index):
-        own = [tensor for tensor in operator.inputs if tensor == source or tensor in makers]
-        rest = [tensor for tensor in operator.inputs if tensor not in own]
-        if (
-            own
-            and number not in lowering.done
-            and operator.kind in POINTWISE
-            and len(operator.outputs) == 1
-            and prod(lowering.tensor(operator.outputs[0]).shape) == size
-            and all(tensor != -1 and _is_number(lowering.tensor(tensor)) for tensor in rest)
-        ):
+        if number not in lowering.done and _obstacle(lowering, source, makers, operator) is None:
             makers[operator.outputs[0]] = number
-    members, ways = set(makers.values()), []
-    for tensor, maker in makers.items():
-        readers = lowering.consumers(tensor)
-        if readers is not None and members.issuperset(readers):
+    return makers
+
+
+def _obstacle(lowering: Lowering, source: int, makers: Mapping[int, int], operator: Operator) -> str | None:
+    """Why an operator does not make every value of one of the source's; None if it does."""
+    own = [tensor for tensor in operator.inputs if tensor == source or tensor in makers]
+    rest = [tensor for tensor in operator.inputs if tensor not in own and tensor != -1]
+    size = prod(lowering.tensor(source).shape)
+    if not own or operator.kind not in POINTWISE or len(operator.outputs) != 1 or -1 in operator.inputs:
+        return "is not element-wise"
+    for tensor in rest:
+        if not lowering.tensor(tensor).constant:
+            return f"reads {lowering.tensor(tensor).name!r} too"
+        if not _is_number(lowering.tensor(tensor)):
+            return f"reads {lowering.tensor(tensor).name!r}, a constant of several values"
+    if prod(lowering.tensor(operator.outputs[0]).shape) != size:
+        return "changes the number of elements"
+    return None
+
+
+def _readers(lowering: Lowering, makers: Mapping[int, int], tensor: int) -> list[int] | None:
+    """The operators besides the makers that read a tensor; None if it is an output."""
+    readers, members = lowering.consumers(tensor), set(makers.values())
+    return None if readers is None else [reader for reader in readers if reader not in members]
+
+
+def _refusal(lowering: Lowering, index: int, makers: Mapping[int, int]) -> SecateurError | None:
+    """Where no table goes on, and why not; None if all that is made of an operator's source becomes tables."""
+    operators = lowering.network.operators
+    first, source = operators[index], operators[index].inputs[0]
+    if first.outputs[0] not in makers:
+        target = lowering.tensor(first.outputs[0])
+        seen = _obstacle(lowering, source, {}, first) or "is done"
+        return unsupported(first, target, seen, "Convert the model again.")
+    for stray, maker in makers.items():
+        readers, target = _readers(lowering, makers, stray), lowering.tensor(stray)
+        if target.dtype == "int8" or readers == []:
             continue
-        dtype = lowering.tensor(tensor).dtype
-        if dtype != "int8":
-            others = [operators[each].kind for each in readers or () if each not in members]
-            raise unsupported(
-                operators[index],
-                lowering.tensor(tensor),
-                f"starts element-wise operators whose {operators[maker].kind} ends in {dtype}, "
-                f"read by {', '.join(others) or 'the graph, as an output'}",
-                "End them in int8 (QUANTIZE), or write the operator that follows in a supported form.",
-            )
+        reasons = [
+            f"{operators[each].kind}, which {_obstacle(lowering, source, makers, operators[each])}"
+            for each in readers or ()
+        ]
+        follows = f"read by {'; '.join(reasons)}" if reasons else "an output of the graph"
+        return unsupported(
+            first,
+            target,
+            f"starts element-wise operators whose {operators[maker].kind} ends in {target.dtype}, {follows}",
+            "End them in int8 (QUANTIZE), or write the operator that follows in a supported form.",
+        )
+    return None
+
+
+def _ways(lowering: Lowering, makers: Mapping[int, int]) -> list[tuple[int, ...]]:
+    """The operators on the way to each int8 that others read; all of them are done with."""
+    operators, ways = lowering.network.operators, []
+    for tensor, maker in makers.items():
+        if _readers(lowering, makers, tensor) == []:
+            continue
         way, unknown = {maker}, list(operators[maker].inputs)
         while unknown:
-            tensor = unknown.pop()
-            if tensor in makers and makers[tensor] not in way:
-                way.add(makers[tensor])
-                unknown += operators[makers[tensor]].inputs
+            read = unknown.pop()
+            if read in makers and makers[read] not in way:
+                way.add(makers[read])
+                unknown += operators[makers[read]].inputs
         ways.append(tuple(sorted(way)))
-    lowering.done |= members
+    lowering.done.update(makers.values())
     return ways
 
 

@@ -1,5 +1,6 @@
 """What RSQRT of int16 scales its result by."""
 
+import math
 from dataclasses import dataclass
 from math import prod
 
@@ -28,8 +29,8 @@ def lower_rsqrt_16(lowering: Lowering, index: int) -> None:
     source, target = lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0])
     assert source.quantization is not None
     assert target.quantization is not None
-    one, other = (np.float32(item.scales[0]) for item in (source.quantization, target.quantization))
-    multiplier, shift = quantize_multiplier(1.0 / float(np.sqrt(one) * other))
+    one, other = (float(np.float32(item.scales[0])) for item in (source.quantization, target.quantization))
+    multiplier, shift = quantize_multiplier(1.0 / (math.sqrt(one) * other))
     if shift not in _SHIFTS or multiplier == 0 or prod(source.shape) != prod(target.shape):
         seen = f"makes {target.shape} in steps of {other:g} of {source.shape} in steps of {one:g}"
         raise unsupported(operator, target, seen, "Calibrate the model again.")

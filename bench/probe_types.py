@@ -107,14 +107,29 @@ def _pair(dtype: str, kind: str) -> Build:
     return build
 
 
-def _curve(dtype: str, kinds: tuple[str, ...]) -> Build:
+def _curve(kinds: tuple[str, ...]) -> Build:
     def build(generator: np.random.Generator) -> Network:
-        chain = Typed(generator, (1, _log(generator, 400)), dtype)
+        chain = Typed(generator, (1, _log(generator, 400)), "int16")
         kind = str(generator.choice(kinds))
         fine = _FINE if kind in ("TANH", "LOGISTIC") else None
-        if kind in ("SQRT", "RSQRT", "LOG"):
-            chain.apply("SQUARE" if dtype == "float32" else "ABS", chain.shape)
+        if kind == "RSQRT":
+            chain.apply("ABS", chain.shape)
         chain.apply(kind, chain.shape, quantization=fine, alpha=0.3)
+        return chain.finish()
+
+    return build
+
+
+def _curves(kinds: tuple[str, ...]) -> Build:
+    """All of them of one source; the roots, of its square."""
+
+    def build(generator: np.random.Generator) -> Network:
+        chain = Typed(generator, (1, _log(generator, 400)), "float32")
+        chain.apply("SQUARE", chain.shape)
+        square = chain.current
+        for kind in kinds:
+            chain.current = square if kind in ("SQRT", "RSQRT", "LOG") else 0
+            chain.apply(kind, chain.shape, alpha=0.3)
         return chain.finish()
 
     return build
@@ -187,15 +202,15 @@ TYPED: dict[str, dict[str, Build]] = {
     "int16": {
         **_probes("int16"),
         "extreme": _pair("int16", "MAXIMUM"),
-        "sigmoid": _curve("int16", ("TANH", "LOGISTIC")),
-        "rescale": _curve("int16", ("RELU", "LEAKY_RELU", "ABS")),
+        "sigmoid": _curve(("TANH", "LOGISTIC")),
+        "rescale": _curve(("RELU", "LEAKY_RELU", "ABS")),
         "squares": _pair("int16", "SQUARED_DIFFERENCE"),
-        "roots": _curve("int16", ("RSQRT",)),
+        "roots": _curve(("RSQRT",)),
     },
     "float32": {
         **_probes("float32"),
-        "curve": _curve("float32", CURVES),
-        "series": _curve("float32", SERIES),
+        "curve": _curves(CURVES),
+        "series": _curves(SERIES),
         "convert": _convert,
     },
 }

@@ -21,15 +21,17 @@ void secateur_conv_float(const uint32_t *stream, const secateur_float *source, s
     const secateur_float *const weights = bias + rows;
     for (int32_t down = 0, y = -above; down < target_height; down++, y += step_down) {
         for (int32_t right = 0, x = -left; right < target_width; right++, x += step_right) {
-            const secateur_reach_t lines = secateur_reach(y, height, apart_down, source_height);
             const secateur_reach_t taps = secateur_reach(x, width, apart_right, source_width);
             const int32_t count = taps.end - taps.first, together = apart_right == 1 ? count : 1;
             for (int32_t row = 0; row < rows; row++) {
                 float sum = 0.0f;
-                for (int32_t line = lines.first; line < lines.end && count > 0; line++) {
+                for (int32_t line = 0, place = y; line < height; line++, place += apart_down) {
+                    if (place < 0 || place >= source_height || taps.first >= taps.end) {
+                        continue;
+                    }
                     const secateur_float *weight = weights + ((row * height + line) * width + taps.first) * channels;
                     const secateur_float *value = source +
-                        ((y + line * apart_down) * source_width + x + taps.first * apart_right) * channels;
+                        (place * source_width + x + taps.first * apart_right) * channels;
                     for (int32_t run = 0; run < count; run += together) {
                         for (int32_t rest = together * channels; rest > 0; rest--) {
                             sum += *weight++ * *value++;

@@ -28,7 +28,7 @@ CURVE_FLOAT = Kernel(
         "const secateur_float *source, secateur_float *target, int32_t count, uint32_t what, uint32_t slope)"
     ),
     summary="target[i] = tanh, logistic, exp, ... of source[i], of float32; target may be source.",
-    terms=("call", "plain", "exponential", "root"),
+    terms=("call", *(kind.lower() for kind in CURVES)),
     pack=_pack,
     call=_call,
     includes=("float",),
@@ -69,7 +69,7 @@ CONVERT_FLOAT = Kernel(
         "void secateur_convert_float(const uint32_t *stream, const void *source, void *target, int32_t count)"
     ),
     summary="target[i] = source[i], from float32 to integers or back.",
-    terms=("call", "value"),
+    terms=("call", "rounded", "real"),
     pack=_pack_conversion,
     call=_call_conversion,
     includes=("float",),

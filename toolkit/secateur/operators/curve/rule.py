@@ -28,8 +28,6 @@ CURVES = (
 SERIES = ("SIN", "COS", "LOG")
 """The same of ``series_float.c``: what few policies have, so that the others do without its code."""
 
-_EXPONENTIAL, _ROOTS = ("TANH", "LOGISTIC", "EXP", "ELU"), ("SQRT", "RSQRT")
-
 
 @dataclass(frozen=True)
 class Curve:
@@ -68,8 +66,7 @@ def lower_curve(lowering: Lowering, index: int) -> None:
         lowering.add(replace(step, work=(1, elements - logarithms, logarithms)))
         return
     step = elementwise_step(label, index, "curve_float", buffers, elements, 0, part)
-    work = [elements * (operator.kind in kinds) for kinds in (_EXPONENTIAL, _ROOTS)]
-    lowering.add(replace(step, work=(1, elements - sum(work), *work)))
+    lowering.add(replace(step, work=(1, *(elements * (operator.kind == kind) for kind in CURVES))))
 
 
 def lower_conversion(lowering: Lowering, index: int) -> None:
@@ -91,4 +88,5 @@ def lower_conversion(lowering: Lowering, index: int) -> None:
     reads = lowering.buffer(operator.inputs[0])
     label = lowering.derived_label(operator.inputs[0], "/" + operator.kind.lower())
     buffers = reads, lowering.new_buffer(operator.outputs[0])
-    lowering.add(elementwise_step(label, index, "convert_float", buffers, elements, 16, Conversion(words)))
+    step = elementwise_step(label, index, "convert_float", buffers, elements, 16, Conversion(words))
+    lowering.add(replace(step, work=(1, elements * (not back), elements * back)))

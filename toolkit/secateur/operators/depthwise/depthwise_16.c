@@ -20,15 +20,17 @@ void secateur_depthwise_16(const uint32_t *stream, const secateur_int16 *source,
     const int8_t *const weights = (const int8_t *)(stream + 10 + 4 * rows);
     for (int32_t down = 0, y = -above; down < target_height; down++, y += step_down) {
         for (int32_t right = 0, x = -left; right < target_width; right++, x += step_right) {
-            const secateur_reach_t lines = secateur_reach(y, height, apart_down, source_height);
             const secateur_reach_t taps = secateur_reach(x, width, apart_right, source_width);
             for (int32_t row = 0, channel = 0, same = each; row < rows; row++) {
                 const uint32_t *const constants = stream + 10 + 4 * row;
                 int64_t sum = secateur_bias_16(constants);
-                for (int32_t line = lines.first; line < lines.end && taps.first < taps.end; line++) {
+                for (int32_t line = 0, place = y; line < height; line++, place += apart_down) {
+                    if (place < 0 || place >= source_height || taps.first >= taps.end) {
+                        continue;
+                    }
                     const int8_t *weight = weights + (line * width + taps.first) * rows + row;
                     const secateur_int16 *value = source + channel +
-                        ((y + line * apart_down) * source_width + x + taps.first * apart_right) * channels;
+                        (place * source_width + x + taps.first * apart_right) * channels;
                     int32_t part = 0;
                     for (int32_t rest = taps.end - taps.first; rest > 0; rest--, weight += rows, value += apart) {
                         part += *weight * *value;

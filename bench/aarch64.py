@@ -28,7 +28,7 @@ from secateur.deploy import ExportRequest, export
 from secateur.device.timing import RUNNER
 from secateur.errors import SecateurError
 from secateur.export.litert import drawn_inputs, signatures
-from secateur.export.quantize import CALIBRATED, DTYPES, convert
+from secateur.export.quantize import CALIBRATED, RECIPES, convert
 from secateur.litert.probes import Pictures, probe_model
 from secateur.policy.load import load
 from secateur.policy.policy import Task
@@ -148,7 +148,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--policies", nargs="*", default=["tdmpc_cartpole", "tdmpc_cheetah"])
-    parser.add_argument("--dtypes", nargs="+", default=list(DTYPES), choices=DTYPES)
+    parser.add_argument("--dtypes", nargs="+", default=list(RECIPES), choices=RECIPES)
     parser.add_argument("--cores", nargs="*", default=list(CORES), help="as qemu-aarch64 -cpu takes them")
     parser.add_argument("--runtimes", nargs="+", default=list(RUNTIMES), choices=RUNTIMES)
     parser.add_argument("--calls", type=int, default=400, help="vectors for each file")

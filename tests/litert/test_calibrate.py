@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secateur.export.litert import drawn_inputs, run_signature
-from secateur.export.quantize import DTYPES, convert
+from secateur.export.quantize import RECIPES, convert
 from secateur.export.read import read_tflite
 from secateur.litert import calibrate as story
 from secateur.litert import calibrate_board
@@ -61,7 +61,7 @@ def test_the_fit_finds_costs_through_noise_and_an_odd_probe(seed):
     assert errors_of(terms @ found / exact).median < 0.02
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", RECIPES)
 @pytest.mark.parametrize("probe", [(5, 12, 3), Pictures(16, (4, 8)), Pictures(16, (4, 8), separable=True)])
 def test_probes_are_networks(probe, dtype):
     model = probe_model(probe)

@@ -14,7 +14,7 @@ from torch import nn
 
 from secateur.errors import SecateurError
 from secateur.export.litert import run_signature, signature_details, signatures, to_real, to_stored
-from secateur.export.quantize import CALIBRATED, DTYPES, convert, quantize
+from secateur.export.quantize import CALIBRATED, RECIPES, convert, quantize
 from secateur.export.read import read_tflite
 from secateur.export.tflite import to_signatures
 from secateur.litert.export import Wish, compare, export_files
@@ -75,7 +75,7 @@ def exported(name, dtype, all_entries=True):
     return export_files(source(name), PI, Wish(dtype, all_entries=all_entries), silent, silent)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", RECIPES)
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_file_computes_what_torch_does(name, dtype):
     for file in exported(name, dtype):
@@ -104,7 +104,7 @@ def test_a_component_with_a_rate_needs_an_entry():
         own_entries(policy)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", RECIPES)
 def test_signatures_share_weights(dtype):
     *_, entries = exported("camera", dtype)
     model = schema.Model.GetRootAs(entries.model, 0)
@@ -114,7 +114,7 @@ def test_signatures_share_weights(dtype):
         assert sizes.count(size * weights) == 1
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", RECIPES)
 def test_cameras_need_no_transpose(dtype):
     for file in exported("camera", dtype):
         assert "TRANSPOSE" not in {operator.kind for operator in read_tflite(file.model).operators}
@@ -146,7 +146,7 @@ def test_folding_leaves_alone_what_another_reader_needs():
 
 
 def test_trap_1_weights_stay_inside_the_flatbuffer():
-    for dtype in DTYPES:
+    for dtype in RECIPES:
         for file in exported("wide", dtype):
             model = schema.Model.GetRootAs(file.model, 0)
             offsets = [model.Buffers(index).Offset() for index in range(model.BuffersLength())]
@@ -251,7 +251,7 @@ def test_the_deployed_dtype_is_chosen_by_measurement():
 
     def chosen(max_error):
         (file,) = export_files(source("wide"), PI, Wish("auto", max_error), time, silent)
-        assert set(file.candidates) == set(DTYPES)
+        assert set(file.candidates) == set(RECIPES)
         return file.dtype
 
     assert chosen(0.1) == "int8"
@@ -323,7 +323,7 @@ def test_tflite_runtime_2_14_computes_the_same(tmp_path):
     subprocess.run(install, check=True)
     cases, wanted = [], []
     for name in POLICIES:
-        for dtype in DTYPES:
+        for dtype in RECIPES:
             for file in exported(name, dtype):
                 for entry in file.entries:
                     number = len(cases)

@@ -13,7 +13,7 @@ from tflite_networks import Layer, network
 from secateur.errors import SecateurError
 from secateur.export.read import read_tflite
 from secateur.litert.probes import Pictures, probe_model
-from secateur.target.computer import DTYPES, Computer
+from secateur.target.computer import COMPUTER_DTYPES, Computer
 from secateur.target.target import list_targets, load_any, load_target
 from secateur.target.work import TERMS, Work, work_of
 
@@ -35,7 +35,7 @@ def test_the_raspberry_pis_are_there():
 def test_shipped_computers(name):
     target = load_any(name)
     assert target.name == name
-    assert set(target.latency) == set(DTYPES)
+    assert set(target.latency) == set(COMPUTER_DTYPES)
     assert 0 < target.network_ram_bytes <= target.ram_bytes
     assert target.validity
     for model in target.latency.values():
@@ -76,7 +76,7 @@ amounts = st.integers(0, 10**9)
 @settings(deadline=None, max_examples=50)
 @given(
     st.builds(Work, amounts, amounts, amounts, amounts, amounts, amounts),
-    st.sampled_from(DTYPES),
+    st.sampled_from(COMPUTER_DTYPES),
     st.integers(1, 4),
 )
 def test_latency_grows_with_work_and_falls_with_threads(work, dtype, threads):

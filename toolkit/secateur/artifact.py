@@ -76,7 +76,7 @@ class Artifact:
         return sha256(self.model).hexdigest()
 
 
-DTYPES = ("int8", "int16x8", "float32")
+BOARD_DTYPES = ("int8", "int16x8", "float32")
 """Types that a microcontroller's model can be made in: of weights and activations; int8 weights, int16 activations."""
 
 
@@ -88,7 +88,7 @@ def open_artifact(source: str, target: Target, seed: int, share: Share, dtype: s
         target: the board whose emulated core a policy's quantised model is tried on.
         seed: of the episodes that a policy is calibrated on.
         share: told of progress.
-        dtype: one of ``DTYPES``; by default the target's, or what a .tflite is.
+        dtype: one of ``BOARD_DTYPES``; by default the target's, or what a .tflite is.
 
     Raises:
         SecateurError: none of them, or damaged, or changed since it was written; or not to be had in that type.

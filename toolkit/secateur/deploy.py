@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from secateur import __version__
-from secateur.artifact import DTYPES, Artifact, open_artifact, open_model
+from secateur.artifact import BOARD_DTYPES, Artifact, open_artifact, open_model
 from secateur.device.devices import open_device
 from secateur.device.protocol import random_inputs, zero_states
 from secateur.errors import SecateurError, require_known
@@ -53,7 +53,7 @@ class ExportRequest:
         layout: key of ``LAYOUTS``; of generated C only.
         name: prefix of C symbols; None for one after the source.
         seed: of the episodes that a policy is calibrated on.
-        dtype: one of ``artifact.DTYPES`` for a board; for a computer see ``litert.story.ComputerExport``, as for
+        dtype: one of ``artifact.BOARD_DTYPES`` for a board; for a computer see ``litert.story.ComputerExport``, as for
             max_error, max_return_drop, all_entries and device, which are of computers only.
         optimise: what generated C is chosen for, ``speed`` or ``size``; None for what the board's file says.
     """
@@ -147,9 +147,9 @@ def _for_microcontroller(
 ) -> tuple[dict[str, bytes], str]:
     require_known("format", request.format, FORMATS)
     require_known("layout", request.layout, LAYOUTS)
-    if request.dtype not in (None, *DTYPES) or request.all_entries:
+    if request.dtype not in (None, *BOARD_DTYPES) or request.all_entries:
         raise SecateurError(
-            f"a microcontroller runs one network of {', '.join(DTYPES)}",
+            f"a microcontroller runs one network of {', '.join(BOARD_DTYPES)}",
             f"{target.name} was to be given {'several entries' if request.all_entries else request.dtype}",
             "Leave other types and --all-entries to computers, such as raspberry-pi-4b.",
         )

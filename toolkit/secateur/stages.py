@@ -115,7 +115,7 @@ def convert_template(
         policy: the original.
         graph: of it.
         entry: that is converted; the deployed one by default.
-        dtype: key of ``export.quantize.DTYPES``.
+        dtype: key of ``export.quantize.RECIPES``.
     """
     probe = probe_widths(graph)
 

@@ -109,7 +109,7 @@ def quantised_planner(
     Args:
         policy: that it is the planner of.
         model: from ``planner_tflite``.
-        dtype: key of ``quantize.DTYPES``.
+        dtype: key of ``quantize.RECIPES``.
         calls: from ``planner_calls``, to calibrate on.
     """
     planning = planning_of(policy)

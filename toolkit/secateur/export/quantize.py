@@ -44,7 +44,7 @@ def convert(model: bytes, dtype: str, samples: Mapping[str, Samples], ties: Sequ
 
     Args:
         model: a float32 .tflite.
-        dtype: key of ``DTYPES``.
+        dtype: key of ``RECIPES``.
         samples: signature → samples; an empty name stands for the only signature. Used by dtypes of
             ``CALIBRATED`` only.
         ties: states that are fed back.
@@ -53,14 +53,14 @@ def convert(model: bytes, dtype: str, samples: Mapping[str, Samples], ties: Sequ
         SecateurError: no samples where they are needed, samples that are not finite, or a model that cannot be
             quantised.
     """
-    require_known("dtype", dtype, DTYPES)
+    require_known("dtype", dtype, RECIPES)
     if dtype == "float32":
         return model
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from ai_edge_litert.tools import flatbuffer_utils
     from ai_edge_quantizer import quantizer
 
-    rules = DTYPES[dtype]()
+    rules = RECIPES[dtype]()
     if dtype in CALIBRATED:
         model = _with_own_biases(model)
     ranges = _ranges(model, rules, samples, ties) if dtype in CALIBRATED else None
@@ -234,7 +234,7 @@ def _int16x8() -> Any:
     return recipe.static_wi8_ai16()
 
 
-DTYPES: dict[str, Callable[[], Any]] = {
+RECIPES: dict[str, Callable[[], Any]] = {
     "float32": list,
     "float16": _float16,
     "dynamic": _dynamic,

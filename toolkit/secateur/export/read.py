@@ -19,7 +19,7 @@ from secateur.network import Network, Operator, Quantization, Tensor
 _FILE_IDENTIFIER = b"TFL3"
 _MAX_ELEMENTS = 1 << 28
 
-DTYPES = {
+_DTYPES = {
     schema.TensorType.FLOAT32: "float32",
     schema.TensorType.FLOAT16: "float16",
     schema.TensorType.INT8: "int8",
@@ -103,13 +103,13 @@ def _read(data: bytes) -> Network:
 
 def _tensor(model: Any, entry: Any, index: int, data: bytes) -> Tensor:
     name = (entry.Name() or b"").decode("utf-8", "replace") or f"tensor_{index}"
-    if entry.Type() not in DTYPES:
+    if entry.Type() not in _DTYPES:
         raise SecateurError(
             "tensors are float32, float16, bool or integers",
             f"tensor {name!r} has type code {entry.Type()}",
             "Quantise the model to int8.",
         )
-    dtype = DTYPES[entry.Type()]
+    dtype = _DTYPES[entry.Type()]
     shape = tuple(int(size) for size in _vector(entry.ShapeAsNumpy()))
     elements = math.prod(shape)
     if any(size < 1 for size in shape) or elements > _MAX_ELEMENTS:

@@ -15,7 +15,7 @@ import numpy as np
 from secateur.device.timing import Effort, Link, Timed, time_models
 from secateur.errors import SecateurError
 from secateur.export.litert import drawn_inputs
-from secateur.export.quantize import DTYPES, convert
+from secateur.export.quantize import RECIPES, convert
 from secateur.export.read import read_tflite
 from secateur.litert.probes import FITTED, HELD_OUT, probe_model
 from secateur.target.computer import Computer, DtypeLatency
@@ -88,7 +88,7 @@ def calibrate_computer(
     Args:
         target: to start from; its latency model is the one "before".
         link: to the device.
-        dtypes: keys of ``DTYPES``.
+        dtypes: keys of ``RECIPES``.
         share: told of progress.
 
     Returns:
@@ -302,7 +302,7 @@ def known_dtypes(wanted: Sequence[str]) -> tuple[str, ...]:
     Raises:
         SecateurError: one that is none.
     """
-    wrong = [dtype for dtype in wanted if dtype not in DTYPES]
+    wrong = [dtype for dtype in wanted if dtype not in RECIPES]
     if wrong:
-        raise SecateurError("a dtype is one of those", f"got {wrong[0]!r}", f"Choose {', '.join(DTYPES)}.")
-    return tuple(dtype for dtype in DTYPES if not wanted or dtype in wanted)
+        raise SecateurError("a dtype is one of those", f"got {wrong[0]!r}", f"Choose {', '.join(RECIPES)}.")
+    return tuple(dtype for dtype in RECIPES if not wanted or dtype in wanted)

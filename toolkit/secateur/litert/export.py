@@ -15,7 +15,7 @@ import numpy as np
 
 from secateur.errors import SecateurError
 from secateur.export.litert import run_signature
-from secateur.export.quantize import CALIBRATED, DTYPES, convert
+from secateur.export.quantize import CALIBRATED, RECIPES, convert
 from secateur.export.states import mark_states
 from secateur.export.tflite import image_inputs, to_signatures
 from secateur.litert.dtype_choice import MAX_ERROR, Judge, Time, choose, judge_of
@@ -57,7 +57,7 @@ class Exported:
         kind: ``whole``, ``component`` or ``entries``.
         component: whose file it is; None for the others.
         entries: signatures in it.
-        dtype: key of ``DTYPES``.
+        dtype: key of ``RECIPES``.
         model: the .tflite.
         accuracy: by signature.
         candidates: dtype → error, bytes, measured seconds and closed loop of all that were tried, where one was
@@ -79,7 +79,7 @@ class Wish:
     """What is asked for.
 
     Attributes:
-        dtype: key of ``DTYPES``, or ``auto``.
+        dtype: key of ``RECIPES``, or ``auto``.
         max_error: largest ``error_share`` that ``auto`` may choose; None for ``MAX_ERROR`` where the return does not
             decide, and any sense where it does.
         all_entries: also write every entry as a signature of one file.
@@ -114,7 +114,7 @@ def export_files(
         float_model = to_signatures(policy, entries)
         if wish.dtype == AUTO:
             candidates = {}
-            for name in DTYPES:
+            for name in RECIPES:
                 with contextlib.suppress(SecateurError):  # a dtype that is none for this policy
                     candidates[name] = _one(source, target, name, float_model, entries, calls)
             judge = _judge(source, target) if kind == "whole" else None

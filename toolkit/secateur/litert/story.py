@@ -8,7 +8,7 @@ from typing import Any
 from secateur.device.timing import Effort, Timed, time_models
 from secateur.errors import SecateurError, UsageError, require_known
 from secateur.export.litert import drawn_inputs, signatures
-from secateur.export.quantize import DTYPES
+from secateur.export.quantize import RECIPES
 from secateur.litert.bench import SIDECAR, open_link
 from secateur.litert.export import AUTO, Exported, Wish, export_files
 from secateur.litert.sidecar import sidecar
@@ -30,7 +30,7 @@ class ComputerExport:
     Attributes:
         source: policy or run.
         format: key of ``FORMATS``.
-        dtype: key of ``DTYPES``, or ``auto``.
+        dtype: key of ``RECIPES``, or ``auto``.
         max_error, max_return_drop: what ``auto`` may lose; see ``Wish``.
         all_entries: also one file with every entry as a signature.
         device: where ``auto`` measures.
@@ -58,9 +58,9 @@ def export_for_computer(
         SecateurError: a request that cannot be carried out.
     """
     require_known("format for a computer", request.format, FORMATS)
-    if request.dtype not in (*DTYPES, AUTO):
+    if request.dtype not in (*RECIPES, AUTO):
         raise UsageError(
-            "a dtype is one of those", f"got {request.dtype!r}", f"Choose {', '.join((*DTYPES, AUTO))}."
+            "a dtype is one of those", f"got {request.dtype!r}", f"Choose {', '.join((*RECIPES, AUTO))}."
         )
     link = open_link(request.device)
     source = open_source(request.source, request.seed, share)

@@ -10,7 +10,7 @@ from secateur.errors import SecateurError
 from secateur.records import Range
 from secateur.target.work import TERMS, Work
 
-DTYPES = ("float32", "float16", "dynamic", "int8", "int16x8")
+COMPUTER_DTYPES = ("float32", "float16", "dynamic", "int8", "int16x8")
 """What a .tflite for LiteRT can be stored and computed in; see ``export.dtypes``."""
 
 
@@ -96,9 +96,9 @@ class Computer(_Record):
 
     @model_validator(mode="after")
     def _known(self) -> "Computer":
-        wrong = [name for name in self.latency if name not in DTYPES]
+        wrong = [name for name in self.latency if name not in COMPUTER_DTYPES]
         if wrong:
-            raise ValueError(f"latency is by dtype, {', '.join(DTYPES)}; {wrong[0]} is none")
+            raise ValueError(f"latency is by dtype, {', '.join(COMPUTER_DTYPES)}; {wrong[0]} is none")
         if self.threads > self.cores:
             raise ValueError("threads is above cores")
         return self

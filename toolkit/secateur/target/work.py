@@ -117,7 +117,7 @@ def _macs(operator: Operator, network: Network) -> tuple[str, int]:
 
 
 def dtype_of(network: Network) -> str:
-    """Key of ``computer.DTYPES`` that a file is of, by its tensors."""
+    """Key of ``computer.COMPUTER_DTYPES`` that a file is of, by its tensors."""
     results = {network.tensors[index].dtype for operator in network.operators for index in operator.outputs}
     constants = {tensor.dtype for tensor in network.tensors if tensor.constant}
     if "int16" in results:

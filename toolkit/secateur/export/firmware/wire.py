@@ -52,7 +52,7 @@ COUNTERS = (
 )
 """What a board counts from its reset on; whole frames and damaged ones apart, repeated ones were asked again."""
 
-DTYPES = ("int8", "uint8", "int16", "int32", "float32", "bool")
+_DTYPES = ("int8", "uint8", "int16", "int32", "float32", "bool")
 
 Fields = tuple[tuple[str, str], ...]
 """Name and ``struct`` format of each field, in order."""
@@ -175,7 +175,7 @@ def tensor_layout(network: Network) -> bytes:
     for side, names in enumerate((network.external, network.outputs)):
         for index in names.values():
             tensor = network.tensors[index]
-            parts += bytes([side, DTYPES.index(tensor.dtype), len(tensor.shape)])
+            parts += bytes([side, _DTYPES.index(tensor.dtype), len(tensor.shape)])
             parts += struct.pack(f"<{len(tensor.shape)}I", *tensor.shape)
     return bytes(parts)
 
@@ -188,7 +188,7 @@ def describe_layout(layout: bytes) -> str:
         try:
             side, dtype, rank = layout[place : place + 3]
             shape = struct.unpack_from(f"<{rank}I", layout, place + 3)
-            sides[side].append(f"{DTYPES[dtype]} {list(shape)}")
+            sides[side].append(f"{_DTYPES[dtype]} {list(shape)}")
         except (ValueError, IndexError, struct.error):
             return f"0x{layout.hex()}"
         place += 3 + 4 * rank

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from reference_runtime import run_reference
 from single_layers import Net
 from tflite_networks import Layer, Writer, network
 
+from secateur.export import firmware
+from secateur.export.firmware.image import RESERVED
 from secateur.runfolder import RunFolder
 from secateur.verify.golden import Golden, save_golden
 
@@ -268,3 +271,20 @@ def test_export_for_speed_and_for_size(secateur, tmp_path):
     code, _, err = secateur("bench", model, "--device", "host", *target[:3], "little")
     assert code == 1
     assert "got 'little'" in err
+
+
+def test_a_network_named_as_a_source_of_the_firmware(secateur, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(MODEL)
+    options = ("--target", "stm32f446re", "--format", "firmware", "-o", tmp_path / "out")
+    code, _, err = secateur("export", path, *options, "--name", "main")
+    assert code == 1
+    assert "got 'main'. Choose another by --name" in err
+    assert secateur("export", path, *options)[0] == 0
+    assert (tmp_path / "out" / "model_network.c").is_file()
+
+
+def test_the_names_of_all_sources_of_firmware_are_known():
+    folder = Path(firmware.__file__).parent
+    sources = {path.stem for path in folder.iterdir() if path.suffix in (".c", ".h")} | {"board", "wire"}
+    assert sources == set(RESERVED)

@@ -48,7 +48,12 @@ class Batch:
             "void all_step(void)\n{\n    all_steps[0]();\n}\n"
         )
         self._sources, self._folder, self._core = {**files, "all.c": step}, folder, None
-        self.host = _host(files, includes, self.networks, self._names, folder / "host", sanitize)
+        self._host_sources = (files, includes, self.networks, self._names, folder / "host", sanitize)
+
+    @cached_property
+    def host(self) -> Path:
+        """For the machine that this runs on, built when it is first asked for."""
+        return _host(*self._host_sources)
 
     @cached_property
     def image(self) -> Path:

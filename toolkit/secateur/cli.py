@@ -36,6 +36,13 @@ OptimiseOption = Annotated[
     str | None,
     typer.Option(help="What generated C is chosen for: speed (as boards say unless told otherwise) or size."),
 ]
+ToolchainOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Who compiles the board's image: zig (as boards say unless told otherwise) or gcc (arm-none-eabi-gcc, or "
+        "what CROSS_COMPILE begins the name of)."
+    ),
+]
 PolicyArgument = Annotated[
     str, typer.Argument(help="A shipped policy, a folder with policy.py, or module:function.")
 ]
@@ -104,6 +111,7 @@ def prune(
         ),
     ] = None,
     optimise: OptimiseOption = None,
+    toolchain: ToolchainOption = None,
     seed: Annotated[int, typer.Option(min=0, max=4294967295, help="Of everything random.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was killed.")] = False,
     as_json: JsonOption = False,
@@ -129,6 +137,7 @@ def prune(
         entry=entry,
         dtype=dtype,
         optimise=optimise,
+        toolchain=toolchain,
     )
     command = "secateur " + shlex.join(sys.argv[1:])
     if pareto is not None or frontier is not None:
@@ -189,6 +198,7 @@ def export(
         str, typer.Option(help="Where --dtype auto measures: host or ssh://user@host.")
     ] = "host",
     optimise: OptimiseOption = None,
+    toolchain: ToolchainOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the episodes that a policy is calibrated on.")] = 0,
 ) -> None:
     """Write what goes onto a robot: .tflite files, C packed for a build system, or a bundle for TFLM."""
@@ -198,7 +208,8 @@ def export(
 
     allowed, drop = parse_fraction(max_error) if max_error else None, parse_fraction(max_return_drop)
     request = ExportRequest(
-        source, target, form, layout, name, seed, dtype, allowed, all_entries, device, drop, optimise
+        *(source, target, form, layout, name, seed, dtype, allowed, all_entries, device, drop),
+        *(optimise, toolchain),
     )
     with progress() as bars:
         manifest = run(request, output, "secateur " + shlex.join(sys.argv[1:]), bars)
@@ -234,6 +245,7 @@ def bench(
     max_time: Annotated[str, typer.Option(help="On a computer: longest measurement of one file.")] = "10s",
     force: Annotated[bool, typer.Option("--force", help="Report a throttled computer too, marked.")] = False,
     optimise: OptimiseOption = None,
+    toolchain: ToolchainOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a model on devices: sizes and latency, predicted beside measured."""
@@ -245,7 +257,8 @@ def bench(
 
     if on_computers(target, device):
         request = ComputerBench(
-            source, target, tuple(device), threads, utilisation, confidence, max_time, force
+            *(source, target, tuple(device), threads, utilisation, confidence, max_time, force),
+            toolchain,
         )
         with progress() as bars:
             timed = bench_on_computers(request, bars)
@@ -257,7 +270,7 @@ def bench(
             raise typer.Exit(EXIT_ERROR)
         return
     with progress() as bars:
-        found = run(BenchRequest(source, target or "", device[0], calls, optimise), bars)
+        found = run(BenchRequest(source, target or "", device[0], calls, optimise, toolchain), bars)
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
     else:

@@ -17,17 +17,17 @@ import numpy as np
 
 from secateur import __version__
 from secateur.artifact import BOARD_DTYPES, Artifact, open_artifact, open_model
-from secateur.device.devices import open_device
+from secateur.device.devices import BUILT_FOR_BOARD, open_device
 from secateur.device.protocol import random_inputs, zero_states
-from secateur.errors import SecateurError, require_known
+from secateur.errors import SecateurError, UsageError, require_known
 from secateur.export.c.example import Recorded
 from secateur.export.c.generate import generate
 from secateur.export.c.layouts import LAYOUTS, Package
 from secateur.export.firmware.boards import board_of
-from secateur.export.firmware.image import ENTRY, FIRMWARE, IMAGE, firmware_sources
+from secateur.export.firmware.image import ENTRY, FIRMWARE, IMAGE, RESERVED, firmware_sources
 from secateur.export.readme import c_readme, firmware_readme, tflite_readme, tflm_readme
 from secateur.export.tflm import bundle
-from secateur.export.toolchain import compile_command, link
+from secateur.export.toolchain import compile_command, compiler_name, library, link
 from secateur.network import Network
 from secateur.operators.lower import lower
 from secateur.pipeline import Progress
@@ -36,7 +36,7 @@ from secateur.runfolder import MANIFEST, require_new, to_json, write_folder
 from secateur.target.arena import plan
 from secateur.target.computer import Computer
 from secateur.target.cost import price
-from secateur.target.target import Target, load_any, load_target, optimised
+from secateur.target.target import Target, compiled_by, load_any, load_target, optimised
 
 SILENT = Progress()
 """Tells nobody."""
@@ -56,6 +56,7 @@ class ExportRequest:
         dtype: one of ``artifact.BOARD_DTYPES`` for a board; for a computer see ``litert.story.ComputerExport``, as for
             max_error, max_return_drop, all_entries and device, which are of computers only.
         optimise: what generated C is chosen for, ``speed`` or ``size``; None for what the board's file says.
+        toolchain: who makes a firmware's image, ``zig`` or ``gcc``; None for what the board's file says.
     """
 
     source: str
@@ -70,17 +71,27 @@ class ExportRequest:
     device: str = "host"
     max_return_drop: float = 0.05
     optimise: str | None = None
+    toolchain: str | None = None
 
 
 @dataclass(frozen=True)
 class BenchRequest:
-    """What is asked of ``bench``: a run or .tflite, a board, a key of ``DEVICES``, how many calls, speed or size."""
+    """What is asked of ``bench``.
+
+    Attributes:
+        source: run or .tflite.
+        target: board, or the path of its TOML.
+        device: key of ``DEVICES``, or a serial port.
+        calls: how many.
+        optimise, toolchain: as for ``ExportRequest``.
+    """
 
     source: str
     target: str
     device: str
     calls: int = 16
     optimise: str | None = None
+    toolchain: str | None = None
 
 
 def export(request: ExportRequest, output: Path, command: str, progress: Progress = SILENT) -> dict[str, Any]:
@@ -94,7 +105,7 @@ def export(request: ExportRequest, output: Path, command: str, progress: Progres
     if isinstance(target, Computer):
         data, note = _for_computer(request, target, progress)
     else:
-        target = optimised(target, request.optimise)
+        target = compiled_by(optimised(target, request.optimise), request.toolchain)
         data, note = _for_microcontroller(request, target, progress)
     run = (
         board_of(target).run.format(image=output / IMAGE)
@@ -125,6 +136,7 @@ def _for_computer(
             f"--optimise {request.optimise}, and {target.name} runs {target.runtime}",
             "Leave --optimise out on a computer.",
         )
+    _refuse_toolchain(request.toolchain, f"{target.name} runs {target.runtime}")
     if (judged := of_run(Path(request.source), request.format, request.dtype)) is not None:
         return dict(judged), "The bundle of the run, byte for byte as it was judged."
     progress.stage("converting and holding it against torch")
@@ -147,6 +159,8 @@ def _for_microcontroller(
 ) -> tuple[dict[str, bytes], str]:
     require_known("format", request.format, FORMATS)
     require_known("layout", request.layout, LAYOUTS)
+    if request.format != "firmware":
+        _refuse_toolchain(request.toolchain, f"--format {request.format} compiles nothing")
     if request.dtype not in (None, *BOARD_DTYPES) or request.all_entries:
         raise SecateurError(
             f"a microcontroller runs one network of {', '.join(BOARD_DTYPES)}",
@@ -192,12 +206,13 @@ def _export_tflm(artifact: Artifact, target: Target, request: ExportRequest) -> 
 
 
 def _export_firmware(artifact: Artifact, target: Target, request: ExportRequest) -> Mapping[str, str | bytes]:
-    name, board = request.name or artifact.name, board_of(target)
-    sources = firmware_sources(artifact.network, artifact.model, target, board, name)
+    default = f"{artifact.name}_network" if artifact.name in RESERVED else artifact.name
+    name, board = request.name or default, board_of(target)
+    sources = {**firmware_sources(artifact.network, artifact.model, target, board, name), **library(target)}
     with tempfile.TemporaryDirectory() as folder:
         image = link(sources, target, FIRMWARE, ENTRY, Path(folder)).read_bytes()
     compiled = sorted(path for path in sources if path.endswith(".c"))
-    build = "python -m ziglang " + shlex.join(compile_command(target, compiled, FIRMWARE, ENTRY))
+    build = shlex.join(compile_command(target, compiled, FIRMWARE, ENTRY))
     return {**sources, IMAGE: image, "README.md": firmware_readme(name, target, board, build)}
 
 
@@ -216,12 +231,14 @@ def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
     Raises:
         SecateurError: the model cannot be read, built or run.
     """
-    target = optimised(load_target(request.target), request.optimise)
+    target = compiled_by(optimised(load_target(request.target), request.optimise), request.toolchain)
+    if request.device not in BUILT_FOR_BOARD:
+        _refuse_toolchain(request.toolchain, f"--device {request.device} runs no image that is built here")
     artifact = open_model(request.source)
     network = artifact.network
     inputs = _calls(artifact, network, request.calls)
     cost = _predicted(network, target)
-    if cost is not None and request.device in ("emulator", "qemu"):
+    if cost is not None and request.device in BUILT_FOR_BOARD:
         _require_fit(cost.flash_bytes, cost.ram_bytes, target)
     with tempfile.TemporaryDirectory() as folder:
         progress.stage(f"building for {request.device}")
@@ -246,6 +263,7 @@ def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
         },
         "target": target.name,
         "device": measurement.device,
+        "compiler": compiler_name(target) if request.device in BUILT_FOR_BOARD else None,
         "calls": request.calls,
         "board": {
             "core": target.core,
@@ -258,6 +276,16 @@ def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
         "arena": _arena(network, target, request.device, measurement),
         "parity": parity,
     }
+
+
+def _refuse_toolchain(toolchain: str | None, seen: str) -> None:
+    """Raises UsageError where a compiler was chosen and none is needed."""
+    if toolchain is not None:
+        raise UsageError(
+            "--toolchain chooses who compiles the image of a board",
+            f"--toolchain {toolchain}, and {seen}",
+            "Leave it out.",
+        )
 
 
 def _calls(artifact: Artifact, network: Network, calls: int) -> dict[str, np.ndarray]:

@@ -29,7 +29,7 @@ from secateur.records import Budget, Limits
 from secateur.simulate.dry_run import check_task
 from secateur.target.computer import Computer
 from secateur.target.planning import WEIGHT_BYTES
-from secateur.target.target import Target, load_any, optimised
+from secateur.target.target import Target, compiled_by, load_any, optimised
 
 PACKAGES = (
     "torch",
@@ -151,7 +151,9 @@ def _computer(request: PruneRequest) -> Computer:
 def _target(request: PruneRequest) -> Target | Computer:
     """The target of a deployed entry."""
     target = load_any(request.target)
-    return target if isinstance(target, Computer) else optimised(target, request.optimise)
+    if isinstance(target, Computer):
+        return target
+    return compiled_by(optimised(target, request.optimise), request.toolchain)
 
 
 def _dtype(request: PruneRequest, target: Target | Computer) -> str:
@@ -167,12 +169,16 @@ def _dtype(request: PruneRequest, target: Target | Computer) -> str:
     dtype = request.dtype or "float32"
     known = target.latency if request.entry is None else WEIGHT_BYTES
     require_known("dtype" if request.entry is None else "dtype of a planner", dtype, known)
-    if request.optimise is not None:
-        raise UsageError(
-            "kernels are chosen in generated C",
-            f"--optimise {request.optimise}, and {target.name} runs {target.runtime}",
-            "Leave --optimise out on a computer.",
-        )
+    for what, option, value in (
+        ("kernels", "--optimise", request.optimise),
+        ("compilers", "--toolchain", request.toolchain),
+    ):
+        if value is not None:
+            raise UsageError(
+                f"{what} are chosen in generated C",
+                f"{option} {value}, and {target.name} runs {target.runtime}",
+                f"Leave {option} out on a computer.",
+            )
     if request.fake_quantise and dtype != "int8":
         raise UsageError(
             "recovery has int8 in the loop where the result is int8",

@@ -34,6 +34,7 @@ class PruneRequest:
         dtype: on a computer; of a planner's networks, key of ``target.planning.WEIGHT_BYTES``. None for float32, and
             for int8 on a board, which runs no other.
         optimise: what generated C is chosen for, ``speed`` or ``size``; None for what the board's file says.
+        toolchain: who makes the board's image, ``zig`` or ``gcc``; None for what the board's file says.
     """
 
     policy: str
@@ -51,6 +52,7 @@ class PruneRequest:
     entry: str | None = None
     dtype: str | None = None
     optimise: str | None = None
+    toolchain: str | None = None
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,9 @@ DEVICES: dict[str, Callable[[bytes, Any, Path], Device]] = {
 }
 """Kind → how to open it."""
 
+BUILT_FOR_BOARD = ("emulator", "qemu")
+"""Kinds that run an image which the target's compiler made."""
+
 SERIAL = "serial:"
 """Before the port of a board that runs this model's firmware already."""
 

@@ -1,10 +1,12 @@
-"""C → an image linked at a board's addresses, by zig's clang; and what lies where in that image."""
+"""C → an image linked at a board's addresses, by zig's clang or by GCC; and what lies where in that image."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from elftools.elf.elffile import ELFFile
 from secateur.errors import SecateurError
 from secateur.export.c.host_main import host_main
 from secateur.network import Network
-from secateur.target.target import Target
+from secateur.target.target import Compiler, Target
 
 WARNINGS = (
     "-std=c99",
@@ -38,6 +40,31 @@ _IMAGE_FLAGS = (
     "-g",  # zig drops the symbols without it; the linker script discards the rest
     "-nostdlib",
 )
+_NO_CALLS = "-fno-tree-loop-distribute-patterns"  # secateur_memory.c would call itself
+_MEMORY = """\
+/* What the compiler calls to copy and to set arrays, where no C library is linked. */
+#include <stddef.h>
+
+void *memcpy(void *restrict to, const void *restrict from, size_t bytes);
+void *memset(void *to, int value, size_t bytes);
+
+void *memcpy(void *restrict to, const void *restrict from, size_t bytes)
+{
+    unsigned char *target = to;
+    for (const unsigned char *source = from; bytes > 0; bytes--) {
+        *target++ = *source++;
+    }
+    return to;
+}
+
+void *memset(void *to, int value, size_t bytes)
+{
+    for (unsigned char *target = to; bytes > 0; bytes--) {
+        *target++ = (unsigned char)value;
+    }
+    return to;
+}
+"""
 _SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 _TIMEOUT_S = 300
 
@@ -119,24 +146,93 @@ def link(files: Mapping[str, str], target: Target, name: str, entry: str, folder
     Raises:
         SecateurError: with the compiler's message.
     """
+    files = {**files, **library(target)}
     write_sources(files, folder)
     sources = sorted(path for path in files if path.endswith(".c"))
-    run_compiler([sys.executable, "-m", "ziglang", *compile_command(target, sources, name, entry)], folder)
+    command = compile_command(target, sources, name, entry)
+    program = [sys.executable] if command[0] == "python" else [_found(command[0])]
+    run_compiler([*program, *command[1:]], folder)
     return folder / f"{name}.elf"
 
 
+def library(target: Target) -> dict[str, str]:
+    """Sources of what a target's compiler calls by itself and does not bring: relative path → content."""
+    return {"secateur_memory.c": _MEMORY} if target.toolchain.compiler == "gcc" else {}
+
+
 def compile_command(target: Target, sources: list[str], name: str, entry: str) -> list[str]:
-    """Arguments of zig that make ``<name>.elf`` of sources and ``<name>.ld`` in the current folder."""
-    toolchain, real = target.toolchain, any(path.endswith("_float.c") for path in sources)
-    cpu = toolchain.cpu + toolchain.fpu if real else toolchain.cpu
-    library = ["-rtlib=compiler-rt"] if real and not toolchain.fpu else []
+    """The command that makes ``<name>.elf`` of sources and ``<name>.ld`` in the current folder.
+
+    Raises:
+        SecateurError: the target states nothing for its compiler.
+    """
+    real = any(path.endswith("_float.c") for path in sources)
+    before, after = _COMPILERS[target.toolchain.compiler](target, real)
     return [
-        *("cc", "-target", toolchain.triple, f"-mcpu={cpu}"),
-        *(*WARNINGS, *_IMAGE_FLAGS, *toolchain.flags, *library),  # -rtlib counts after -nostdlib only
-        *sources,
+        *(*before, *sources, *after),
         *("-Wl,--gc-sections", "-Wl,--build-id=none", f"-Wl,-T,{name}.ld", f"-Wl,-e,{entry}"),
         *("-o", f"{name}.elf"),
     ]
+
+
+def compiler_name(target: Target) -> str:
+    """Who makes a target's images, and its version.
+
+    Raises:
+        SecateurError: it is not installed.
+    """
+    if target.toolchain.compiler == "zig":
+        return f"zig {version('ziglang')}"
+    program = f"{_prefix()}gcc"
+    done = subprocess.run(
+        [_found(program), "-dumpfullversion"], capture_output=True, text=True, check=False, timeout=_TIMEOUT_S
+    )
+    return f"{Path(program).name} {done.stdout.strip()}"
+
+
+def _zig(target: Target, real: bool) -> tuple[list[str], list[str]]:
+    """The command before and after the sources; ``real`` for a network of float32."""
+    toolchain = target.toolchain
+    cpu = toolchain.cpu + toolchain.fpu if real else toolchain.cpu
+    library = ["-rtlib=compiler-rt"] if real and not toolchain.fpu else []
+    return [
+        *("python", "-m", "ziglang", "cc", "-target", toolchain.triple, f"-mcpu={cpu}"),
+        *(*WARNINGS, *_IMAGE_FLAGS, *toolchain.flags, *library),  # -rtlib counts after -nostdlib only
+    ], []
+
+
+def _gcc(target: Target, real: bool) -> tuple[list[str], list[str]]:
+    """See ``_zig``."""
+    toolchain = target.toolchain
+    if not toolchain.gcc:
+        raise SecateurError(
+            "a target states the flags of its compiler",
+            f"{target.name} has no gcc in [toolchain]",
+            'State it, for example gcc = ["-mcpu=cortex-m4", "-Os"], or take --toolchain zig.',
+        )
+    machine = [*toolchain.gcc, *(toolchain.gcc_fpu if real else ())]
+    return [f"{_prefix()}gcc", "-mthumb", *machine, *WARNINGS, *_IMAGE_FLAGS, _NO_CALLS], ["-lgcc"]
+
+
+_COMPILERS: dict[Compiler, Callable[[Target, bool], tuple[list[str], list[str]]]] = {"zig": _zig, "gcc": _gcc}
+
+
+def _prefix() -> str:
+    """What names of GCC's programs begin with, by the custom of make files."""
+    return os.environ.get("CROSS_COMPILE") or "arm-none-eabi-"
+
+
+def _found(program: str) -> str:
+    """Where GCC is."""
+    path = shutil.which(program)
+    if path is None:
+        raise SecateurError(
+            "--toolchain gcc compiles with GCC for Arm's bare metal",
+            f"there is no {program}",
+            "Install it (Debian: apt install gcc-arm-none-eabi), set CROSS_COMPILE to what its programs' names begin "
+            "with, or take --toolchain zig.",
+        )
+    return path
 
 
 def build_host(

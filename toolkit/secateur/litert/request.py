@@ -28,6 +28,7 @@ class ComputerBench:
         threads: None for the target's own number.
         utilisation, confidence, max_time: texts.
         force: report a device that was throttled.
+        toolchain: of a board's image: none is compiled for a computer, so that it is refused.
     """
 
     source: str
@@ -38,6 +39,7 @@ class ComputerBench:
     confidence: str
     max_time: str
     force: bool
+    toolchain: str | None = None
 
 
 def on_computers(target: str | None, devices: Sequence[str]) -> bool:
@@ -71,6 +73,12 @@ def bench_on_computers(request: ComputerBench, progress: Progress) -> dict[str, 
 
     target = load_any(request.target) if request.target else None
     assert not isinstance(target, Target)
+    if request.toolchain is not None:
+        raise UsageError(
+            "compilers are chosen in generated C",
+            f"--toolchain {request.toolchain}, and computers run .tflite files",
+            "Leave it out.",
+        )
     confidence = parse_fraction(request.confidence)
     if confidence not in (0.9, 0.95, 0.99):
         raise UsageError("confidence is 90%, 95% or 99%", f"got {request.confidence!r}", "Take one of them.")

@@ -22,8 +22,10 @@ _SIZES = (
 def print_bench(found: Mapping[str, Any], console: Console) -> None:
     """Sizes, instructions and latency, then steps, arena and parity, from the document of ``bench``."""
     predicted, measured, model = found["predicted"] or {}, found["measured"], found["model"]
+    compiled = f", compiled by {found['compiler']}" if found["compiler"] else ""
     console.print(
-        f"{model['source']} ({format_bytes(model['bytes'])}) on {found['target']}: {found['device']}"
+        f"{model['source']} ({format_bytes(model['bytes'])}) on {found['target']}: {found['device']}{compiled}",
+        soft_wrap=True,
     )
     table = Table("", "predicted", "measured", box=None, pad_edge=False)
     for column in table.columns[1:]:

@@ -20,6 +20,9 @@ from secateur.target.computer import Computer, DtypeLatency
 _BASE_KEYS = ("inherit", "base")
 _MAX_INHERITANCE = 8
 
+Compiler = Literal["zig", "gcc"]
+"""Who makes images of generated C: zig's clang, or GCC for Arm's bare metal."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -68,16 +71,23 @@ class Fit(_Record):
 
 
 class Toolchain(_Record):
-    """How the C is compiled: zig's target and CPU, and the flags that go with them.
+    """How the C is compiled: by zig's clang or by GCC, and what tells each of them the core.
 
     Attributes:
+        compiler: who compiles.
+        triple, cpu, flags: zig's target, CPU and flags.
         fpu: what is added to the CPU's name for networks of float32; empty for a core that computes it in software.
+        gcc: GCC's flags; empty where none are known.
+        gcc_fpu: what is added to them for networks of float32.
     """
 
+    compiler: Compiler = "zig"
     triple: str
     cpu: str
     flags: tuple[str, ...] = Field(strict=False)
     fpu: str = ""
+    gcc: tuple[str, ...] = Field(strict=False, default=())
+    gcc_fpu: tuple[str, ...] = Field(strict=False, default=())
 
 
 FAMILIES = {
@@ -268,6 +278,15 @@ def optimised(target: Target, optimise: str | None) -> Target:
         return target
     require_known("what kernels are chosen for", optimise, dict.fromkeys(get_args(Optimise)))
     return target.model_copy(update={"optimise": optimise})
+
+
+def compiled_by(target: Target, compiler: str | None) -> Target:
+    """The board with images made by ``zig`` or ``gcc``; None leaves it as its file says."""
+    if compiler is None:
+        return target
+    require_known("a toolchain", compiler, dict.fromkeys(get_args(Compiler)))
+    toolchain = target.toolchain.model_copy(update={"compiler": compiler})
+    return target.model_copy(update={"toolchain": toolchain})
 
 
 def _find(name_or_path: str | Path) -> Path:

@@ -25,6 +25,12 @@ ENTRY = "start"
 COMMON = ("frame.h", "frame.c", "serve.h", "serve.c", "model.h", "port.h", "main.c")
 """Sources of every firmware, on the host too."""
 
+RESERVED = (
+    *("board", "clock_systick", "frame", "main", "model", "port", "port_cmsdk", "port_stm32f4"),
+    *("serve", "start", "wire"),
+)
+"""Names that a network in firmware cannot have: of the sources around it."""
+
 _ON_CORE = ("start.h", "start.c")
 _PER_LINE = 16
 
@@ -48,8 +54,15 @@ def common_sources(network: Network, model: bytes, target: Target, name: str) ->
         Relative path → content.
 
     Raises:
-        SecateurError: an operator that is not supported, or more inputs and outputs than a frame can state.
+        SecateurError: an operator that is not supported, more inputs and outputs than a frame can state, or a name
+            that a source of the firmware has.
     """
+    if name in RESERVED:
+        raise SecateurError(
+            "a network in firmware has a name that no source of the firmware has",
+            f"got {name!r}",
+            f"Choose another by --name than {', '.join(RESERVED)}.",
+        )
     return {
         **generate(network, target, name),
         **{file: firmware_file(file) for file in COMMON},

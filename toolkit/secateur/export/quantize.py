@@ -4,7 +4,8 @@ Its calibration defaults to a moving average, which collapses the range of a sca
 asked for instead. It moves weights of over 256 KiB outside the flatbuffer, where TFLM does not look: the model is
 serialised again. And it quantises dynamic-range weights by channel, which tflite-runtime 2.14 computes wrongly and
 says nothing: they are quantised by tensor, and depthwise ones, which every runtime computes wrongly by tensor, are left
-in float32.
+in float32. Where an operator that stays in float32 reads an input that is an output too, it gives out the dequantised
+copy and leaves the signature as it was: the input itself is put back.
 """
 
 import contextlib
@@ -74,12 +75,21 @@ def convert(model: bytes, dtype: str, samples: Mapping[str, Samples], ties: Sequ
                 f"the model can be stored as {dtype}", str(error).splitlines()[0], "Take another dtype."
             ) from error
         parsed = flatbuffer_utils.read_model_from_bytearray(bytearray(result.quantized_model))
+        _give_inputs_out(parsed, flatbuffer_utils.read_model_from_bytearray(bytearray(model)))
         return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
 
     made = stored()
     if ranges is not None and _follow(ranges, made, model, ties):
         made = stored()
     return made
+
+
+def _give_inputs_out(made: Any, model: Any) -> None:
+    """Outputs that are inputs of the float model are the same inputs of what was made of it."""
+    for graph, before in zip(made.subgraphs, model.subgraphs):
+        given = {int(old): int(new) for old, new in zip(before.inputs, graph.inputs)}
+        pairs = zip(before.outputs, graph.outputs)
+        graph.outputs = [given.get(int(old), int(new)) for old, new in pairs]
 
 
 def _follow(ranges: dict[str, Any], made: bytes, model: bytes, ties: Sequence[Tie]) -> bool:

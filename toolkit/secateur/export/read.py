@@ -216,22 +216,20 @@ def _check_order(
         raise _damaged("a graph output that nothing writes")
 
 
-def _signature(model: Any) -> tuple[dict[int, str], dict[int, str]]:
-    """Tensor index → name, of inputs and of outputs, by the signature of the first subgraph."""
+def _signature(model: Any) -> tuple[dict[int, list[str]], dict[int, list[str]]]:
+    """Tensor index → its names, of inputs and of outputs, by the signature of the first subgraph."""
     for index in range(min(model.SignatureDefsLength(), 64)):
         entry = model.SignatureDefs(index)
         if entry.SubgraphIndex() == 0:
             sides = ((entry.InputsLength(), entry.Inputs), (entry.OutputsLength(), entry.Outputs))
             if max(length for length, _ in sides) > 4096:
                 raise _damaged("a signature of more than 4096 tensors")
-            first, second = (
-                {
-                    item.TensorIndex(): (item.Name() or b"").decode("utf-8", "replace")
-                    for item in map(get, range(length))
-                }
-                for length, get in sides
-            )
-            return first, second
+            names: tuple[dict[int, list[str]], dict[int, list[str]]] = ({}, {})
+            for side, (length, get) in zip(names, sides):
+                for item in map(get, range(length)):
+                    name = (item.Name() or b"").decode("utf-8", "replace")
+                    side.setdefault(item.TensorIndex(), []).append(name)
+            return names
     return {}, {}
 
 
@@ -249,9 +247,11 @@ def _states(model: Any, inputs: dict[str, int], outputs: dict[str, int], data: b
 
 
 def _named(
-    indices: tuple[int, ...], names: dict[int, str], tensors: tuple[Tensor, ...], what: str
+    indices: tuple[int, ...], names: dict[int, list[str]], tensors: tuple[Tensor, ...], what: str
 ) -> dict[str, int]:
-    named = {names.get(index) or tensors[index].name: index for index in indices}
+    """Name → tensor, in the order of the graph; a tensor that is given out several times has as many names."""
+    left = {index: iter(each) for index, each in names.items()}
+    named = {next(left.get(index, iter(())), "") or tensors[index].name: index for index in indices}
     if len(named) != len(indices):
         raise _damaged(f"two {what}s of the same name among {sorted(named)}")
     return named

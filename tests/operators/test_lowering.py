@@ -288,6 +288,16 @@ def test_types_do_not_mix_without_a_conversion():
     assert "QUANTIZE between them" in message
 
 
+def test_truth_values_are_read_by_a_choice_alone():
+    writer = Writer()
+    source, result = (writer.tensor(name, (1, 4), "int16", [0.1], [0]) for name in ("in", "out"))
+    real, truth = writer.tensor("real", (1, 4), "float32"), writer.tensor("truth", (1, 4), "bool")
+    writer.operator("DEQUANTIZE", [source], [real])
+    writer.operator("GREATER", [real, real], [truth])
+    writer.operator("QUANTIZE", [truth], [result])
+    assert "reads the truth values 'truth'" in refused(writer, [source], [result])
+
+
 def test_a_network_that_computes_nothing_is_refused():
     writer = Writer()
     source = writer.tensor("in", (1, 4), "int8", [0.1], [0])

@@ -135,10 +135,17 @@ def _remedy(operator: Operator, rules: Mapping[str, object], dtype: str) -> str:
 
 
 def _check_type(lowering: Lowering, operator: Operator, written: int, dtype: str) -> None:
-    """Refuse an operator whose activations are of several types, but for conversions."""
+    """Refuse an operator whose activations are of several types, but for conversions and what truth values choose."""
     activations = [tensor for tensor in operator.inputs if tensor in lowering]
     for tensor in (*activations, written):
         found = lowering.tensor(tensor).dtype
+        if found == "bool" and operator.kind != "SELECT_V2":
+            raise unsupported(
+                operator,
+                lowering.tensor(written),
+                f"reads the truth values {lowering.tensor(tensor).name!r}",
+                "Let a SELECT_V2 make numbers of them.",
+            )
         if found not in (dtype, "bool") and operator.kind not in CONVERSIONS:
             raise unsupported(
                 operator,

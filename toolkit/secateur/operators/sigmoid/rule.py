@@ -36,7 +36,7 @@ def lower_sigmoid(lowering: Lowering, index: int) -> None:
         raise unsupported(operator, target, "has another scale than 2⁻¹⁵", "Quantise the model again.")
     tanh = operator.kind == "TANH"
     multiplier, right = scaling(source.quantization.scales[0], tanh)
-    if multiplier > _MOST_MULTIPLIED:
+    if not 1 <= multiplier <= _MOST_MULTIPLIED:
         raise unsupported(
             operator,
             target,

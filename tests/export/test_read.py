@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutations import damaged
+from other_types import FLOAT32, INT16
 from single_layers import BUILDERS
 from tflite_networks import Layer, Writer, network
 
@@ -20,7 +21,8 @@ from secateur.target.target import load_target
 
 MODEL = network(7, [Layer(9, activation=1, zero_point=-3, tail=("TANH",)), Layer(3, reshape=True)], 0)
 TARGET = load_target("stm32f446re")
-MODELS = [MODEL, *(build(np.random.default_rng(seed)) for build in BUILDERS.values() for seed in range(3))]
+BUILD = (*BUILDERS.values(), *INT16.values(), *FLOAT32.values())
+MODELS = [MODEL, *(build(np.random.default_rng(seed)) for build in BUILD for seed in range(3))]
 EXHAUSTIVE = os.environ.get("SECATEUR_EXHAUSTIVE") == "1"
 
 

@@ -28,6 +28,7 @@ def lower_rescale(lowering: Lowering, index: int) -> None:
     """``target = clamp(scale · (source − zero point) + zero point)``, of int16, or between int8 and int16."""
     operator = lowering.network.operators[index]
     source, target = lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0])
+    reads = lowering.buffer(operator.inputs[0])
     if prod(source.shape) != prod(target.shape) or target.dtype not in ("int8", "int16"):
         raise unsupported(
             operator,
@@ -48,7 +49,6 @@ def lower_rescale(lowering: Lowering, index: int) -> None:
     limits = (LOWEST, HIGHEST) if target.dtype == "int16" else (-128, 127)
     activation = {"RELU": _RELU, "RELU6": _RELU6}.get(operator.kind, 0)
     low, high = activation_range(activation, target.quantization, *limits)
-    reads = lowering.buffer(operator.inputs[0])
     label = lowering.derived_label(operator.inputs[0], "/" + operator.kind.lower())
     writes = successor(lowering, index)
     words = (

@@ -27,6 +27,7 @@ def lower_rsqrt_16(lowering: Lowering, index: int) -> None:
     """``target = 1 / √source``; the largest value of zero, and of what is less, for which the reference has none."""
     operator = lowering.network.operators[index]
     source, target = lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0])
+    reads = lowering.buffer(operator.inputs[0])
     assert source.quantization is not None
     assert target.quantization is not None
     one, other = (float(np.float32(item.scales[0])) for item in (source.quantization, target.quantization))
@@ -34,7 +35,6 @@ def lower_rsqrt_16(lowering: Lowering, index: int) -> None:
     if shift not in _SHIFTS or multiplier == 0 or prod(source.shape) != prod(target.shape):
         seen = f"makes {target.shape} in steps of {other:g} of {source.shape} in steps of {one:g}"
         raise unsupported(operator, target, seen, "Calibrate the model again.")
-    reads = lowering.buffer(operator.inputs[0])
     label = lowering.derived_label(operator.inputs[0], "/rsqrt")
     buffers = reads, successor(lowering, index)
     part = Root(multiplier, shift - _FRACTION_BITS)

@@ -30,6 +30,7 @@ def lower_sigmoid(lowering: Lowering, index: int) -> None:
     """``target = tanh(source)`` or ``1 / (1 + exp(−source))``; the target's scale is 2⁻¹⁵."""
     operator = lowering.network.operators[index]
     source, target = lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0])
+    reads = lowering.buffer(operator.inputs[0])
     assert source.quantization is not None
     assert target.quantization is not None
     if _power_of_two(target.quantization.scales[0]) != -15 or prod(source.shape) != prod(target.shape):
@@ -43,7 +44,6 @@ def lower_sigmoid(lowering: Lowering, index: int) -> None:
             f"reads steps of {source.quantization.scales[0]:g}",
             "Calibrate the model again.",
         )
-    reads = lowering.buffer(operator.inputs[0])
     label = lowering.derived_label(operator.inputs[0], "/" + operator.kind.lower())
     writes = successor(lowering, index)
     lowering.add(

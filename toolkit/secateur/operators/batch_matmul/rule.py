@@ -51,15 +51,17 @@ def _words(quantizations: Sequence[Quantization], refuse: Callable[[str, str], N
 
 
 def _words_16(quantizations: Sequence[Quantization], refuse: Callable[[str, str], NoReturn]) -> Sequence[int]:
-    multiplier, shift = quantize_multiplier(_real(quantizations))
-    if shift > MOST_LEFT:
-        refuse(f"scales sums up by 2^{shift}", "Calibrate the model again.")
+    real = _real(quantizations)
+    if not real < 1 << MOST_LEFT:
+        refuse(f"scales sums up by {real:.3g}", "Calibrate the model again.")
+    multiplier, shift = quantize_multiplier(real)
     return reduced_multiplier(multiplier), 15 - shift
 
 
 def _real(quantizations: Sequence[Quantization]) -> float:
     one, other, target = (np.float32(quantization.scales[0]) for quantization in quantizations)
-    return float(one * other) / float(target)
+    with np.errstate(over="ignore"):
+        return float(one * other) / float(target)
 
 
 def _lower(lowering: Lowering, index: int, kernel: str, words_of: Words) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from elftools.elf.elffile import ELFFile
-from probe_networks import BY_SIZE, PROBES
+from probe_networks import BY_PATCHES, BY_SIZE, PROBES, patches_of
 from probe_types import TYPED
 from scipy.optimize import nnls
 
@@ -53,6 +53,8 @@ TOGETHER = {
     "select": ("compare",),
     "compare_float": ("select_wide",),
     "rsqrt_16": ("rescale_values",),
+    "patch_read": ("max_pool", "patch_write"),
+    "patch_write": ("max_pool", "patch_read"),
 }
 """Kernel → those that are in every network that it is in; a bound for the one is a bound for the other."""
 
@@ -78,10 +80,11 @@ def kernels_of(dtype: str, helium: bool = True) -> dict[str, Kernel]:
     }
 
 
-def optimised_for(target: Target, number: int, kinds: Sequence[str]) -> Target:
-    """The target for a probe of that number: of every kind in turn, some of them by size."""
-    by_size = kinds[number % len(kinds)] in BY_SIZE
-    return target.model_copy(update={"optimise": "size" if by_size else "speed"})
+def optimised_for(target: Target, network: Network, number: int, kinds: Sequence[str]) -> Target:
+    """The target for a probe of that number: of every kind in turn, some of them by size, some by patches."""
+    kind = kinds[number % len(kinds)]
+    patches = patches_of(network, np.random.default_rng(number)) if kind in BY_PATCHES else ()
+    return target.model_copy(update={"optimise": "size" if kind in BY_SIZE else "speed", "patches": patches})
 
 
 def measured(
@@ -89,7 +92,7 @@ def measured(
 ) -> list[tuple[Program, Measurement]]:
     """Each network, counted; all of them from one image."""
     files: dict[str, str] = {}
-    targets = [optimised_for(target, index, kinds) for index in range(len(networks))]
+    targets = [optimised_for(target, network, index, kinds) for index, network in enumerate(networks)]
     for index, network in enumerate(networks):
         files |= generate(network, targets[index], f"probe{index}")
     names = [f"probe{index}" for index in range(len(networks))]
@@ -141,7 +144,7 @@ def library_bytes(
     """What a core that cannot divide or multiply to 64 bits links besides the kernels, at most."""
     excess = []
     for index, network in enumerate(networks):
-        own = optimised_for(target, index, kinds)
+        own = optimised_for(target, network, index, kinds)
         image = build(generate(network, own, "one"), linked_for(own), "one", folder / str(index))
         steps = lower(network, own.choice).steps
         used = {step.kernel for step in steps}

@@ -5,6 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from secateur.network import Network, Operator, Quantization, Tensor
+from secateur.operators.lower import lower
+from secateur.operators.patch.rule import chain, result_window
+from secateur.operators.program import Patches
 
 
 class Chain:
@@ -292,6 +295,24 @@ def cnn(generator: np.random.Generator) -> Network:
     return chain.finish()
 
 
+def pools(generator: np.random.Generator) -> Network:
+    """Two or three pools of the largest, to be carried out by patches."""
+    chain = _image(generator, 20)
+    for _ in range(int(generator.integers(2, 4))):
+        window = tuple(int(min(side, generator.integers(1, 4))) for side in chain.shape[1:3])
+        chain.slide("MAX_POOL_2D", 0, window, int(generator.integers(1, 3)), int(generator.integers(2)))
+    return chain.finish()
+
+
+def patches_of(network: Network, generator: np.random.Generator) -> tuple[Patches, ...]:
+    """All of a network of pools by patches of a drawn size."""
+    program = lower(network)
+    window = result_window(chain(program, 0))
+    sides = (window.target_height, window.target_width)
+    height, width = (int(generator.integers(1, side + 1)) for side in sides)
+    return (Patches(program.steps[0].label, program.steps[-1].label, height, width),)
+
+
 PROBES: dict[str, Callable[[np.random.Generator], Network]] = {
     "dense": dense,
     "conv": conv,
@@ -315,6 +336,8 @@ PROBES: dict[str, Callable[[np.random.Generator], Network]] = {
     "select": select,
     "moves": moves,
     "batch_matmul": batch_matmul,
+    "patch_read": pools,
+    "patch_write": pools,
     "cnn": cnn,
     "cnn_by_size": cnn,
 }
@@ -322,3 +345,6 @@ PROBES: dict[str, Callable[[np.random.Generator], Network]] = {
 
 BY_SIZE = ("conv_by_size", "depthwise", "cnn_by_size")
 """Kinds that are generated for size."""
+
+BY_PATCHES = ("patch_read", "patch_write")
+"""Kinds that are carried out by patches."""

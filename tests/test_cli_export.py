@@ -288,3 +288,60 @@ def test_the_names_of_all_sources_of_firmware_are_known():
     folder = Path(firmware.__file__).parent
     sources = {path.stem for path in folder.iterdir() if path.suffix in (".c", ".h")} | {"board", "wire"}
     assert sources == set(RESERVED)
+
+
+@pytest.fixture
+def cnn(tmp_path):
+    net = Net(np.random.default_rng(5), (1, 24, 24, 3))
+    net.conv(8, (3, 3), (2, 2))
+    net.depthwise((3, 3))
+    net.conv(24, (1, 1))
+    net.depthwise((3, 3), (2, 2))
+    net.mean((1, 2), False, True)
+    path = tmp_path / "cnn.tflite"
+    path.write_bytes(net.finish())
+    return path
+
+
+def test_a_budget_of_ram_is_met_by_patches(secateur, cnn):
+    board = ("--target", "stm32f446re", "--device", "emulator", "--calls", "3")
+    whole, found = (bench_json(secateur, cnn, *board, *ram) for ram in ((), ("--ram", "4700B")))
+    assert whole["patches"] is None
+    assert whole["measured"]["ram_bytes"] > 4700 >= found["measured"]["ram_bytes"]
+    assert found["predicted"]["static_ram_bytes"] == found["measured"]["static_ram_bytes"]
+    assert found["patches"]["whole"]["instructions"] == whole["predicted"]["instructions"]
+    assert found["measured"]["instructions"] > whole["measured"]["instructions"]
+    assert found["parity"]["mismatched_bytes"] == 0
+    code, out, _ = secateur("bench", cnn, *board, "--ram", "4700B")
+    assert code == 0
+    assert "By patches: " in out
+    assert "times the instructions" in out
+
+
+def test_export_by_patches(secateur, cnn, tmp_path):
+    c = ("--target", "stm32f446re", "--format", "c")
+    for name, ram in (("whole", ()), ("roomy", ("--ram", "32KiB")), ("tight", ("--ram", "4700B"))):
+        code, out, _ = secateur("export", cnn, *c, *ram, "-o", tmp_path / name)
+        assert code == 0
+        assert ("By patches: " in out) == (name == "tight")
+    read = {
+        name: {path.name: path.read_text() for path in (tmp_path / name / "src").iterdir()}
+        for name in ("whole", "roomy", "tight")
+    }
+    assert read["whole"] == read["roomy"]
+    assert "secateur_patch_read.c" in read["tight"]
+    assert "By patches: " in (tmp_path / "tight" / "README.md").read_text()
+    assert json.loads((tmp_path / "tight" / "manifest.json").read_text())["patches"]["chains"][0]["grid"]
+
+
+def test_a_budget_of_ram_that_nothing_meets(secateur, cnn, tmp_path):
+    board = ("--target", "stm32f446re", "--format")
+    code, _, error = secateur("export", cnn, *board, "c", "--ram", "1KiB", "-o", tmp_path / "out")
+    assert code == 3
+    assert "at least by patches" in error
+    code, _, error = secateur("export", cnn, *board, "tflm", "--ram", "1KiB", "-o", tmp_path / "out")
+    assert code == 1
+    assert "--format c or firmware" in error
+    code, _, error = secateur("bench", cnn, *board[:2], "--device", "tflm", "--ram", "1KiB")
+    assert code == 1
+    assert "--device emulator, host, qemu" in error

@@ -14,6 +14,7 @@ from secateur.export.c.host_main import host_main
 from secateur.export.read import read_tflite
 from secateur.export.toolchain import WARNINGS, build, run_compiler, write_sources
 from secateur.network import Network
+from secateur.operators.program import Patches
 from secateur.target.target import Target
 
 ROOM = {"flash_bytes": 1 << 26, "ram_bytes": 1 << 22}
@@ -32,13 +33,23 @@ class Sizes:
 class Batch:
     """Networks net0, net1, … of models, built together."""
 
-    def __init__(self, models: list[bytes], target: Target, folder: Path, sanitize: bool = True) -> None:
+    def __init__(
+        self,
+        models: list[bytes],
+        target: Target,
+        folder: Path,
+        sanitize: bool = True,
+        patches: list[tuple[Patches, ...]] | None = None,
+    ) -> None:
         self.networks: list[Network] = [read_tflite(model) for model in models]
         self.target = target.model_copy(update=ROOM)
+        self.targets = [
+            self.target.model_copy(update={"patches": each}) for each in patches or [()] * len(models)
+        ]
         self._names = [f"net{index}" for index in range(len(models))]
         files: dict[str, str] = {}
-        for name, network in zip(self._names, self.networks):
-            files |= generate(network, target, name)
+        for name, network, own in zip(self._names, self.networks, self.targets):
+            files |= generate(network, own, name)
         parts = [f"{name}{part}.c" for name in self._names for part in ("", "_weights")]
         files |= {f"{part}.inc": files.pop(part) for part in parts}
         includes = "".join(f'#include "{part}.inc"\n' for part in parts)
@@ -68,7 +79,7 @@ class Batch:
         """A device of one network; in QEMU, whose start takes long, all share one core."""
         if self.target.emulator == "qemu" and self._core is None:
             self._core = CORES["qemu"](self.image, linked_for(self.target))
-        return Emulator(self.networks[index], self.image, self.target, self._names[index], self._core)
+        return Emulator(self.networks[index], self.image, self.targets[index], self._names[index], self._core)
 
     def close(self) -> None:
         """Let go of the shared core."""

@@ -19,16 +19,16 @@ from secateur.operators.kernels import KERNELS
 from secateur.operators.lookup.reference import evaluate_chain
 from secateur.operators.lower import RULES, TFLM_LACKS, lower
 from secateur.operators.lowering import readable
-from secateur.operators.program import Choice
+from secateur.operators.program import Choice, Patches
 
 
 def without_data(read):
     return replace(read, tensors=tuple(replace(tensor, data=None) for tensor in read.tensors))
 
 
-def check_packing(read, helium=False):
+def check_packing(read, helium=False, patches=()):
     """Every step's arrays are as long as priced; the kernels seen."""
-    program = lower(read, Choice(helium=helium))
+    program = lower(read, Choice(helium=helium, patches=patches))
     for step in program.steps:
         arrays = KERNELS[step.kernel].pack(read, step)
         sizes = {
@@ -52,6 +52,9 @@ def test_every_kernel_packs_what_it_priced():
         for seed in range(6):
             read = read_tflite(build(np.random.default_rng(seed)))
             seen |= check_packing(read) | check_packing(read, helium=True)
+    net = Net(np.random.default_rng(0), (1, 6, 6, 3))
+    net.pool("MAX_POOL_2D", (2, 2))
+    seen |= check_packing(read_tflite(net.finish()), patches=(Patches("in/max_pool", "in/max_pool", 4, 4),))
     assert seen == set(KERNELS)
 
 

@@ -11,6 +11,7 @@ import typer
 from secateur import __version__
 from secateur.errors import EXIT_ERROR, EXIT_VERDICT_FAILED, SecateurError
 from secateur.terminal import console, progress, quiet_libraries
+from secateur.units import parse_bytes
 
 app = typer.Typer(
     name="secateur",
@@ -41,6 +42,12 @@ ToolchainOption = Annotated[
     typer.Option(
         help="Who compiles the board's image: zig (as boards say unless told otherwise) or gcc (arm-none-eabi-gcc, or "
         "what CROSS_COMPILE begins the name of)."
+    ),
+]
+RamOption = Annotated[
+    int | None,
+    typer.Option(
+        parser=parse_bytes, metavar="SIZE", help="RAM for generated C; to fit, steps go by patches."
     ),
 ]
 PolicyArgument = Annotated[
@@ -199,23 +206,23 @@ def export(
     ] = "host",
     optimise: OptimiseOption = None,
     toolchain: ToolchainOption = None,
+    ram: RamOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the episodes that a policy is calibrated on.")] = 0,
 ) -> None:
     """Write what goes onto a robot: .tflite files, C packed for a build system, or a bundle for TFLM."""
     from secateur.deploy import ExportRequest
     from secateur.deploy import export as run
+    from secateur.report.exported import in_lines
     from secateur.units import parse_fraction
 
     allowed, drop = parse_fraction(max_error) if max_error else None, parse_fraction(max_return_drop)
     request = ExportRequest(
         *(source, target, form, layout, name, seed, dtype, allowed, all_entries, device, drop),
-        *(optimise, toolchain),
+        *(optimise, toolchain, ram),
     )
     with progress() as bars:
         manifest = run(request, output, "secateur " + shlex.join(sys.argv[1:]), bars)
-    typer.echo(f"{output} holds {', '.join(manifest['files'])}")
-    if manifest["run"]:
-        typer.echo(f"Run it: {manifest['run']}")
+    typer.echo(in_lines(manifest, output))
 
 
 @app.command()
@@ -246,6 +253,7 @@ def bench(
     force: Annotated[bool, typer.Option("--force", help="Report a throttled computer too, marked.")] = False,
     optimise: OptimiseOption = None,
     toolchain: ToolchainOption = None,
+    ram: RamOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run a model on devices: sizes and latency, predicted beside measured."""
@@ -270,7 +278,7 @@ def bench(
             raise typer.Exit(EXIT_ERROR)
         return
     with progress() as bars:
-        found = run(BenchRequest(source, target or "", device[0], calls, optimise, toolchain), bars)
+        found = run(BenchRequest(source, target or "", device[0], calls, optimise, toolchain, ram), bars)
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
     else:

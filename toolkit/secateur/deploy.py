@@ -36,6 +36,7 @@ from secateur.runfolder import MANIFEST, require_new, to_json, write_folder
 from secateur.target.arena import plan
 from secateur.target.computer import Computer
 from secateur.target.cost import price
+from secateur.target.patches import applied, within
 from secateur.target.target import Target, compiled_by, load_any, load_target, optimised
 
 SILENT = Progress()
@@ -57,6 +58,7 @@ class ExportRequest:
             max_error, max_return_drop, all_entries and device, which are of computers only.
         optimise: what generated C is chosen for, ``speed`` or ``size``; None for what the board's file says.
         toolchain: who makes a firmware's image, ``zig`` or ``gcc``; None for what the board's file says.
+        ram_bytes: what generated C may take of RAM, stack included; where it would take more, it goes by patches.
     """
 
     source: str
@@ -72,6 +74,7 @@ class ExportRequest:
     max_return_drop: float = 0.05
     optimise: str | None = None
     toolchain: str | None = None
+    ram_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class BenchRequest:
         target: board, or the path of its TOML.
         device: key of ``DEVICES``, or a serial port.
         calls: how many.
-        optimise, toolchain: as for ``ExportRequest``.
+        optimise, toolchain, ram_bytes: as for ``ExportRequest``.
     """
 
     source: str
@@ -92,6 +95,7 @@ class BenchRequest:
     calls: int = 16
     optimise: str | None = None
     toolchain: str | None = None
+    ram_bytes: int | None = None
 
 
 def export(request: ExportRequest, output: Path, command: str, progress: Progress = SILENT) -> dict[str, Any]:
@@ -102,11 +106,12 @@ def export(request: ExportRequest, output: Path, command: str, progress: Progres
     """
     require_new(output)
     target = load_any(request.target)
+    patches = None
     if isinstance(target, Computer):
         data, note = _for_computer(request, target, progress)
     else:
         target = compiled_by(optimised(target, request.optimise), request.toolchain)
-        data, note = _for_microcontroller(request, target, progress)
+        data, note, patches = _for_microcontroller(request, target, progress)
     run = (
         board_of(target).run.format(image=output / IMAGE)
         if IMAGE in data and isinstance(target, Target)
@@ -118,6 +123,7 @@ def export(request: ExportRequest, output: Path, command: str, progress: Progres
         "versions": {"secateur": __version__},
         "note": note,
         "run": run,
+        "patches": patches,
         "files": {path: sha256(content).hexdigest() for path, content in sorted(data.items())},
     }
     write_folder(output, {**data, MANIFEST: to_json(manifest)})
@@ -130,11 +136,12 @@ def _for_computer(
     from secateur.litert.story import ComputerExport, export_for_computer
     from secateur.planner.bundle import of_run
 
-    if request.optimise is not None:
+    if request.optimise is not None or request.ram_bytes is not None:
+        option = "--ram" if request.optimise is None else f"--optimise {request.optimise}"
         raise SecateurError(
             "kernels are chosen in generated C",
-            f"--optimise {request.optimise}, and {target.name} runs {target.runtime}",
-            "Leave --optimise out on a computer.",
+            f"{option}, and {target.name} runs {target.runtime}",
+            f"Leave {option.split()[0]} out on a computer.",
         )
     _refuse_toolchain(request.toolchain, f"{target.name} runs {target.runtime}")
     if (judged := of_run(Path(request.source), request.format, request.dtype)) is not None:
@@ -156,7 +163,7 @@ def _for_computer(
 
 def _for_microcontroller(
     request: ExportRequest, target: Target, progress: Progress
-) -> tuple[dict[str, bytes], str]:
+) -> tuple[dict[str, bytes], str, dict[str, Any] | None]:
     require_known("format", request.format, FORMATS)
     require_known("layout", request.layout, LAYOUTS)
     if request.format != "firmware":
@@ -169,10 +176,19 @@ def _for_microcontroller(
         )
     progress.stage("reading or converting the model")
     artifact = open_artifact(request.source, target, request.seed, progress.share, request.dtype)
+    if request.ram_bytes is not None:
+        if request.format not in GENERATED:
+            raise SecateurError(
+                "a budget of RAM is met by generated C",
+                f"--ram with --format {request.format}",
+                f"Take --format {' or '.join(GENERATED)}, or leave --ram out.",
+            )
+        progress.stage("fitting it into its RAM")
+        target = within(target, artifact.network, request.ram_bytes)
     progress.stage(f"writing {request.format}")
     files = FORMATS[request.format](artifact, target, request)
     data = {path: text if isinstance(text, bytes) else text.encode() for path, text in files.items()}
-    return data, artifact.note
+    return data, artifact.note, applied(artifact.network, target)
 
 
 def _export_tflite(artifact: Artifact, target: Target, request: ExportRequest) -> Mapping[str, str | bytes]:
@@ -224,6 +240,12 @@ FORMATS: dict[str, Callable[[Artifact, Target, ExportRequest], Mapping[str, str 
 }
 """Format → relative path → content."""
 
+GENERATED = ("c", "firmware")
+"""Formats of generated C."""
+
+GENERATED_ON = ("emulator", "host", "qemu")
+"""Devices that generated C is built for."""
+
 
 def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
     """Runs a model on a device; gives what was predicted and what was measured, side by side.
@@ -236,6 +258,15 @@ def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
         _refuse_toolchain(request.toolchain, f"--device {request.device} runs no image that is built here")
     artifact = open_model(request.source)
     network = artifact.network
+    if request.ram_bytes is not None:
+        if request.device not in GENERATED_ON:
+            raise SecateurError(
+                "a budget of RAM is met by generated C, which is built anew",
+                f"--ram with --device {request.device}",
+                f"Take --device {', '.join(GENERATED_ON)}, or leave --ram out.",
+            )
+        progress.stage("fitting it into its RAM")
+        target = within(target, network, request.ram_bytes)
     inputs = _calls(artifact, network, request.calls)
     cost = _predicted(network, target)
     if cost is not None and request.device in BUILT_FOR_BOARD:
@@ -272,6 +303,7 @@ def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
             "ram_bytes": target.ram_bytes,
         },
         "predicted": None if cost is None else _cost(cost, target),
+        "patches": applied(network, target),
         "measured": _measured(measurement),
         "arena": _arena(network, target, request.device, measurement),
         "parity": parity,
@@ -346,7 +378,8 @@ def _require_fit(flash_bytes: int, ram_bytes: int, target: Target) -> None:
             raise SecateurError(
                 f"a network fits its board's {what}",
                 f"it takes {needed:,} B, {target.name} has {there:,} B",
-                "Take a larger board, or prune the policy to this one: secateur prune.",
+                "Take a larger board, or prune the policy to this one: secateur prune."
+                + (" With --ram, generated C may take less." if what == "RAM" else ""),
             )
 
 

@@ -152,8 +152,11 @@ class Emulator:
                 core.write(self._places[name, "input"], values[call + 2].tobytes())
             counted = core.count(self._entry, self._stack_top, kernels)
             ends = [*counted.marks[1:], counted.instructions]
+            found = [0] * len(best)
+            for step, start, end in zip(self.program.calls(), counted.marks, ends):
+                found[step] += end - start
             most = max(most, counted.instructions)
-            best = [max(old, end - start) for old, start, end in zip(best, counted.marks, ends)]
+            best = [max(pair) for pair in zip(best, found)]
         if core is not self._core:
             core.close()
         return most, dict(zip((step.label for step in self.program.steps), best))

@@ -5,6 +5,7 @@ from secateur.export.c.names import Names
 from secateur.export.firmware.boards import BAUD, Board
 from secateur.export.firmware.image import FIRMWARE, IMAGE
 from secateur.records import Cost
+from secateur.target.patches import applied, in_words
 from secateur.target.target import Target
 from secateur.units import format_bytes, format_seconds
 
@@ -48,6 +49,8 @@ def c_readme(package: Package, layout: str, target: Target, cost: Cost | None) -
     )
     answers = ", ".join(f"`{names.constant('output', title)}()`" for title in package.network.outputs)
     figures = "" if cost is None else _figures(cost, target)
+    patches = applied(package.network, target)
+    figures += f"{in_words(patches)}\n\n" if patches else ""
     laid_out = ", ".join(other for other in LAYOUTS if other not in BUILT)
     tried = "built in secateur's tests" if layout in BUILT else "laid out and not built"
     rate = f" The task's rate is {package.control_hz:g} Hz." if package.control_hz else ""

@@ -20,6 +20,7 @@ from secateur.operators.lookup.kernel import LOOKUP
 from secateur.operators.mean.kernel import MEAN, MEAN_16, MEAN_FLOAT
 from secateur.operators.move.kernel import MOVE
 from secateur.operators.multiply.kernel import MULTIPLY, MULTIPLY_16
+from secateur.operators.patch.kernel import PATCH_READ, PATCH_WRITE
 from secateur.operators.pool.kernel import AVERAGE_POOL, MAX_POOL, POOL_16, POOL_FLOAT
 from secateur.operators.rescale.kernel import RESCALE
 from secateur.operators.rsqrt.kernel import RSQRT_16
@@ -56,6 +57,8 @@ KERNELS: dict[str, Kernel] = {
         CLAMP,
         MOVE,
         FILL,
+        PATCH_READ,
+        PATCH_WRITE,
         FULLY_CONNECTED_16,
         ADD_16,
         MULTIPLY_16,

@@ -19,6 +19,7 @@ from secateur.operators.lowering import Lowering, check_activation, unsupported
 from secateur.operators.mean.rule import lower_mean
 from secateur.operators.multiply.rule import lower_multiply
 from secateur.operators.pad.rule import lower_pad
+from secateur.operators.patch.rule import patched
 from secateur.operators.pool.rule import lower_pool
 from secateur.operators.program import BY_SPEED, Choice, Program
 from secateur.operators.reshape.rule import lower_reshape
@@ -160,18 +161,18 @@ def lower(network: Network, choice: Choice = BY_SPEED) -> Program:
 
     Args:
         network: of any data, or none.
-        choice: among kernels.
+        choice: among kernels, and what is carried out by patches.
 
     Raises:
         SecateurError: an operator, or a form of it, that the back end does not have. Names operator and
-            tensor. Or no operator computes anything.
+            tensor. Or no operator computes anything. Or what is to be carried out by patches cannot be.
     """
     program = lower_part(network, choice)
     for tensor in (*network.inputs.values(), *network.outputs.values()):
         check_activation(network.tensors[tensor])
     if not program.steps:
         raise SecateurError("a network computes something", "no operator does", "Convert the model again.")
-    return program
+    return patched(program, choice.patches) if choice.patches else program
 
 
 def lower_part(network: Network, choice: Choice = BY_SPEED) -> Program:

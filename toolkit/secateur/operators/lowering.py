@@ -9,7 +9,7 @@ import numpy as np
 
 from secateur.errors import SecateurError
 from secateur.network import Network, Operator, Tensor
-from secateur.operators.program import BY_SPEED, Buffer, Choice, Program, Step
+from secateur.operators.program import BY_SPEED, Buffer, Choice, Program, Step, lifetimes
 
 _MODULE = re.compile(r"[A-Z][A-Za-z0-9]*_(.+)")
 
@@ -172,20 +172,12 @@ class Lowering:
 
     def program(self) -> Program:
         """The finished program, with the lifetimes of its buffers."""
-        count = len(self._steps)
-        first, last = [count] * len(self._sizes), [-1] * len(self._sizes)
-        for index, step in enumerate(self._steps):
-            for buffer in (*step.reads, *step.writes):
-                first[buffer] = min(first[buffer], index)
-                last[buffer] = index
         inputs = self.places
         outputs = {name: self._where[tensor] for name, tensor in self.network.outputs.items()}
-        for buffer in inputs.values():
-            first[buffer] = 0
-            last[buffer] = max(last[buffer], 0)
-        for buffer in (*outputs.values(), *(inputs[name] for name in self.network.states)):
-            last[buffer] = max(count - 1, 0)
-        buffers = tuple(map(Buffer, self._names, self._sizes, first, last))
+        spans = lifetimes(self.network, self._steps, inputs, outputs, (), len(self._sizes))
+        buffers = tuple(
+            Buffer(name, size, *span) for name, size, span in zip(self._names, self._sizes, spans)
+        )
         return Program(self.network, tuple(self._steps), buffers, inputs, outputs)
 
 

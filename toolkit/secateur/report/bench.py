@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from secateur.target.patches import in_words
 from secateur.units import format_bytes, format_seconds
 
 _SIZES = (
@@ -54,6 +55,8 @@ def print_bench(found: Mapping[str, Any], console: Console) -> None:
         )
     else:
         console.print("Nothing is predicted: the target states no coefficients for this network's kernels.")
+    if found["patches"]:
+        console.print(in_words(found["patches"], predicted or None), soft_wrap=True)
     if measured["latency_s"]:
         console.print(f"Latency of the device: {measured['latency_source']}", soft_wrap=True)
     _print_steps(measured["operator_instructions"], console)

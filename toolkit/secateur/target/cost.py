@@ -15,6 +15,10 @@ INIT_BYTES = 48
 """Of code that sets a state to zero, at most."""
 
 
+LOOP_CODE_BYTES, LOOP_STACK_BYTES = 64, 48
+"""Of a loop over patches in the step function, at most."""
+
+
 class StepCost(NamedTuple):
     """What one step adds to the cost of its program."""
 
@@ -114,9 +118,11 @@ def ledger(program: Program, target: Target, components: Mapping[str, str]) -> L
         code_bytes=costs.code_bytes
         + costs.code_bytes_per_step * len(program.steps)
         + INIT_BYTES * len(program.network.states)
+        + LOOP_CODE_BYTES * len(program.loops)
         + costs.float_code_bytes * any(kernel.endswith("_float") for kernel in kernels)
         + sum(target.kernels[kernel].code_bytes for kernel in kernels),
         stack_bytes=costs.stack_bytes
+        + LOOP_STACK_BYTES * bool(program.loops)
         + max((target.kernels[kernel].stack_bytes for kernel in kernels), default=0),
         lifetimes=tuple((buffer.first, buffer.last) for buffer in program.buffers),
         components={name: tuple(indices) for name, indices in members.items()},

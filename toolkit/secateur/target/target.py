@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from secateur.errors import SecateurError, require_known
 from secateur.operators.kernels import KERNELS
-from secateur.operators.program import Choice, Optimise
+from secateur.operators.program import Choice, Optimise, Patches
 from secateur.records import Range
 from secateur.shipped import shipped_folder
 from secateur.target.computer import Computer, DtypeLatency
@@ -168,6 +168,7 @@ class Target(_Record):
         emulator: who runs its code without hardware.
         optimise: what kernels are chosen for.
         helium: kernels for Armv8.1-M's vectors are taken where there are some.
+        patches: what of a network is carried out by patches: of one network, so in no file (``target.patches``).
         program, kernels, fit: the cost model.
     """
 
@@ -186,6 +187,7 @@ class Target(_Record):
     emulator: Literal["unicorn", "qemu"]
     optimise: Optimise = "speed"
     helium: bool = False
+    patches: tuple[Patches, ...] = ()
     toolchain: Toolchain
     latency: Latency
     program: ProgramCosts
@@ -211,7 +213,7 @@ class Target(_Record):
     @property
     def choice(self) -> Choice:
         """Among kernels."""
-        return Choice(self.optimise, self.helium)
+        return Choice(self.optimise, self.helium, self.patches)
 
     @property
     def network_flash_bytes(self) -> int:

@@ -13,7 +13,7 @@ from secateur.network import Network
 from secateur.operators.kernel import Array
 from secateur.operators.kernels import KERNELS
 from secateur.operators.lower import lower
-from secateur.operators.program import Program, Step
+from secateur.operators.program import Loop, Program, Step
 from secateur.target.arena import Arena, plan
 from secateur.target.target import Target
 
@@ -95,14 +95,18 @@ def generate(network: Network, target: Target, name: str) -> dict[str, str]:
 
 def _step_source(program: Program, arena: Arena, name: str, constants: Mapping[str, list[_Constant]]) -> str:
     calls = []
-    for step in program.steps:
+    for index, step in enumerate(program.steps):
         arrays = [constant.name for constant in constants[step.label]]
         reads = [f"arena + {arena.offsets[buffer]}" for buffer in step.reads]
         writes = [f"arena + {arena.offsets[buffer]}" for buffer in step.writes]
         arguments = KERNELS[step.kernel].call(step, arrays, reads, writes)
-        calls.append(
-            f"    /* {_comment(step.label)}: {_shape(step)} */\n    secateur_{step.kernel}({arguments});\n"
-        )
+        loop = next((loop for loop in program.loops if loop.first <= index <= loop.last), None)
+        indent = " " * (4 if loop is None else 12)
+        call = f"{indent}/* {_comment(step.label)}: {_shape(step)} */\n{indent}secateur_{step.kernel}({arguments});\n"
+        if loop is not None:
+            before, behind = _loop_source(loop)
+            call = (before if index == loop.first else "") + call + (behind if index == loop.last else "")
+        calls.append(call)
     body = "    int8_t *const arena = (int8_t *)" + f"{name}_arena;\n\n" + "".join(calls) if calls else ""
     return (
         f"/* {name}: the step function. Generated; change the model, not this file. */\n"
@@ -110,6 +114,18 @@ def _step_source(program: Program, arena: Arena, name: str, constants: Mapping[s
         f"uint32_t {name}_arena[{name.upper()}_ARENA_BYTES / 4];\n\n"
         f"void {name}_step(void)\n{{\n{body}}}\n{_init_source(program, arena, name)}"
     )
+
+
+def _loop_source(loop: Loop) -> tuple[str, str]:
+    """C before and behind what is called for every patch."""
+    heads = [
+        f"for (int32_t {name} = 0; {name} < {result}; {name} += {patch}) {{\n"
+        for name, result, patch in (
+            ("down", loop.result_height, loop.height),
+            ("right", loop.result_width, loop.width),
+        )
+    ]
+    return f"    {heads[0]}        {heads[1]}", "        }\n    }\n"
 
 
 def _init_source(program: Program, arena: Arena, name: str) -> str:

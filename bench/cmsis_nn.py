@@ -134,7 +134,8 @@ def sources(network: Network, program: Program, name: str) -> dict[str, str]:
         )
         calls.append(f"    {name}_do_{index}();\n")
     parts.append(f"void {name}_step(void);\nvoid {name}_step(void)\n{{\n{''.join(calls)}}}\n")
-    prototypes = "".join(f"{kernel.prototype};\n" for kernel in KERNELS.values())
+    own = {step.kernel for step in program.steps} - set(_CALLS)
+    prototypes = "".join(f"{KERNELS[kernel].prototype};\n" for kernel in sorted(own))
     return files | {
         f"{name}.c": "\n".join(parts),
         "secateur_kernels.h": f"#include <stdint.h>\n{prototypes}",

@@ -58,6 +58,15 @@ TOGETHER = {
 }
 """Kernel → those that are in every network that it is in; a bound for the one is a bound for the other."""
 
+PROBED_BY = {
+    "depthwise_helium": ("depthwise", "depthwise_3x3"),
+    "average_pool_helium": ("average_pool", "average_pool_large"),
+    "max_pool_helium": ("max_pool",),
+    "add_helium": ("add",),
+    "multiply_helium": ("multiply",),
+}
+"""Kernel → the kinds of probes that it is in, where these do not have its name."""
+
 STEP_BYTES = 28
 """Of the call of a kernel, as the cores' files state it."""
 
@@ -183,12 +192,13 @@ def main() -> None:
     )
     parser.add_argument("--type", default="int8", choices=("int8", *TYPED))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", help="kernels, each with a kind of probe of its name")
+    parser.add_argument("--only", nargs="+", help="kernels, each with kinds of probes")
     parser.add_argument("--write", type=Path, help="a core's TOML, to put the tables into")
     arguments = parser.parse_args()
     target = load_target(arguments.target).model_copy(update=ROOM)
     table, kernels = TYPED.get(arguments.type, PROBES), kernels_of(arguments.type, target.helium)
-    kinds = arguments.only or list(table)
+    wanted = {kind for name in arguments.only or () for kind in PROBED_BY.get(name, (name,))}
+    kinds = [kind for kind in table if kind in wanted or not arguments.only]
     networks = [
         build_network(np.random.default_rng((arguments.seed, number)))
         for number in range(arguments.probes)

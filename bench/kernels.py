@@ -27,7 +27,7 @@ import cmsis_nn
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from tiny_networks import LAYERS, NETWORKS
+from tiny_networks import LAYERS, NETWORKS, POOLS
 
 from secateur.device.emulator import CORES, linked_for
 from secateur.device.image import load_image
@@ -231,7 +231,7 @@ def row(name: str, case: dict[str, Any]) -> tuple[str, ...]:
         name,
         f"{case['macs']:,}",
         f"{own['instructions']:,}",
-        f"{own['instructions'] / case['macs']:.{digits}f}",
+        f"{own['instructions'] / case['macs']:.{digits}f}" if case["macs"] else "–",
         f"{own['instructions'] / other['instructions']:.2f}",
         f"{worst_layer(case):.2f}",
         f"{own['instructions'] / portable['instructions']:.2f}",
@@ -286,9 +286,10 @@ def main() -> None:
         sys.exit('CMSIS-NN is missing: it is in the wheel "bakenn". Run pip install -e ".[bench]".')
     target = load_target(args.target)
     roomy = target.model_copy(update=ROOM)
+    single = {**LAYERS, **POOLS} if target.helium else LAYERS
     cases = {
         name: figures(build_network(), roomy)
-        for name, build_network in {**LAYERS, **NETWORKS, "policy": shipped_policy}.items()
+        for name, build_network in {**single, **NETWORKS, "policy": shipped_policy}.items()
         if not args.only or args.only in name
     }
     rows = [row(name, case) for name, case in cases.items()]
@@ -297,7 +298,7 @@ def main() -> None:
     for line in rows:
         table.add_row(*line)
     Console(width=140).print(table)
-    whole = [line for name, case in cases.items() if name not in LAYERS for line in size_rows(name, case)]
+    whole = [line for name, case in cases.items() if name not in single for line in size_rows(name, case)]
     table = Table(*SIZE_COLUMNS, box=None)
     for line in whole:
         table.add_row(*line)

@@ -182,6 +182,13 @@ def pool(kind: str) -> Callable[[np.random.Generator], Network]:
     return build
 
 
+def large_pool(generator: np.random.Generator) -> Network:
+    """A mean of more values than 16 bits can sum."""
+    chain = Chain(generator, (1, *(int(side) for side in generator.integers(17, 22, 3))))
+    chain.slide("AVERAGE_POOL_2D", 0, chain.shape[1:3], 1, 1)
+    return chain.finish()
+
+
 def mean(generator: np.random.Generator) -> Network:
     """A mean over height and width, or over the last axis."""
     chain = _image(generator)
@@ -323,6 +330,7 @@ PROBES: dict[str, Callable[[np.random.Generator], Network]] = {
     "depthwise_rows": depthwise(0),
     "depthwise_3x3": depthwise(3),
     "average_pool": pool("AVERAGE_POOL_2D"),
+    "average_pool_large": large_pool,
     "max_pool": pool("MAX_POOL_2D"),
     "mean": mean,
     "softmax": softmax,

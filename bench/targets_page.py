@@ -38,7 +38,30 @@ def speed_and_size() -> str:
     return str(json.loads((RESULTS / "kernels.json").read_bytes())["speed_and_size"])
 
 
-TABLES = {"prediction": prediction, "speed_and_size": speed_and_size}
+def toolchains() -> str:
+    """A row for each core and type of ``bench/toolchains.py``, of images by GCC."""
+    columns = (
+        "by GCC",
+        "networks",
+        "weights, tables, RAM exact",
+        "code below its bound",
+        "stack",
+        "instructions",
+    )
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for name, found in json.loads((RESULTS / "toolchains.json").read_bytes())["cases"].items():
+        if name.endswith(", gcc"):
+            low, middle, high = found["instructions"]
+            cells = (
+                *(name.removesuffix(", gcc"), found["networks"], found["exact"]),
+                *(f"{found[f'{bound}_below_bytes']:,} B".replace("-", "−") for bound in ("code", "stack")),
+                f"{middle:.2f} ({low:.2f}–{high:.2f})",
+            )
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+TABLES = {"prediction": prediction, "speed_and_size": speed_and_size, "toolchains": toolchains}
 """Name of the marks in the page → what is between them."""
 
 

@@ -92,6 +92,17 @@ def layer(
     return build
 
 
+def pooled(kind: str, side: int, channels: int, window: int, step: int) -> Callable[[], Network]:
+    """One pool of a square image, without padding."""
+
+    def build() -> Network:
+        chain = Scaled((1, side, side, channels))
+        chain.slide(kind, 0, (window, window), step, 1)
+        return chain.finish()
+
+    return build
+
+
 def autoencoder() -> Network:
     """Anomaly detection, 264,192 MACs: ten fully connected layers, 8 wide in the middle."""
     chain = Scaled((1, 640), per_row=False)
@@ -169,6 +180,15 @@ LAYERS: dict[str, Callable[[], Network]] = {
     "depthwise 5 x 5, 32": layer("DEPTHWISE_CONV_2D", 12, 32, 0, 5),
 }
 """Name → a network of one layer."""
+
+POOLS: dict[str, Callable[[], Network]] = {
+    "max pool 2 x 2, 32": pooled("MAX_POOL_2D", 16, 32, 2, 2),
+    "max pool 3 x 3, 64, step 2": pooled("MAX_POOL_2D", 13, 64, 3, 2),
+    "average pool 2 x 2, 32": pooled("AVERAGE_POOL_2D", 16, 32, 2, 2),
+    "average pool 8 x 8, 64": pooled("AVERAGE_POOL_2D", 8, 64, 8, 8),
+    "average pool 16 x 16, 40": pooled("AVERAGE_POOL_2D", 16, 40, 16, 16),
+}
+"""Name → a network of one pool."""
 
 NETWORKS: dict[str, Callable[[], Network]] = {
     "ad": autoencoder,

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from reference_runtime import run_reference
 from single_layers import BUILDERS, Net
-from tflite_networks import Layer, network
+from tflite_networks import Layer, Writer, network
 
 from secateur.device import gdb, qemu
 from secateur.device.devices import open_device
@@ -53,10 +53,19 @@ conv = st.tuples(
     *(windows, steps, st.integers(0, 1), activations),
 )
 depthwise = st.tuples(
-    *(st.just("depthwise"), seeds, sides, sides, st.integers(8, 50)),
+    *(st.just("depthwise"), seeds, sides, sides, st.integers(4, 50)),
+    *(st.tuples(st.integers(1, 7), st.integers(1, 7)), steps, st.integers(0, 1), activations),
+)
+pool = st.tuples(
+    *(st.sampled_from(("AVERAGE_POOL_2D", "MAX_POOL_2D")), seeds, sides, sides, st.integers(1, 50)),
     *(windows, steps, st.integers(0, 1), activations),
 )
-layers = st.one_of(dense, pixels, conv, depthwise)
+large = st.tuples(
+    *(st.just("AVERAGE_POOL_2D"), seeds, st.integers(16, 18), st.integers(15, 19), st.integers(1, 20)),
+    *(st.just((16, 16)), st.just((1, 1)), st.integers(0, 1), activations),
+)
+pair = st.tuples(st.sampled_from(("add", "sub", "mul")), seeds)
+layers = st.one_of(dense, pixels, conv, depthwise, pool, large, pair)
 
 
 def batches(size):
@@ -68,6 +77,8 @@ def model_of(drawn):
     """The .tflite of a layer; windows are cut to the image where there is no padding."""
     kind, seed, *shape = drawn
     generator = np.random.default_rng(seed)
+    if kind in BUILDERS:
+        return BUILDERS[kind](generator)
     if kind == "dense":
         net = Net(generator, (1, shape[0]))
         net.dense(shape[1])
@@ -80,7 +91,9 @@ def model_of(drawn):
     window, step, padding, activation = rest[-4:]
     if padding == 1:
         window = min(window[0], height), min(window[1], width)
-    if kind == "conv":
+    if kind.endswith("POOL_2D"):
+        net.pool(kind, window, step, padding, activation)
+    elif kind == "conv":
         net.conv(rest[0], window, step, padding, activation)
     else:
         net.depthwise(window, step, padding, activation)
@@ -140,7 +153,7 @@ def test_every_operator_on_this_core(tmp_path):
 
 
 def test_what_kernels_for_helium_are_taken_for():
-    """Not for sums that are scaled up, nor for depthwise layers whose products of two taps may not fit 16 bits."""
+    """Not for sums that are scaled up, nor for windows of more taps than a byte counts."""
 
     def kernels(build, change=lambda tensor: tensor):
         net = Net(np.random.default_rng(0), (1, 5, 5, 12))
@@ -168,8 +181,40 @@ def test_what_kernels_for_helium_are_taken_for():
         *("conv_helium", "conv_helium", "conv_wide"),
     ]
     assert [kernels(deepen, change) for change in (lambda tensor: tensor, least, coarse)] == [
-        *("depthwise_helium", "depthwise_3x3", "depthwise"),
+        *("depthwise_helium", "depthwise_helium", "depthwise"),
     ]
+    wide = Net(np.random.default_rng(0), (1, 17, 17, 5))
+    wide.depthwise((16, 16), padding=1)
+    assert lower(read_tflite(wide.finish()), Choice(helium=True)).steps[0].kernel == "depthwise_rows"
+
+
+PAIRS = [
+    ("ADD", 0.1, 0.02, 0.1, "add_helium"),
+    ("ADD", 0.02, 0.1, 0.1, "add_helium"),
+    ("SUB", 0.02, 0.1, 0.1, "add_helium"),
+    ("SUB", 0.1, 0.1, 0.1, "add_helium"),
+    ("ADD", 0.1, 0.1, 2.5e-7, "add"),
+    ("MUL", 0.1, 0.1, 0.1, "multiply_helium"),
+    ("MUL", 0.1, 0.1, 0.015, "multiply"),
+]
+"""Kind, scales of the sources and of the target, kernel."""
+
+
+def test_pairs_that_kernels_for_helium_are_taken_for(tmp_path):
+    """Not for what is scaled by a half and more; all of them answer as TFLM."""
+    models = []
+    for kind, one, two, target, expected in PAIRS:
+        writer = Writer()
+        first = writer.tensor("in", (1, 3, 7), "int8", [one], [-3])
+        values = np.arange(-10, 11).reshape(1, 3, 7) * 6
+        other = writer.tensor("k", (1, 3, 7), "int8", [two], [5], values)
+        result = writer.tensor("out", (1, 3, 7), "int8", [target], [7])
+        writer.operator(kind, [first, other], [result], f"{kind.capitalize()}Options")
+        models.append(writer.finish([first], [result]))
+        (step,) = lower(read_tflite(models[-1]), Choice(helium=True)).steps
+        (plain,) = lower(read_tflite(models[-1])).steps
+        assert (step.kernel, plain.kernel) == (expected, expected.removesuffix("_helium"))
+    check(models, PAIRS, tmp_path, priced=False)
 
 
 SMALL = network(5, [Layer(37, activation=1, zero_point=-128), Layer(2, tail=("TANH",))], 0)

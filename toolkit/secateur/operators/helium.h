@@ -43,12 +43,17 @@ static inline int32x4_t secateur_rescale_four(int32x4_t sums, int32x4_t multipli
     return vrshlq_s32(vaddq_s32(sums, vshrq_n_s32(sums, 31)), shifts);
 }
 
-static inline void secateur_store_four(int32x4_t values, int32_t zero_point, int8_t *target)
+/* The zero point added, and cut off to int8. */
+static inline int32x4_t secateur_bytes(int32x4_t values, int32_t zero_point)
 {
     values = vaddq_n_s32(values, zero_point);
     const int16x8_t halves = vqmovnbq_s32(vreinterpretq_s16_s32(values), values);
-    const int8x16_t bytes = vqmovnbq_s16(vreinterpretq_s8_s16(halves), halves);
-    vstrbq_s32(target, vreinterpretq_s32_s8(bytes));
+    return vreinterpretq_s32_s8(vqmovnbq_s16(vreinterpretq_s8_s16(halves), halves));
+}
+
+static inline void secateur_store_four(int32x4_t values, int32_t zero_point, int8_t *target)
+{
+    vstrbq_s32(target, secateur_bytes(values, zero_point));
 }
 
 static inline int32x4_t secateur_vector(int32_t a, int32_t b, int32_t c, int32_t d)

@@ -1,6 +1,6 @@
 """Every kernel there is, by name."""
 
-from secateur.operators.add.kernel import ADD, ADD_16
+from secateur.operators.add.kernel import ADD, ADD_16, ADD_HELIUM
 from secateur.operators.arithmetic.kernel import PAIR_FLOAT
 from secateur.operators.batch_matmul.kernel import BATCH_MATMUL, BATCH_MATMUL_16, BATCH_MATMUL_FLOAT
 from secateur.operators.clamp.kernel import CLAMP
@@ -19,9 +19,16 @@ from secateur.operators.layer_float import CONV_FLOAT, DEPTHWISE_FLOAT, FULLY_CO
 from secateur.operators.lookup.kernel import LOOKUP
 from secateur.operators.mean.kernel import MEAN, MEAN_16, MEAN_FLOAT
 from secateur.operators.move.kernel import MOVE
-from secateur.operators.multiply.kernel import MULTIPLY, MULTIPLY_16
+from secateur.operators.multiply.kernel import MULTIPLY, MULTIPLY_16, MULTIPLY_HELIUM
 from secateur.operators.patch.kernel import PATCH_READ, PATCH_WRITE
-from secateur.operators.pool.kernel import AVERAGE_POOL, MAX_POOL, POOL_16, POOL_FLOAT
+from secateur.operators.pool.kernel import (
+    AVERAGE_POOL,
+    AVERAGE_POOL_HELIUM,
+    MAX_POOL,
+    MAX_POOL_HELIUM,
+    POOL_16,
+    POOL_FLOAT,
+)
 from secateur.operators.rescale.kernel import RESCALE
 from secateur.operators.rsqrt.kernel import RSQRT_16
 from secateur.operators.select.kernel import SELECT, SELECT_WIDE
@@ -43,10 +50,14 @@ KERNELS: dict[str, Kernel] = {
         DEPTHWISE_HELIUM,
         AVERAGE_POOL,
         MAX_POOL,
+        AVERAGE_POOL_HELIUM,
+        MAX_POOL_HELIUM,
         MEAN,
         SOFTMAX,
         ADD,
+        ADD_HELIUM,
         MULTIPLY,
+        MULTIPLY_HELIUM,
         SQUARED_DIFFERENCE,
         DIVIDE,
         EXTREME,

@@ -48,8 +48,22 @@ Other types than int8 have two more, which are added to them: the bounds of the 
 """
 
 
-def lower_pair(lowering: Lowering, index: int, kernel: str, words: Words) -> None:
-    """``target = one ∘ other``, broadcast as numpy does; in place of a source that is done with."""
+Suits = Callable[[Sequence[int]], bool]
+"""A kernel's own words, unsigned → whether the kernel for Helium carries them out."""
+
+
+def lower_pair(
+    lowering: Lowering, index: int, kernel: str, words: Words, helium: Suits | None = None
+) -> None:
+    """``target = one ∘ other``, broadcast as numpy does; in place of a source that is done with.
+
+    Args:
+        lowering: the network.
+        index: of the operator.
+        kernel: that carries it out.
+        words: see ``Words``.
+        helium: of a kernel that has another for Helium, ``<kernel>_helium``.
+    """
     operator = lowering.network.operators[index]
     result = operator.outputs[0]
     target = lowering.tensor(result)
@@ -75,6 +89,8 @@ def lower_pair(lowering: Lowering, index: int, kernel: str, words: Words) -> Non
     item = ITEM_BYTES[sources[0].dtype]
     bounds = () if item == 1 or target.dtype == "bool" else bounds_words(activation, target)
     own = tuple(int(word) & 0xFFFFFFFF for word in (*words(operator.kind, quantizations, refuse), *bounds))
+    if helium is not None and lowering.choice.helium and helium(own):
+        kernel = f"{kernel}_helium"
     loops = tuple(
         (times, item * one, item * two) for times, one, two in pair_loops(shapes[0], shapes[1], target.shape)
     )
@@ -148,7 +164,7 @@ def pair_step(
     label: str, operator: int, kernel: str, buffers: tuple[tuple[int, ...], int], part: Pair, elements: int
 ) -> Step:
     """The step: the kernel's words, those of the loops, and a constant source if there is one."""
-    outer = [times for times, _, _ in part.loops[1:]]
+    outer = prod(times for times, _, _ in part.loops[1:])
     size = [
         part.item_bytes * prod(times for times, *steps in part.loops if steps[place])
         for place, fixed in enumerate(part.constant)
@@ -166,7 +182,7 @@ def pair_step(
         parameters=sum(size) // part.item_bytes,
         weights_bytes=4 * (len(part.words) + 3 * LOOPS) + sum(map(padded_size, size)),
         tables_bytes=0,
-        work=(1, prod(outer), elements),
+        work=(1, outer, outer * -(-part.loops[0][0] // 4) if kernel.endswith("_helium") else elements),
         payload=part,
     )
 
@@ -193,7 +209,7 @@ def pair_kernel(
             f"{result or kind} *target)"
         ),
         summary=summary,
-        terms=("call", "run", "value"),
+        terms=("call", "run", "four" if name.endswith("_helium") else "value"),
         pack=_pack,
         call=_call,
         includes=includes,

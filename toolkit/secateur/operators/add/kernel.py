@@ -11,6 +11,13 @@ ADD = pair_kernel(
     ("pairs", "requantise"),
 )
 
+ADD_HELIUM = pair_kernel(
+    "add_helium",
+    Path(__file__).parent,
+    "target = one + other, or one - other, each with its scale; target may be a source.",
+    ("helium_pairs", "helium", "pairs", "requantise"),
+)
+
 ADD_16 = pair_kernel(
     "add_16",
     Path(__file__).parent,

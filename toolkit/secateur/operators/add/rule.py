@@ -11,10 +11,13 @@ from secateur.operators.pairing import lower_pair, stored
 
 _FRACTION_BITS, _FRACTION_BITS_16 = 20, 15
 
+_HALF = 1 << 31
+"""A multiplier of a half, as it is stored."""
+
 
 def lower_add(lowering: Lowering, index: int) -> None:
     """``target = activation(one ± other)``: both brought to twice the larger scale, with 20 bits of fraction."""
-    lower_pair(lowering, index, "add", _words)
+    lower_pair(lowering, index, "add", _words, _suits_helium)
 
 
 def lower_add_16(lowering: Lowering, index: int) -> None:
@@ -28,6 +31,13 @@ def _words(
     first, second, last = _scales(quantizations, _FRACTION_BITS, refuse)
     points = [quantization.zero_points[0] for quantization in quantizations]
     return (points[0], *first, points[1], *second, points[2], *last, 1 if kind == "ADD" else -1)
+
+
+def _suits_helium(words: Sequence[int]) -> bool:
+    """True where one source is scaled by a half, as the one of the larger scale is, and all else is shifted right."""
+    exact = [words[place + 1] == _HALF and words[place + 2] == 0 for place in (0, 3)]
+    right = [0 < words[place] < 32 for place in (2, 5, 8)]
+    return (exact[0] or exact[1]) and (exact[0] or right[0]) and (exact[1] or right[1]) and right[2]
 
 
 def _words_16(

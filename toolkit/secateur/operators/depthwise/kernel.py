@@ -8,7 +8,7 @@ import numpy as np
 
 from secateur.network import Network
 from secateur.operators.depthwise.rule import Depthwise
-from secateur.operators.helium import CHUNK, shifts
+from secateur.operators.helium import shifts
 from secateur.operators.kernel import Array, Kernel
 from secateur.operators.program import Step
 from secateur.operators.stream import Layer, constants, shift_bytes, window_words, words_of
@@ -54,33 +54,23 @@ def pack_helium(network: Network, step: Step) -> tuple[Array, ...]:
     ::
 
         seven words in front as above
-        for every 16 channels, the last of them 1 to 16:
-            for every tap: weights of the channels, a byte each, padded to whole words
-            bias[16]                            of channels 0, 4, 8, 12, then 2, 6, …, 1, 5, … and 3, 7, …
-            multiplier[16]                      m
-            shift[16]                           a byte each; to the right: negative
+        for every four channels, the last four of which overlap with those before:
+            for each channel: weights, a byte for every tap, column by column
+            bias[4]
+            multiplier[4]                       m
+            shift[4]                            a byte each; to the right: negative
     """
     layer, weights, offset, header, text = _layer(network, step)
-    shift, words, taps = shifts(layer), [header], weights.shape[0] * weights.shape[1]
-    for start in range(0, step.rows, CHUNK):
-        block = slice(start, min(start + CHUNK, step.rows))
-        left = block.stop - start
-        own = np.zeros((taps, -(-left // 4) * 4), np.int8)
-        own[:, :left] = weights[..., block].reshape(taps, left)
-        constants_ = np.zeros((3, CHUNK), np.int64)
-        constants_[:, :left] = offset[block], layer.multiplier[block] // 2, shift[block]
-        constants_ = constants_[:, _LANES]
+    shift, words, rows = shifts(layer), [header], step.rows
+    for start in range(0, rows, 4):
+        block = slice(min(start, rows - 4), min(start, rows - 4) + 4)
         words += [
-            words_of(own.reshape(-1)),
-            constants_[0],
-            constants_[1],
-            words_of(constants_[2].astype(np.int8)),
+            words_of(weights[..., block].astype(np.int8).transpose(2, 1, 0).reshape(-1)),
+            offset[block],
+            layer.multiplier[block] // 2,
+            words_of(shift[block]),
         ]
     return (Array.of_words(np.concatenate(words), text),)
-
-
-_LANES = np.arange(CHUNK).reshape(4, 4).T[[0, 2, 1, 3]].reshape(-1)
-"""Channels in the order in which products of bytes and of halves come apart."""
 
 
 def pack_rows(network: Network, step: Step) -> tuple[Array, ...]:
@@ -202,8 +192,8 @@ DEPTHWISE_HELIUM = replace(
         "",
         pack_helium,
         (
-            *("call", "padding", "run", "list", "list_tap", "run_block", "block", "block_pair", "block_odd"),
-            *("rest", "rest_pair", "rest_odd"),
+            *("call", "place", "group", "pass", "row", "spread", "block", "line", "pixel", "pixel_apart"),
+            *("deep_block", "deep_line", "deep_pixel", "deep_chunk"),
         ),
     ),
     includes=("helium", "requantise"),

@@ -9,7 +9,6 @@ from secateur.operators.conv.rule import (
     add_conv,
     check_weights,
     dilation_of,
-    is_narrow,
     is_scaled_up,
 )
 from secateur.operators.helium import CHUNK, taken
@@ -20,8 +19,14 @@ from secateur.operators.window import Window, fused_padding, slide
 _SPREAD_CHANNELS = 8
 """Most channels of a source whose convolution with several rows for each channel is spread out."""
 
-LEAST_CHANNELS = 8
-"""For which the kernel for Helium is taken: half a vector."""
+_CLOSE = (5, 10)
+"""Bytes of a plane from pixel to pixel that this kernel is quickest for."""
+
+_MOST_TAPS = 0xFF
+"""Of a window: which weight a byte meets is a byte, and one of them says none."""
+
+_PLANES_BYTES = 1 << 16
+"""Less is spread out: offsets of planes have 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +86,9 @@ def lower_depthwise(lowering: Lowering, index: int) -> None:
     reads, writes = lowering.buffer(source), lowering.new_buffer(operator.outputs[0])
     label = lowering.label(operator.inputs[1])
     deep = Depthwise(source, operator.inputs[1], bias, operator.outputs[0], window, dilation)
-    if rows >= LEAST_CHANNELS and is_narrow(matrix) and taken(lowering, deep, rows, single=False):
-        scratch = lowering.new_scratch(label, 4 * window.height * window.width + rows)
+    room, taps = helium_scratch_bytes(window, rows), window.height * window.width
+    if room < _PLANES_BYTES and taps <= _MOST_TAPS and taken(lowering, deep, rows, single=False):
+        scratch = lowering.new_scratch(label, room)
         lowering.add(depthwise_helium_step(label, operators, (reads, writes, scratch), rows, deep))
         add_clamp(lowering, index, deep.target, int(operator.options.get("fusedActivationFunction", 0)))
         return
@@ -227,37 +233,67 @@ def lists(window: Window) -> int:
     return count
 
 
+@dataclass(frozen=True)
+class Spread:
+    """How the kernel for Helium spreads a channel out.
+
+    Attributes:
+        chunks: times that it takes 16 bytes of a window.
+        together: rows of the target below each other whose windows are there at once.
+        pitch: bytes of a column.
+    """
+
+    chunks: int
+    together: int
+    pitch: int
+
+
+def spread_of(window: Window) -> Spread:
+    """As the kernel's C finds it."""
+    chunks = -(-window.height * window.width // CHUNK)
+    together = 1
+    if window.step_down <= window.height:
+        together += (chunks * CHUNK // window.width - window.height) // window.step_down
+    return Spread(chunks, together, window.height + (together - 1) * window.step_down)
+
+
+def helium_scratch_bytes(window: Window, rows: int) -> int:
+    """Places of weights, weights of four channels, planes of 16 or of as many as there are, what is read behind."""
+    spread, down = spread_of(window), (window.target_height - 1) * window.step_down
+    plane = spread.pitch * (columns_of_row(window) - 1) + down + window.height
+    behind = spread.chunks * CHUNK - spread.pitch * (window.width - 1) - window.height
+    wide = 4 * spread.chunks if spread.chunks > 1 else 0
+    return (spread.chunks + wide) * CHUNK + min(rows, CHUNK) * plane + behind
+
+
 def depthwise_helium_step(
     label: str, operators: tuple[int, ...], buffers: tuple[int, int, int], rows: int, part: Depthwise
 ) -> Step:
-    """The step for Helium: seven words in front; 16 channels take 144 bytes besides their weights, a rest as well."""
-    window = part.window
-    pixels, taps = window.target_height * window.target_width, window.height * window.width
-    blocks, rest = divmod(rows, CHUNK)
+    """The step for Helium: seven words in front; four channels take 36 bytes besides their weights.
+
+    Work: calls, bytes of a window and taps, groups of 16 channels, their passes over rows of the target, their rows
+    of the source, columns of these; blocks of four channels in a pass, rows of the target, pixels close together or
+    apart; the same three of windows of more than 16 bytes, and times 16 bytes of these.
+    """
+    window, spread = part.window, spread_of(part.window)
+    taps, blocks = window.height * window.width, -(-rows // 4)
+    groups, passes = -(-blocks // 4), -(-window.target_height // spread.together)
+    fresh = groups * (window.height + (window.target_height - 1) * min(window.step_down, window.height))
+    lines = blocks * window.target_height
+    pixels, close = lines * window.target_width, spread.pitch * window.step_right in _CLOSE
+    once = spread.chunks == 1
     return replace(
         depthwise_step(label, "depthwise", operators, buffers, rows, part),
         kernel="depthwise_helium",
-        weights_bytes=28 + (blocks + (rest > 0)) * 144 + taps * (CHUNK * blocks + -(-rest // 4) * 4),
+        weights_bytes=28 + blocks * (4 * taps + 36),
         work=(
             1,
-            rows,
-            (many := runs(window)),
-            lists(window),
-            lists(window) * taps,
-            many * (blocks + (rest > 0)),
-            pixels * blocks,
-            pixels * blocks * (taps // 2),
-            pixels * blocks * (taps % 2),
-            pixels * (rest > 0),
-            pixels * (rest > 0) * (taps // 2),
-            pixels * (rest > 0) * (taps % 2),
+            taps,
+            groups,
+            groups * passes,
+            fresh,
+            fresh * columns_of_row(window),
+            *((blocks * passes, lines, pixels * close, pixels * (not close)) if once else (0, 0, 0, 0)),
+            *((0, 0, 0, 0) if once else (blocks * passes, lines, pixels, pixels * spread.chunks)),
         ),
     )
-
-
-@lru_cache(maxsize=4096)
-def runs(window: Window) -> int:
-    """Pixels whose windows reach beyond an edge, each alone, and the others of each row together."""
-    down = [window.inside(place, down=True) == (0, window.height) for place in range(window.target_height)]
-    right = [window.inside(place, down=False) == (0, window.width) for place in range(window.target_width)]
-    return sum(right.count(False) + any(right) if row else len(right) for row in down)

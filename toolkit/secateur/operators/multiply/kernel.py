@@ -11,6 +11,13 @@ MULTIPLY = pair_kernel(
     ("pairs", "requantise"),
 )
 
+MULTIPLY_HELIUM = pair_kernel(
+    "multiply_helium",
+    Path(__file__).parent,
+    "target = one * other, each with its scale; target may be a source.",
+    ("helium_pairs", "helium", "pairs", "requantise"),
+)
+
 MULTIPLY_16 = pair_kernel(
     "multiply_16",
     Path(__file__).parent,

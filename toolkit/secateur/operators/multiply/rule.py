@@ -14,7 +14,7 @@ _LARGEST = float(1 << 14)
 
 def lower_multiply(lowering: Lowering, index: int) -> None:
     """``target = activation(one × other)``."""
-    lower_pair(lowering, index, "multiply", _words)
+    lower_pair(lowering, index, "multiply", _words, lambda words: 0 < words[4] < 32)  # shifted to the right
 
 
 def lower_multiply_16(lowering: Lowering, index: int) -> None:

@@ -1,6 +1,7 @@
 """How the pool kernels are called: with five words that state the layer."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,21 @@ def _kernel(name: str, what: str) -> Kernel:
 
 AVERAGE_POOL = _kernel("average_pool", "mean")
 MAX_POOL = _kernel("max_pool", "largest")
+
+
+def _for_helium(kernel: Kernel, more: tuple[str, ...]) -> Kernel:
+    name = f"{kernel.name}_helium"
+    return replace(
+        kernel,
+        name=name,
+        prototype=kernel.prototype.replace(kernel.name, name),
+        terms=("call", "pixel", "vector", "vector_row", "vector_tap", "rest", "rest_row", "rest_tap", *more),
+        includes=("pool", "pool_helium"),
+    )
+
+
+AVERAGE_POOL_HELIUM = _for_helium(AVERAGE_POOL, ("mean", "many", "many_row", "many_tap"))
+MAX_POOL_HELIUM = _for_helium(MAX_POOL, ())
 
 
 def _pack_plain(network: Network, step: Step) -> tuple[Array, ...]:

@@ -18,7 +18,19 @@ typedef struct {
     int32_t rows, columns, next_row, channels;
 } window_t;
 
-#if defined(__ARM_FEATURE_DSP)
+#if defined(SECATEUR_POOL_BY_VECTORS) && defined(__ARM_FEATURE_MVE)
+
+#include "secateur_pool_helium.h"
+
+#define SECATEUR_POOL_TOGETHER by_vectors
+
+#elif defined(SECATEUR_POOL_BY_VECTORS) || !defined(__ARM_FEATURE_DSP)
+
+#define SECATEUR_POOL_TOGETHER(window, target, largest) 0
+
+#else
+
+#define SECATEUR_POOL_TOGETHER by_fours
 
 static inline uint32_t add_even(uint32_t sums, uint32_t bytes)
 {
@@ -93,10 +105,6 @@ static inline int32_t by_fours(const window_t *window, int8_t *target, int32_t l
     return window->channels;
 }
 
-#else
-
-#define by_fours(window, target, largest) 0
-
 #endif
 
 static inline int32_t one_channel(const window_t *window, const int8_t *source, int32_t largest)
@@ -129,7 +137,7 @@ static inline void slide(const uint32_t *stream, const int8_t *source, int8_t *t
                 source + (first_row * source_width + first_column) * channels,
                 last_row - first_row, columns, (source_width - columns) * channels, channels,
             };
-            for (int32_t channel = by_fours(&window, target, largest); channel < channels; channel++) {
+            for (int32_t channel = SECATEUR_POOL_TOGETHER(&window, target, largest); channel < channels; channel++) {
                 target[channel] = (int8_t)one_channel(&window, window.source + channel, largest);
             }
             target += channels;

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from secateur.operators.conv.rule import add_clamp
+from secateur.operators.helium import CHUNK
 from secateur.operators.lowering import Lowering
 from secateur.operators.pairing import bounds_words
 from secateur.operators.program import Step
@@ -34,28 +35,42 @@ def lower_pool(lowering: Lowering, index: int) -> None:
         refuse("changes its channels, or has an activation of another kind", "Convert the model again.")
     reads, writes = lowering.buffer(operator.inputs[0]), lowering.new_buffer(operator.outputs[0])
     label = lowering.derived_label(operator.inputs[0], "/" + KERNELS_OF_KINDS[operator.kind])
-    lowering.add(
-        pool_step(label, index, KERNELS_OF_KINDS[operator.kind], (reads, writes), channels, Pool(window))
-    )
+    kernel = KERNELS_OF_KINDS[operator.kind] + ("_helium" if lowering.choice.helium else "")
+    lowering.add(pool_step(label, index, kernel, (reads, writes), channels, Pool(window)))
     add_clamp(lowering, index, operator.outputs[0], activation)
 
 
 def pool_step(
     label: str, operator: int, kernel: str, buffers: tuple[int, int], channels: int, part: Pool
 ) -> Step:
-    """The step: five words that state the layer, and work in fours of channels and in channels alone."""
+    """The step: five words that state the layer, and work in windows, their rows and taps.
+
+    These count for every four channels, the last of which overlap, and for every channel where that cannot be. With
+    Helium for every 16, for those that are left, and for a mean of more values than 16 bits can sum; channels of the
+    latter are divided one by one.
+    """
     window = part.window
+    pixels = window.target_height * window.target_width
     down, right = (
         Counter(last - first for first, last in (window.inside(place, vertical) for place in range(places)))
         for vertical, places in ((True, window.target_height), (False, window.target_width))
     )
-    by_fours, alone = [0, 0, 0], [0, 0, 0]
+    helium, largest = kernel.endswith("_helium"), kernel.startswith("max_pool")
+    whole, left = divmod(channels, CHUNK) if helium else (-(-channels // 4), 0)
+    together, rest, alone = [0, 0, 0], [0, 0, 0], [0, 0, 0]
+    means = 0
     for rows, times_down in down.items():
         for columns, times_right in right.items():
-            fast = channels >= 4 and (kernel == "max_pool" or rows * columns <= _MOST_SUMMED)
-            times = times_down * times_right * (-(-channels // 4) if fast else channels)
+            fast = (helium or channels >= 4) and (largest or rows * columns <= _MOST_SUMMED)
             for place, each in enumerate((1, rows, rows * columns)):
-                (by_fours if fast else alone)[place] += times * each
+                each *= times_down * times_right
+                together[place] += fast * whole * each
+                rest[place] += fast * (left > 0) * each
+                alone[place] += (not fast) * (whole + (left > 0) if helium else channels) * each
+            means += (not fast) * channels * times_down * times_right
+    work = (*together, *alone)
+    if helium:
+        work = (*together, *rest) if largest else (*together, *rest, means, *alone)
     return Step(
         label=label,
         kernel=kernel,
@@ -63,17 +78,12 @@ def pool_step(
         reads=(buffers[0],),
         writes=(buffers[1],),
         rows=1,
-        columns=window.target_height * window.target_width * channels,
+        columns=pixels * channels,
         macs=0,
         parameters=0,
         weights_bytes=20,
         tables_bytes=0,
-        work=(
-            1,
-            window.target_height * window.target_width,
-            *by_fours,
-            *alone,
-        ),
+        work=(1, pixels, *work),
         payload=(part, channels),
     )
 

@@ -55,6 +55,7 @@ TOGETHER = {
     "rsqrt_16": ("rescale_values",),
     "patch_read": ("max_pool", "patch_write"),
     "patch_write": ("max_pool", "patch_read"),
+    "series_float": ("curve_float",),
 }
 """Kernel → those that are in every network that it is in; a bound for the one is a bound for the other."""
 

@@ -27,7 +27,7 @@ CORES = {
     core: load_target(name)
     for core, name in (("m4", "stm32f446re"), ("m0+", "rp2040"), ("m33", "nrf5340"), ("m7", "stm32h743"))
 }
-VARYING = {"sigmoid_16", "curve_float", "pool_16"}
+VARYING = {"sigmoid_16", "rsqrt_16", "curve_float", "pool_16"}
 """Kernels that take less where values saturate, or by what they are told to do. In software, all of float32 do."""
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6

@@ -50,14 +50,13 @@ def toolchains() -> str:
     )
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for name, found in json.loads((RESULTS / "toolchains.json").read_bytes())["cases"].items():
-        if name.endswith(", gcc"):
-            low, middle, high = found["instructions"]
-            cells = (
-                *(name.removesuffix(", gcc"), found["networks"], found["exact"]),
-                *(f"{found[f'{bound}_below_bytes']:,} B".replace("-", "−") for bound in ("code", "stack")),
-                f"{middle:.2f} ({low:.2f}–{high:.2f})",
-            )
-            lines.append(f"| {' | '.join(map(str, cells))} |")
+        low, middle, high = found["instructions"]
+        cells = (
+            *(name, found["networks"], found["exact"]),
+            *(f"{found[f'{bound}_below_bytes']:,} B".replace("-", "−") for bound in ("code", "stack")),
+            f"{middle:.2f} ({low:.2f}–{high:.2f})",
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 

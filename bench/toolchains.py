@@ -2,11 +2,11 @@
 
     python bench/toolchains.py
 
-For a board of each core, networks of every kind of ``probe_networks.py`` and ``probe_types.py`` are built by both
-toolchains and counted on the emulator. Writes ``bench/results/toolchains.json``: of each core, type and toolchain how
-far code and stack stay below their bounds (negative: above), measured ÷ predicted instructions, and how often weights,
-tables and RAM were exact; whole networks of int8 apart. ``python bench/targets_page.py`` makes a table of it. Takes about
-minutes; needs arm-none-eabi-gcc.
+For a board of each core, networks of every kind of ``probe_networks.py`` and ``probe_types.py`` are built by GCC and
+counted on the emulator. Writes ``bench/results/toolchains.json``: of each core and type how far code and stack stay
+below their bounds (negative: above), measured ÷ predicted instructions, and how often weights, tables and RAM were
+exact; whole networks of int8 apart. ``python bench/targets_page.py`` makes a table of it. Minutes; needs
+arm-none-eabi-gcc.
 """
 
 import argparse
@@ -86,20 +86,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    cases, names, table = {}, set(), networks()
+    cases, name, table = {}, "", networks()
     for board in BOARDS:
-        for toolchain in ("zig", "gcc"):
-            target = compiled_by(load_target(board), toolchain).model_copy(update=ROOM)
-            names.add(compiler_name(target))
-            for dtype, made in table.items():
-                found = summary([compare(network, target) for network in made.values()])
-                cases[f"{target.core}, {dtype}, {toolchain}"] = found
-                print(target.core, dtype, toolchain, found, flush=True)
-    document = {
-        "command": "python bench/toolchains.py " + " ".join(sys.argv[1:]),
-        "compilers": sorted(names),
-        "cases": cases,
-    }
+        target = compiled_by(load_target(board), "gcc").model_copy(update=ROOM)
+        name = compiler_name(target)
+        for dtype, made in table.items():
+            found = summary([compare(network, target) for network in made.values()])
+            cases[f"{target.core}, {dtype}"] = found
+            print(target.core, dtype, found, flush=True)
+    command = " ".join(["python bench/toolchains.py", *sys.argv[1:]])
+    document = {"command": command, "compiler": name, "cases": cases}
     write_atomically(args.out, to_json(document))
 
 

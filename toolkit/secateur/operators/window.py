@@ -48,6 +48,11 @@ class Window:
             or (self.target_width - 1) * self.step_right - self.left + self.width > self.source_width
         )
 
+    @property
+    def columns_below(self) -> int:
+        """Columns of the source, those of its padding included, below a row of the target."""
+        return (self.target_width - 1) * self.step_right + self.width
+
     def inside(self, place: int, down: bool) -> tuple[int, int]:
         """First and last + 1 row (``down``) or column of the window at a place that lie in the image."""
         size, step, pad, limit = (

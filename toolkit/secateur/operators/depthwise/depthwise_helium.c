@@ -84,7 +84,7 @@ static inline void fill(int8_t *to, int32_t value, int32_t bytes)
 /* Weights of a channel for 16 bytes of a window. */
 static inline int8x16_t weigh(const int8_t *weights, uint8x16_t places)
 {
-    return vldrbq_gather_offset_z_s8(weights, places, vcmpneq_n_u8(places, NOTHING));
+    return vldrbq_gather_offset_z_s8(weights, places, vcmpgeq_n_s8(vreinterpretq_s8_u8(places), 0));
 }
 
 /* Inlined for steps that are known, and for any. */

@@ -1,6 +1,6 @@
 """When a DEPTHWISE_CONV_2D can be carried out, and when it is better seen as a convolution."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from secateur.operators.conv.rule import (
@@ -11,22 +11,14 @@ from secateur.operators.conv.rule import (
     dilation_of,
     is_scaled_up,
 )
-from secateur.operators.helium import CHUNK, taken
+from secateur.operators.depthwise.for_helium import for_helium, helium_scratch_bytes, is_spread
+from secateur.operators.helium import taken
 from secateur.operators.lowering import Lowering
 from secateur.operators.program import Step
 from secateur.operators.window import Window, fused_padding, slide
 
 _SPREAD_CHANNELS = 8
 """Most channels of a source whose convolution with several rows for each channel is spread out."""
-
-_CLOSE = (5, 10)
-"""Bytes of a plane from pixel to pixel that this kernel is quickest for."""
-
-_MOST_TAPS = 0xFF
-"""Of a window: which weight a byte meets is a byte, and one of them says none."""
-
-_PLANES_BYTES = 1 << 16
-"""Less is spread out: offsets of planes have 16 bits."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +78,10 @@ def lower_depthwise(lowering: Lowering, index: int) -> None:
     reads, writes = lowering.buffer(source), lowering.new_buffer(operator.outputs[0])
     label = lowering.label(operator.inputs[1])
     deep = Depthwise(source, operator.inputs[1], bias, operator.outputs[0], window, dilation)
-    room, taps = helium_scratch_bytes(window, rows), window.height * window.width
-    if room < _PLANES_BYTES and taps <= _MOST_TAPS and taken(lowering, deep, rows, single=False):
-        scratch = lowering.new_scratch(label, room)
-        lowering.add(depthwise_helium_step(label, operators, (reads, writes, scratch), rows, deep))
+    if is_spread(window, rows) and taken(lowering, deep, rows, single=False):
+        scratch = lowering.new_scratch(label, helium_scratch_bytes(window, rows))
+        step = depthwise_step(label, "depthwise", operators, (reads, writes, scratch), rows, deep)
+        lowering.add(for_helium(step, window))
         add_clamp(lowering, index, deep.target, int(operator.options.get("fusedActivationFunction", 0)))
         return
     kernel = "depthwise"
@@ -106,15 +98,10 @@ def lower_depthwise(lowering: Lowering, index: int) -> None:
 def scratch_bytes(kernel: str, window: Window, rows: int) -> int:
     """Constants of four channels and the columns of a row; or offsets of the taps and a pixel of padding."""
     if kernel == "depthwise_3x3":
-        return 124 + 24 * columns_of_row(window)
+        return 124 + 24 * window.columns_below
     if kernel == "depthwise_rows":
-        return 100 + 64 * fours(window) + 16 * row_pairs(window) * columns_of_row(window)
+        return 100 + 64 * fours(window) + 16 * row_pairs(window) * window.columns_below
     return 4 * window.height * window.width + (rows if window.padded else 0)
-
-
-def columns_of_row(window: Window) -> int:
-    """Columns of the source, those of its padding included, below a row of the target."""
-    return (window.target_width - 1) * window.step_right + window.width
 
 
 def row_pairs(window: Window) -> int:
@@ -168,7 +155,7 @@ def depthwise_step(
 
 def work_3x3(window: Window, channels: int) -> tuple[int, ...]:
     """Calls, columns of padding, blocks, rows, columns spread out quickly and with padding, pixels."""
-    needed, blocks = columns_of_row(window), -(-channels // 4)
+    needed, blocks = window.columns_below, -(-channels // 4)
     inside = min(needed - window.left, window.source_width)
     whole = sum(window.inside(place, down=True) == (0, 3) for place in range(window.target_height))
     rows = window.target_height
@@ -185,7 +172,7 @@ def work_3x3(window: Window, channels: int) -> tuple[int, ...]:
 
 def work_by_rows(window: Window, channels: int) -> tuple[int, ...]:
     """Calls, words of padding, blocks, their pairs of taps, rows, row pairs, columns of these, pixels, fours, taps."""
-    needed, blocks, pairs = columns_of_row(window), -(-channels // 4), row_pairs(window)
+    needed, blocks, pairs = window.columns_below, -(-channels // 4), row_pairs(window)
     inside = min(needed - window.left, window.source_width)
     rows = blocks * window.target_height
     pixels = rows * window.target_width
@@ -231,69 +218,3 @@ def lists(window: Window) -> int:
         count += inner + (not (right[0] and last)) if row else len(right)
         last = row and right[-1]
     return count
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How the kernel for Helium spreads a channel out.
-
-    Attributes:
-        chunks: times that it takes 16 bytes of a window.
-        together: rows of the target below each other whose windows are there at once.
-        pitch: bytes of a column.
-    """
-
-    chunks: int
-    together: int
-    pitch: int
-
-
-def spread_of(window: Window) -> Spread:
-    """As the kernel's C finds it."""
-    chunks = -(-window.height * window.width // CHUNK)
-    together = 1
-    if window.step_down <= window.height:
-        together += (chunks * CHUNK // window.width - window.height) // window.step_down
-    return Spread(chunks, together, window.height + (together - 1) * window.step_down)
-
-
-def helium_scratch_bytes(window: Window, rows: int) -> int:
-    """Places of weights, weights of four channels, planes of 16 or of as many as there are, what is read behind."""
-    spread, down = spread_of(window), (window.target_height - 1) * window.step_down
-    plane = spread.pitch * (columns_of_row(window) - 1) + down + window.height
-    behind = spread.chunks * CHUNK - spread.pitch * (window.width - 1) - window.height
-    wide = 4 * spread.chunks if spread.chunks > 1 else 0
-    return (spread.chunks + wide) * CHUNK + min(rows, CHUNK) * plane + behind
-
-
-def depthwise_helium_step(
-    label: str, operators: tuple[int, ...], buffers: tuple[int, int, int], rows: int, part: Depthwise
-) -> Step:
-    """The step for Helium: seven words in front; four channels take 36 bytes besides their weights.
-
-    Work: calls, bytes of a window and taps, groups of 16 channels, their passes over rows of the target, their rows
-    of the source, columns of these; blocks of four channels in a pass, rows of the target, pixels close together or
-    apart; the same three of windows of more than 16 bytes, and times 16 bytes of these.
-    """
-    window, spread = part.window, spread_of(part.window)
-    taps, blocks = window.height * window.width, -(-rows // 4)
-    groups, passes = -(-blocks // 4), -(-window.target_height // spread.together)
-    fresh = groups * (window.height + (window.target_height - 1) * min(window.step_down, window.height))
-    lines = blocks * window.target_height
-    pixels, close = lines * window.target_width, spread.pitch * window.step_right in _CLOSE
-    once = spread.chunks == 1
-    return replace(
-        depthwise_step(label, "depthwise", operators, buffers, rows, part),
-        kernel="depthwise_helium",
-        weights_bytes=28 + blocks * (4 * taps + 36),
-        work=(
-            1,
-            taps,
-            groups,
-            groups * passes,
-            fresh,
-            fresh * columns_of_row(window),
-            *((blocks * passes, lines, pixels * close, pixels * (not close)) if once else (0, 0, 0, 0)),
-            *((0, 0, 0, 0) if once else (blocks * passes, lines, pixels, pixels * spread.chunks)),
-        ),
-    )

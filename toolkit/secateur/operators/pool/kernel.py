@@ -55,7 +55,7 @@ def _for_helium(kernel: Kernel, more: tuple[str, ...]) -> Kernel:
     )
 
 
-AVERAGE_POOL_HELIUM = _for_helium(AVERAGE_POOL, ("mean", "many", "many_row", "many_tap"))
+AVERAGE_POOL_HELIUM = _for_helium(AVERAGE_POOL, ("divided", "copied", "mean", "many", "many_row", "many_tap"))
 MAX_POOL_HELIUM = _for_helium(MAX_POOL, ())
 
 

@@ -47,7 +47,7 @@ def pool_step(
 
     These count for every four channels, the last of which overlap, and for every channel where that cannot be. With
     Helium for every 16, for those that are left, and for a mean of more values than 16 bits can sum; channels of the
-    latter are divided one by one.
+    latter are divided one by one, and a mean of one value is copied.
     """
     window = part.window
     pixels = window.target_height * window.target_width
@@ -58,19 +58,23 @@ def pool_step(
     helium, largest = kernel.endswith("_helium"), kernel.startswith("max_pool")
     whole, left = divmod(channels, CHUNK) if helium else (-(-channels // 4), 0)
     together, rest, alone = [0, 0, 0], [0, 0, 0], [0, 0, 0]
-    means = 0
+    divided = copied = means = 0
     for rows, times_down in down.items():
         for columns, times_right in right.items():
             fast = (helium or channels >= 4) and (largest or rows * columns <= _MOST_SUMMED)
+            if helium and not largest and rows * columns == 1:
+                copied += times_down * times_right * (whole + (left > 0))
+                continue
             for place, each in enumerate((1, rows, rows * columns)):
                 each *= times_down * times_right
                 together[place] += fast * whole * each
                 rest[place] += fast * (left > 0) * each
                 alone[place] += (not fast) * (whole + (left > 0) if helium else channels) * each
+            divided += fast * times_down * times_right
             means += (not fast) * channels * times_down * times_right
     work = (*together, *alone)
     if helium:
-        work = (*together, *rest) if largest else (*together, *rest, means, *alone)
+        work = (*together, *rest) if largest else (*together, *rest, divided, copied, means, *alone)
     return Step(
         label=label,
         kernel=kernel,

@@ -60,7 +60,17 @@ def toolchains() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"prediction": prediction, "speed_and_size": speed_and_size, "toolchains": toolchains}
+def patches() -> str:
+    """The table of ``bench/patches.py``."""
+    return str(json.loads((RESULTS / "patches.json").read_bytes())["table"])
+
+
+TABLES = {
+    "prediction": prediction,
+    "speed_and_size": speed_and_size,
+    "toolchains": toolchains,
+    "patches": patches,
+}
 """Name of the marks in the page → what is between them."""
 
 

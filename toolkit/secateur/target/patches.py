@@ -63,6 +63,13 @@ def within(target: Target, network: Network, ram_bytes: int | None) -> Target:
     return whole.model_copy(update={"patches": patches})
 
 
+def least_bytes(target: Target, network: Network) -> int | None:
+    """The least RAM, static and stack, that patches bring a network to; None where no steps of it go by patches."""
+    whole = target.model_copy(update={"patches": ()})
+    program = lower(network, whole.choice)
+    return _Search(program, whole, price(program, whole)).least()
+
+
 def applied(network: Network, target: Target) -> dict[str, Any] | None:
     """What of a network the target has carried out by patches, for a document; None where nothing is.
 
@@ -71,7 +78,9 @@ def applied(network: Network, target: Target) -> dict[str, Any] | None:
     if not target.patches:
         return None
     program = lower(network, target.choice)
-    whole = price(lower(network, replace(target.choice, patches=())), target)
+    before = lower(network, replace(target.choice, patches=()))
+    whole, labels = price(before, target), [step.label for step in program.steps]
+    wholes = {step.label for step in before.steps}
     return {
         "chains": [
             {
@@ -80,6 +89,7 @@ def applied(network: Network, target: Target) -> dict[str, Any] | None:
                 "grid": list(loop.grid),
                 "patch": [loop.height, loop.width],
                 "result": [loop.result_height, loop.result_width],
+                "steps": len({*labels[loop.first : loop.last + 1]} & wholes),
             }
             for loop in program.loops
         ],

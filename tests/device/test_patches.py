@@ -1,7 +1,6 @@
 """Patch by patch: TFLM = portable C under sanitizers = generated C on emulated cores, byte for byte."""
 
 import os
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from secateur.operators.lower import lower
 from secateur.operators.patch.rule import chain, result_window, tiled, tiling
 from secateur.operators.program import Patches
 from secateur.target.cost import price
-from secateur.target.patches import within
+from secateur.target.patches import least_bytes, within
 from secateur.target.target import load_target
 
 TARGET = load_target("stm32f446re")
@@ -37,7 +36,7 @@ BATCHED = settings(
 
 windows, steps = st.tuples(*[st.integers(1, 4)] * 2), st.tuples(*[st.integers(1, 3)] * 2)
 layers = st.tuples(
-    st.sampled_from(("conv", "depthwise", "pointwise", "MAX_POOL_2D", "AVERAGE_POOL_2D")),
+    st.sampled_from(("conv", "depthwise", "pointwise", "residual", "MAX_POOL_2D", "AVERAGE_POOL_2D")),
     windows,
     steps,
     st.integers(0, 1),
@@ -50,6 +49,17 @@ cases = st.tuples(
     st.lists(layers, min_size=2, max_size=5),
     st.tuples(st.floats(0, 1), st.floats(0, 1)),
 )
+
+
+def inverted_residual(net, activation=1):
+    """Wider, depthwise, narrower, and the sum with what it started from."""
+    start, shape = net.current, net.shape
+    net.conv(2 * shape[3] + 3, (1, 1), (1, 1), 0, activation)
+    net.depthwise((3, 3), (1, 1), 0, activation)
+    net.conv(shape[3], (1, 1))
+    branch = net.current
+    net.current = net.result(shape, net.scale * 2, 0, "sum")
+    net.writer.operator("ADD", [start, branch], [net.current], "AddOptions")
 
 
 def model_of(seed, image, drawn):
@@ -66,26 +76,28 @@ def model_of(seed, image, drawn):
             net.depthwise(window, step, padding, activation)
         elif kind == "pointwise":
             net.conv(8, (1, 1), (1, 1), 0, activation)
+        elif kind == "residual":
+            inverted_residual(net, activation)
         else:
             net.pool(kind, window, step, padding, activation)
     return net.finish()
 
 
 def patches_of(model, shares):
-    """Patches of the longest chain from the first step on that there are any of, or none."""
-    program = lower(read_tflite(model))
+    """Patches of the longest chain from the first step on that there are any of; or those for a budget; or none."""
+    network = read_tflite(model)
+    program, whole = lower(network), price(lower(network), TARGET).ram_bytes
+    least = least_bytes(TARGET, network)
+    if shares[0] > 0.5 and least is not None and least < whole:
+        return within(TARGET, network, least + round(shares[1] * (whole - least - 1))).patches
     links = chain(program, 0)
     for end in range(len(links), 0, -1):
         window = result_window(links[:end])
         sizes = (window.target_height, window.target_width)
         height, width = (1 + round(share * (size - 1)) for share, size in zip(shares, sizes))
-        labels = [program.steps[links[place].index].label for place in (0, end - 1)]
-        patches = Patches(*labels, height, width)
-        try:
-            lower(read_tflite(model), replace(TARGET.choice, patches=(patches,)))
-        except SecateurError:
-            continue
-        return (patches,)
+        if tiling(links[:end], height, width) is not None:
+            first, last = (program.steps[links[place].index].label for place in (0, end - 1))
+            return (Patches(first, last, height, width),)
     return ()
 
 
@@ -195,6 +207,21 @@ def test_the_quickest_of_those_that_fit():
         assert found.instructions == best
     with pytest.raises(SecateurError, match=f"{least:,} B at least by patches"):
         within(TARGET, cnn, least - 1)
+
+
+def test_several_chains_between_sums(tmp_path):
+    """Each by patches of its own; the first images of residual blocks stay whole."""
+    net = Net(np.random.default_rng(3), (1, 24, 20, 4))
+    inverted_residual(net)
+    net.conv(16, (3, 3), (2, 2))
+    inverted_residual(net)
+    model = net.finish()
+    read = read_tflite(model)
+    target = within(TARGET, read, least_bytes(TARGET, read))
+    assert len(lower(read, target.choice).loops) == 2
+    batch = Batch([model], TARGET, tmp_path, patches=[target.patches])
+    inputs = np.random.default_rng(0).integers(-128, 128, (CALLS, 1, 24, 20, 4), dtype=np.int8)
+    np.testing.assert_array_equal(batch.run_host(0, inputs), run_reference(model, inputs))
 
 
 def test_what_has_no_images_says_so():

@@ -12,7 +12,8 @@ from secateur.operators.clamp.rule import clamp_step
 from secateur.operators.conv.for_helium import for_helium
 from secateur.operators.conv.for_helium import scratch_bytes as helium_scratch_bytes
 from secateur.operators.conv.rule import Conv, conv_step, quads
-from secateur.operators.depthwise.rule import Depthwise, depthwise_helium_step, depthwise_step, scratch_bytes
+from secateur.operators.depthwise import for_helium as spread
+from secateur.operators.depthwise.rule import Depthwise, depthwise_step, scratch_bytes
 from secateur.operators.lookup.rule import lookup_step
 from secateur.operators.pool.rule import Pool, pool_step
 from secateur.operators.program import Step
@@ -73,8 +74,10 @@ def _depthwise(step: Step, buffers: Buffers, window: Window) -> tuple[Step, int]
 
 def _depthwise_helium(step: Step, buffers: Buffers, window: Window) -> tuple[Step, int]:
     part = replace(step.payload, window=window)
-    tiled = depthwise_helium_step(step.label, step.operators, buffers, step.rows, part)
-    return tiled, 4 * window.height * window.width + step.rows
+    tiled = depthwise_step(step.label, "depthwise", step.operators, buffers, step.rows, part)
+    if not spread.is_spread(window, step.rows):
+        return tiled, scratch_bytes("depthwise", window, step.rows)
+    return spread.for_helium(tiled, window), spread.helium_scratch_bytes(window, step.rows)
 
 
 def _pool(step: Step, buffers: Buffers, window: Window) -> tuple[Step, int]:

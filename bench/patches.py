@@ -4,12 +4,11 @@
     python bench/patches.py --only vww --out vww.json
 
 Each network is built as it is, then for budgets of RAM that are shares of what it takes whole, and for the least that
-patches reach (``secateur.target.patches``). All are counted instruction by instruction. What the last chain by patches
+patches reach (``secateur.target.patches``). All are counted instruction by instruction. What each chain by patches
 gives must be the same bytes as whole: the image itself, since networks of random weights end in much the same classes.
 RAM is static RAM of the linked image and the deepest stack seen. ``vww`` is MobileNet v1 × 0.25 on 96 × 96 (MLPerf
-Tiny), ``mobilenet_v2`` MobileNet v2 × 0.35 (arXiv 1801.04381, table 2) on 144 × 144, one of those that MCUNetV2 (arXiv
-2110.15352) starts from. Weights are random. Writes ``bench/results/patches.json``; its table goes into docs/targets.md
-by ``bench/targets_page.py``.
+Tiny), ``mobilenet_v2`` MobileNet v2 × 0.35 (arXiv 1801.04381, table 2) on 144 × 144. Weights are random. Writes
+``bench/results/patches.json``; its table goes into docs/targets.md by ``bench/targets_page.py``.
 """
 
 import argparse
@@ -46,6 +45,8 @@ SHARES = (0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 """Of the RAM that a network takes whole; those below the least that patches reach are left out."""
 
 CALLS, NAME = 2, "net"
+LEAST_VALUES = 8
+"""That an image of int8 must hold to be worth a comparison."""
 
 
 def _divisible(channels: float) -> int:
@@ -117,21 +118,24 @@ def counted(network: Network, target: Target) -> dict[str, Any]:
 
 
 def compared(network: Network, whole: Target, fitted: Target) -> int:
-    """Bytes of what the last chain by patches gives, the same as whole."""
+    """Bytes of what the chains by patches give, the same as whole."""
     program = lower(network, fitted.choice)
-    last = max(program.steps[program.loops[-1].last].operators)
-    (result,) = network.operators[last].outputs
-    head = replace(network, operators=network.operators[: last + 1], outputs={"result": result})
+    ends = [max(program.steps[loop.last].operators) for loop in program.loops]
+    results = {f"result{end}": network.operators[end].outputs[0] for end in ends}
+    head = replace(network, operators=network.operators[: ends[-1] + 1], outputs=results)
     drawn = random_inputs(head, CALLS + 2, np.random.default_rng(1))  # the first two are the same everywhere
     inputs, answers = {name: values[2:] for name, values in drawn.items()}, []
     for target in (whole, fitted):
         with tempfile.TemporaryDirectory() as folder:
             device = built(head, target, Path(folder))
-            answers.append(device.run(inputs)["result"])
+            answers.append(device.run(inputs))
             device.close()
-    if not np.array_equal(*answers) or len(np.unique(answers[0])) < 16:
-        sys.exit("Patches answer otherwise, or the answers say nothing: the figures would be worthless.")
-    return answers[0].size
+    for name, values in answers[0].items():
+        if not np.array_equal(values, answers[1][name]):
+            sys.exit("Patches answer otherwise: the figures would be worthless.")
+        if len(np.unique(values)) < LEAST_VALUES or np.array_equal(*values[:2]):
+            sys.exit(f"{name} says nothing: the figures would be worthless.")
+    return sum(values.size for values in answers[0].values())
 
 
 def case(network: Network, target: Target) -> dict[str, Any]:

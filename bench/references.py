@@ -18,10 +18,11 @@ from secateur.policy.load import load
 from secateur.policy.policy import Policy, Task, Tensors
 from secateur.prune.allocate import Scores
 from secateur.prune.importance import IMPORTANCE, Evidence
-from secateur.prune.lessons import Lesson, Teacher, teacher_of
+from secateur.prune.lessons import Lesson, Teacher
 from secateur.prune.limits import Price
 from secateur.prune.sensitivity import planned
 from secateur.prune.states import visited_inputs
+from secateur.prune.teachers import teacher_of
 from secateur.prune.trials import TrialPlan, Trials
 from secateur.records import Budget, ComponentCost, Cost, Limits, Range
 from secateur.runfolder import to_json, write_atomically

@@ -40,7 +40,6 @@ from secateur.prune.search import search
 from secateur.prune.strategies import STRATEGIES
 from secateur.prune.surgery import cut
 from secateur.runfolder import to_json, write_atomically
-from secateur.simulate.controller import torch_controller
 from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
 from secateur.target.target import load_target
@@ -192,7 +191,7 @@ def int8_returns(policy: Policy, reference: Reference, seeds: list[int]) -> list
             task,
             target,
             to_tflite(policy),
-            torch_controller(policy, task),
+            policy,
             calibrating,
             Path(folder),
             lambda *_: None,

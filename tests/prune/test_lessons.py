@@ -18,10 +18,10 @@ from secateur.prune.lessons import (
     Training,
     UnrollingTeacher,
     _huber,
-    teacher_of,
 )
 from secateur.prune.recover import _drawn, _rate
 from secateur.prune.surgery import cut
+from secateur.prune.teachers import teacher_of
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,12 @@ from torch import nn
 from secateur.graph.groups import build_graph
 from secateur.policy.policy import Component, Entry, Policy, Task
 from secateur.prune.allocate import keep_best
-from secateur.prune.lessons import Training, teacher_of
+from secateur.prune.lessons import Training
 from secateur.prune.recover import Recovery, RecoveryPlan, recover
 from secateur.prune.schedule import SCHEDULES
 from secateur.prune.states import evenly, visited_inputs
 from secateur.prune.surgery import cut
+from secateur.prune.teachers import teacher_of
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
 

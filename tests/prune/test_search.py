@@ -9,10 +9,10 @@ from secateur.graph.groups import build_graph
 from secateur.policy.policy import Component, Entry, Policy, Task
 from secateur.prune.allocate import by_importance
 from secateur.prune.curves import component_parts, group_parts, nearest
-from secateur.prune.lessons import teacher_of
 from secateur.prune.limits import resources
 from secateur.prune.search import search
 from secateur.prune.states import visited_inputs
+from secateur.prune.teachers import teacher_of
 from secateur.prune.trials import TrialPlan, Trials
 from secateur.records import Budget, ComponentCost, Cost, Limits, Range
 from secateur.simulate.controller import torch_controller

@@ -168,40 +168,36 @@ def _from_run(path: Path) -> Artifact:
 
 def _from_policy(source: str, target: Target, seed: int, share: Share, dtype: str) -> Artifact:
     """Converted, and calibrated where there is a task: in closed loop if the target's emulator runs the policy."""
-    from secateur.calibration import calibrate, met_inputs
-    from secateur.export.quantize import convert
-    from secateur.export.states import mark_states
+    from secateur.calibration import calibrate
+    from secateur.export.states import mark_states, state_keeping
     from secateur.export.tflite import to_tflite
     from secateur.policy.load import load
     from secateur.policy.unroll import fed_back
-    from secateur.prune.states import evenly
+    from secateur.prune.states import evenly, met_inputs
     from secateur.simulate.controller import torch_controller
     from secateur.simulate.rollout import rollouts
 
     loaded = load(source)
     converted = to_tflite(loaded.policy)
     states = fed_back(loaded.policy, loaded.policy.entry())
-    ties = [("", output, fed) for fed, output in states.items()]
     plain = "model.float32.tflite"
     models, name = {plain: mark_states(converted, states)}, symbol_name(loaded.policy.name)
     if loaded.task is None or dtype == "float32":
         rate = loaded.task.control_hz if loaded.task else None
         return Artifact(source, name, models, plain if dtype == "float32" else None, control_hz=rate)
 
-    def quantizer(model: bytes, samples: Mapping[str, np.ndarray]) -> bytes:
-        return mark_states(convert(model, dtype, {"": samples}, ties), states)
-
     task = loaded.task
     seeds = [int(s) for s in np.random.SeedSequence([seed]).generate_state(CALIBRATION_EPISODES)]
-    controller, note = torch_controller(loaded.policy, task), ""
+    quantizer, note = state_keeping(dtype, states), ""
     try:
         with tempfile.TemporaryDirectory() as build:
             folder = Path(build)
             quantized = calibrate(
-                task, target, converted, controller, seeds, folder, share, quantizer=quantizer
+                task, target, converted, loaded.policy, seeds, folder, share, quantizer=quantizer
             )
     except SecateurError as error:
-        met = met_inputs(task, rollouts(task, controller, seeds), controller)
+        rolled = rollouts(task, torch_controller(loaded.policy, task), seeds)
+        met = met_inputs(task, rolled, loaded.policy)
         quantized = quantizer(converted, evenly(met, CALIBRATION_STATES))
         note = f"Calibrated on the float policy's states only, and not tried in closed loop: {error}"
     models[f"model.{dtype}.tflite"] = quantized

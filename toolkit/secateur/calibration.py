@@ -10,14 +10,13 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from secateur.device.devices import open_device
 from secateur.export.quantize import quantize
-from secateur.policy.policy import Task
-from secateur.prune.states import evenly, visited_inputs
-from secateur.simulate.controller import TorchController
-from secateur.simulate.rollout import Trajectory, rollouts
+from secateur.policy.policy import Policy, Task
+from secateur.prune.states import evenly, met_inputs
+from secateur.simulate.controller import torch_controller
+from secateur.simulate.rollout import rollouts
 from secateur.target.computer import Computer
 from secateur.target.target import Target
 from secateur.verify.firmware import FirmwareController
@@ -36,7 +35,7 @@ def calibrate(
     task: Task,
     target: Target | Computer,
     model: bytes,
-    controller: TorchController,
+    policy: Policy,
     seeds: Sequence[int],
     build: Path,
     share: Share,
@@ -50,7 +49,7 @@ def calibrate(
         task: what the policy does.
         target: its core is emulated.
         model: float32 .tflite of the policy.
-        controller: the policy in torch. Its states at what a quantised policy met are those that it has there itself.
+        policy: in torch. Its states at what a quantised policy met are those that it has there itself.
         seeds: of the episodes that states are taken from and returns are compared on.
         build: a folder for what is built on the way.
         share: told of progress.
@@ -58,9 +57,9 @@ def calibrate(
         quantizer: float .tflite and samples → the model.
         device_task: the task with ``to_inputs`` as the model takes them, where that is not as torch does.
     """
-    rolled = rollouts(task, controller, seeds)
+    rolled = rollouts(task, torch_controller(policy, task), seeds)
     wanted = float(np.mean([t.return_ for t in rolled]))
-    samples = evenly(met_inputs(task, rolled, controller), STATES)
+    samples = evenly(met_inputs(task, rolled, policy), STATES)
     best: tuple[float, bytes] | None = None
     for number in range(ROUNDS):
         quantized = quantizer(model, samples)
@@ -72,32 +71,7 @@ def calibrate(
             best = (reached, quantized)
         if reached >= wanted - WITHIN * abs(wanted):
             break
-        more = evenly(met_inputs(task, rolled, controller), STATES)
+        more = evenly(met_inputs(task, rolled, policy), STATES)
         samples = {name: np.concatenate([array, more[name]]) for name, array in samples.items()}
     assert best is not None
     return best[1]
-
-
-def met_inputs(
-    task: Task, trajectories: Sequence[Trajectory], controller: TorchController
-) -> dict[str, torch.Tensor]:
-    """Inputs at every step: those that the task gives, and the states that the policy in torch has there."""
-    met = visited_inputs(task, trajectories)
-    if not controller.states:
-        return met
-    kept: list[dict[str, np.ndarray]] = []
-    start = 0
-    for trajectory in trajectories:
-        controller.reset((0,))
-        for step in range(start, start + trajectory.length):
-            states = controller.kept((0,))
-            kept.append(states)
-            outputs = controller.infer(
-                {**{name: rows[step : step + 1].numpy() for name, rows in met.items()}, **states}
-            )
-            controller.keep(0, outputs)
-        start += trajectory.length
-    carried = {
-        name: torch.from_numpy(np.concatenate([row[name] for row in kept])) for name in controller.states
-    }
-    return {**met, **carried}

@@ -16,13 +16,15 @@ from secateur.calibration import Share
 from secateur.graph.groups import ComponentGraph
 from secateur.job import Job
 from secateur.policy.policy import Policy
+from secateur.policy.unroll import fed_back
 from secateur.prune.allocate import Scores
 from secateur.prune.importance import IMPORTANCE, Evidence
-from secateur.prune.lessons import Lesson, Teacher, teacher_of
+from secateur.prune.lessons import Lesson, Teacher
 from secateur.prune.limits import Price
 from secateur.prune.search import search
 from secateur.prune.states import digest
 from secateur.prune.strategies import STRATEGIES
+from secateur.prune.teachers import teacher_of
 from secateur.prune.trials import Trial, TrialPlan, Trials
 from secateur.prune.weighing import COEFFICIENTS, Ranking
 from secateur.runfolder import cache_folder, to_json, write_atomically
@@ -32,6 +34,8 @@ TRIAL = TrialPlan()
 """How candidates for widths are tried out."""
 PLANNER_TRIAL = TrialPlan(steps=300, episodes=8, final_rounds=8)
 """The same for a planner: a step of recovery and a control step take ten times as long, and short trials say less."""
+RECURRENT_TRIAL = TrialPlan(steps=100, episodes=8)
+"""The same for a recurrent policy, whose steps of recovery are of many more rows and take ten times as long."""
 TYPICAL_TRIALS = 40
 """Of a search; what its progress is shown by."""
 
@@ -40,6 +44,12 @@ def visited_states(original: Path) -> dict[str, torch.Tensor]:
     """The states that the original visited, as its stage left them: name → ``[states, ...]``."""
     with np.load(original / "visited.npz", allow_pickle=False) as arrays:
         return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+
+
+def lengths_of_original(original: Path) -> tuple[int, ...]:
+    """Steps of each of the original's episodes, in the order of its states; none where they are in no order."""
+    path = original / "lengths.json"
+    return tuple(json.loads(path.read_bytes())) if path.is_file() else ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +77,7 @@ class Original:
     @cached_property
     def lesson(self) -> Lesson:
         """Its answers at all of the states."""
-        return self.teacher.lesson(self.visited)
+        return self.teacher.lesson(self.visited, lengths_of_original(self.folder))
 
 
 def choose_widths(job: Job, price: Price, original: Original, to: Path, share: Share) -> None:
@@ -129,7 +139,9 @@ def scores_of(job: Job, visited: dict[str, torch.Tensor]) -> Callable[[Policy, C
 
 
 def _plan(job: Job) -> TrialPlan:
-    return PLANNER_TRIAL if job.policy.plans else TRIAL
+    if job.policy.plans:
+        return PLANNER_TRIAL
+    return RECURRENT_TRIAL if fed_back(job.policy, job.policy.entry()) else TRIAL
 
 
 def _trials_path(job: Job, visited: Mapping[str, torch.Tensor], scores: Scores) -> Path:

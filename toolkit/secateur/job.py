@@ -18,7 +18,6 @@ from secateur.pipeline import PruneRequest
 from secateur.policy.load import load
 from secateur.policy.planning import PLAN
 from secateur.policy.policy import Policy, Task
-from secateur.policy.unroll import fed_back
 from secateur.prune.analyse import analyse
 from secateur.prune.importance import IMPORTANCE
 from secateur.prune.limits import total_limits
@@ -26,7 +25,7 @@ from secateur.prune.schedule import SCHEDULES
 from secateur.prune.strategies import STRATEGIES
 from secateur.prune.weighing import COEFFICIENTS
 from secateur.records import Budget, Limits
-from secateur.simulate.dry_run import check_task
+from secateur.simulate.dry_run import acted_on, check_task
 from secateur.target.computer import Computer
 from secateur.target.planning import WEIGHT_BYTES
 from secateur.target.target import Target, compiled_by, load_any, optimised
@@ -118,15 +117,6 @@ def _require_entry(policy: Policy) -> None:
             "what is pruned is an entry of the policy, or by --entry plan its planner on a computer",
             f"{policy.name} is deployed by planning",
             f"Set deployed to one of {', '.join(e.name for e in policy.entries)}, or add --entry {PLAN}.",
-        )
-
-
-def _require_no_states(policy: Policy) -> None:
-    if states := fed_back(policy, policy.entry()):
-        raise SecateurError(
-            "prune takes entries that keep nothing from one call to the next",
-            f"{policy.deployed} feeds {', '.join(states)} from its own outputs",
-            "Export it as it is: secateur export keeps states on the device.",
         )
 
 
@@ -249,10 +239,9 @@ def prepare(request: PruneRequest) -> Job:
     }
     if request.entry is None:
         _require_entry(policy)
-        _require_no_states(policy)
     _require_control_rate(policy)
     check_task(policy, loaded.task)
-    graph = analyse(policy)
+    graph = analyse(policy, acted_on(policy, loaded.task))
     comprehensive = STRATEGIES[request.strategy].comprehensive
     cuttable = matching_groups(policy, graph) if comprehensive else tuple(graph.full)
     if not cuttable:

@@ -146,6 +146,7 @@ def inspect(policy: str, target: str | None, page: Path | None = None) -> dict[s
     from secateur.report.structure import OnBoard, describe
     from secateur.report.structure_html import render_structure
     from secateur.runfolder import write_atomically
+    from secateur.simulate.dry_run import acted_on
     from secateur.target.by_width import PriceByWidth
     from secateur.target.target import load_target
 
@@ -155,7 +156,7 @@ def inspect(policy: str, target: str | None, page: Path | None = None) -> dict[s
             "nothing is written over an earlier result", f"{page} is there already", "Choose another --html."
         )
     loaded = load(policy)
-    graph = analyse(loaded.policy)
+    graph = analyse(loaded.policy, acted_on(loaded.policy, loaded.task) if loaded.task else ())
     costs = None
     if board is not None:
         cost: Cost | str

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors.torch import load_file, save_file
 
 from secateur.calibration import Share, calibrate
 from secateur.choosing import Original, choose_widths, scores_of
 from secateur.device.devices import open_device
+from secateur.device.protocol import Device, run_episodes
 from secateur.export.c.generate import generate
 from secateur.export.litert import run_float
-from secateur.export.quantize import convert
 from secateur.export.read import read_tflite
+from secateur.export.states import mark_states, state_keeping
 from secateur.export.tflite import to_tflite
 from secateur.export.toolchain import write_sources
 from secateur.graph.groups import ComponentGraph
@@ -29,11 +31,12 @@ from secateur.job import Job, versions
 from secateur.network import Network
 from secateur.pipeline import Progress
 from secateur.policy.policy import Policy
+from secateur.policy.unroll import fed_back
 from secateur.policy.weights import load_weights
 from secateur.prune.limits import Price, check_feasible
 from secateur.prune.recover import Recovery, RecoveryPlan
 from secateur.prune.schedule import SCHEDULES
-from secateur.prune.states import evenly, visited_inputs
+from secateur.prune.states import evenly, lengths_of, met_inputs
 from secateur.prune.strategies import STRATEGIES
 from secateur.prune.surgery import rebuild, resized
 from secateur.records import ClosedLoop, Measurement, Parity, Range
@@ -48,7 +51,7 @@ from secateur.verify.firmware import FirmwareController
 from secateur.verify.golden import Golden, load_golden, save_golden
 from secateur.verify.paired import evaluate_pair
 from secateur.verify.parity import compare
-from secateur.verify.quantized import quantize as store
+from secateur.verify.quantized import quantize
 from secateur.verify.verdict import judge
 
 STATES_EPISODES = 32
@@ -120,9 +123,10 @@ def convert_template(
     probe = probe_widths(graph)
 
     def converted(policy: Policy) -> Network:
-        inputs = policy.entry(entry).example_inputs
-        examples = {n: e.numpy().repeat(2, 0).astype(np.float32) for n, e in inputs.items()}
-        return read_tflite(convert(to_tflite(policy, entry), dtype, {"": examples}))
+        chosen = policy.entry(entry)
+        examples = {n: e.numpy().repeat(2, 0).astype(np.float32) for n, e in chosen.example_inputs.items()}
+        states = fed_back(policy, chosen) if chosen.name == policy.deployed else {}
+        return read_tflite(state_keeping(dtype, states)(to_tflite(policy, entry), examples))
 
     full, other = (converted(resized(policy, graph, widths)) for widths in (graph.full, probe))
     return fit_template(graph, full, other, probe, policy.entry(entry).name)
@@ -141,15 +145,16 @@ def require_feasible(job: Job, price: Price) -> None:
 
 
 def roll_original(job: Job, to: Path, share: Share) -> None:
-    """Writes ``visited.npz``: the deployed entry's inputs wherever the original went."""
+    """Writes ``visited.npz``: the deployed entry's inputs wherever the original went, and ``lengths.json``."""
     episodes = rollouts(
         job.task,
         torch_controller(job.policy, job.task),
         job.seeds("states", STATES_EPISODES),
         progress=lambda done, total: share(done / total, f"{done} of {total} episodes"),
     )
-    arrays = {name: tensor.numpy() for name, tensor in visited_inputs(job.task, episodes).items()}
+    arrays = {name: tensor.numpy() for name, tensor in met_inputs(job.task, episodes, job.policy).items()}
     np.savez(to / "visited.npz", **arrays)  # type: ignore[arg-type]
+    write_atomically(to / "lengths.json", to_json(lengths_of(episodes)))
 
 
 def widths_of(chosen: Path) -> dict[str, int]:
@@ -198,21 +203,31 @@ def recovered_policy(job: Job, chosen: Path, recovered: Path) -> Policy:
 def export(job: Job, chosen: Path, recovered: Path, to: Path, share: Share) -> None:
     """Writes float and int8 .tflite, ``golden.npz`` with every reference's answers, and ``c/``."""
     policy = recovered_policy(job, chosen, recovered)
-    controller = torch_controller(policy, job.task)
-    model = to_tflite(policy)
-    seeds = job.seeds("calibration", CALIBRATION_EPISODES)
-    calibrated = calibrate(job.task, job.board, model, controller, seeds, to / "build", share)
-    (to / "model.float32.tflite").write_bytes(model)
+    model, states = to_tflite(policy), fed_back(policy, policy.entry())
+    seeds, store = job.seeds("calibration", CALIBRATION_EPISODES), state_keeping("int8", states)
+    calibrated = calibrate(job.task, job.board, model, policy, seeds, to / "build", share, quantizer=store)
+    (to / "model.float32.tflite").write_bytes(mark_states(model, states))
     (to / "model.int8.tflite").write_bytes(calibrated)
-    network = read_tflite(calibrated)
-    rolled = rollouts(job.task, controller, job.seeds("golden", GOLDEN_EPISODES))
-    inputs = evenly(visited_inputs(job.task, rolled), GOLDEN_VECTORS)
-    stored = {name: store(array, network.inputs, network, name) for name, array in inputs.items()}
     with closing(open_device("tflm", calibrated, job.board, to / "build")) as reference:
-        answers = reference.run(stored)
-    save_golden(Golden(inputs, controller.infer(inputs), stored, answers), to / "golden.npz")
+        save_golden(golden_of(job, policy, reference), to / "golden.npz")
+    network = read_tflite(calibrated)
     write_sources(generate(network, job.board, "policy"), to / "c")
     shutil.rmtree(to / "build")
+
+
+def golden_of(job: Job, policy: Policy, reference: Device) -> Golden:
+    """Vectors from the policy's own way: evenly over all episodes, or the first of them whole where it is recurrent."""
+    controller, network = torch_controller(policy, job.task), reference.network
+    rolled = rollouts(job.task, controller, job.seeds("golden", GOLDEN_EPISODES))
+    met: Mapping[str, torch.Tensor] = met_inputs(job.task, rolled, policy)
+    starts: tuple[int, ...] = ()
+    if network.states:
+        begins = np.cumsum([0, *lengths_of(rolled)[:-1]])
+        starts = tuple(int(row) for row in begins if row < GOLDEN_VECTORS)
+        met = {name: rows[:GOLDEN_VECTORS] for name, rows in met.items()}
+    inputs = evenly(met, GOLDEN_VECTORS)
+    stored = {name: quantize(inputs[name], network.inputs, network, name) for name in network.external}
+    return Golden(inputs, controller.infer(inputs), stored, run_episodes(reference, stored, starts), starts)
 
 
 def run_device(job: Job, exported: Path, to: Path) -> None:
@@ -220,7 +235,7 @@ def run_device(job: Job, exported: Path, to: Path) -> None:
     model = (exported / "model.int8.tflite").read_bytes()
     golden = load_golden(exported / "golden.npz")
     with closing(open_device("emulator", model, job.board, to / "build")) as device:
-        answers = device.run(golden.quantized_inputs)
+        answers = run_episodes(device, golden.quantized_inputs, golden.starts)
         measurement = _of_a_step(device.measure(), calls_per_step(job.policy))
         floats = run_float((exported / "model.float32.tflite").read_bytes(), golden.inputs)
         parity = compare(golden, floats, answers, device.network)

@@ -1,6 +1,6 @@
 """What every device can do: run a network on inputs as they are stored, and say what that took."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -47,6 +47,24 @@ class Device(Protocol):
     def close(self) -> None:
         """Let go of the device. It cannot be used afterwards."""
         ...
+
+
+def run_episodes(
+    device: Device, inputs: Mapping[str, np.ndarray], starts: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """``Device.run`` over several episodes, one after the other, each from states of zero.
+
+    Args:
+        device: that runs the network.
+        inputs: as of ``Device.run``, ``[n, …]``.
+        starts: the row that each episode begins with, ascending, 0 first; none where the network keeps no states.
+    """
+    count = len(next(iter(inputs.values())))
+    answers = []
+    for start, end in zip(starts or (0,), (*starts[1:], count)):
+        device.reset()
+        answers.append(device.run({name: values[start:end] for name, values in inputs.items()}))
+    return {name: np.concatenate([each[name] for each in answers]) for name in answers[0]}
 
 
 def call_shape(tensor: Tensor) -> tuple[int, ...]:

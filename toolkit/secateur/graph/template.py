@@ -6,9 +6,9 @@ sizes that the component graph knows, and the pair of values says which.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import prod
+from math import gcd, prod
 
 import numpy as np
 
@@ -28,12 +28,14 @@ class Template:
         network: at full width, without the data of weights.
         sizes: (tensor index, axis) → the size of a traced axis; axes not listed are constant.
         components: operator index → the component it belongs to.
+        values: constant of integers that depends on widths (where the gates of a GRU are sliced) → its elements.
     """
 
     graph: ComponentGraph
     network: Network
     sizes: Mapping[tuple[int, int], Size]
     components: tuple[str, ...]
+    values: Mapping[int, tuple[int | Size, ...]] = field(default_factory=dict)
 
     def at(self, widths: Widths) -> Network:
         """The network at the given widths: shapes and types, no data."""
@@ -42,6 +44,10 @@ class Template:
             at = tuple([n if isinstance(n, int) else size_at(n, widths) for n in shape])
             full = tensors[index]
             tensors[index] = Tensor(full.name, at, full.dtype, full.quantization, full.constant, full.data)
+        for index, elements in self.values.items():
+            numbers = [n if isinstance(n, int) else size_at(n, widths) for n in elements]
+            full = tensors[index]
+            tensors[index] = replace(full, data=np.array(numbers, full.dtype).reshape(full.shape))
         return replace(self.network, tensors=tuple(tensors))
 
     @cached_property
@@ -57,7 +63,8 @@ class Template:
     @cached_property
     def groups(self) -> tuple[str, ...]:
         """The groups whose widths any shape depends on."""
-        return tuple(sorted({name for size in self.sizes.values() for name in groups_in(size)}))
+        numbers = [n for elements in self.values.values() for n in elements if not isinstance(n, int)]
+        return tuple(sorted({name for size in (*self.sizes.values(), *numbers) for name in groups_in(size)}))
 
     def part(self, operators: Sequence[int], kept: Collection[int]) -> "Template":
         """Some of the operators alone.
@@ -87,7 +94,9 @@ class Template:
             {str(t): place[t] for t in indices if t in kept},
         )
         sizes = {(place[t], axis): size for (t, axis), size in self.sizes.items() if t in place}
-        return Template(self.graph, network, sizes, tuple(self.components[index] for index in operators))
+        components = tuple(self.components[index] for index in operators)
+        values = {place[t]: elements for t, elements in self.values.items() if t in place}
+        return Template(self.graph, network, sizes, components, values)
 
 
 def fit_template(
@@ -126,8 +135,15 @@ def fit_template(
                     "Give layers of the policy different widths.",
                 )
             sizes[index, position] = size
-    bare = replace(network, tensors=tuple(map(_without_weights, network.tensors, others)))
-    return Template(graph, bare, sizes, _components(graph, bare, deployed))
+    pairs = list(zip(network.tensors, others))
+    values = {
+        index: found for index, pair in enumerate(pairs) if (found := _numbers(*pair, known)) is not None
+    }
+    tensors = (
+        one if index in values else _without_weights(one, two) for index, (one, two) in enumerate(pairs)
+    )
+    bare = replace(network, tensors=tuple(tensors))
+    return Template(graph, bare, sizes, _components(graph, bare, deployed), values)
 
 
 def aligned(full: Network, probe: Network) -> tuple[Network, tuple[Tensor, ...]]:
@@ -167,7 +183,8 @@ def aligned(full: Network, probe: Network) -> tuple[Network, tuple[Tensor, ...]]
             f"{len(full.operators)} operators at full width, {len(probe.operators)} at the probe's"
         )
     tensors = tuple(full.tensors[one] for one, _ in pairs)
-    return Network(tensors, tuple(operators), inputs, outputs), tuple(probe.tensors[two] for _, two in pairs)
+    whole = Network(tensors, tuple(operators), inputs, outputs, full.states)
+    return whole, tuple(probe.tensors[two] for _, two in pairs)
 
 
 def _differ(full: Network, probe: Network, one: int, two: int) -> bool:
@@ -195,6 +212,31 @@ def _without_weights(one: Tensor, two: Tensor) -> Tensor:
     settings = one.constant and one.quantization is None and one.dtype in ("int32", "int64")
     same = one.data is not None and two.data is not None and np.array_equal(one.data, two.data)
     return one if settings and same else replace(one, data=None)
+
+
+def _numbers(one: Tensor, two: Tensor, known: Mapping[Pair, Size | None]) -> tuple[int | Size, ...] | None:
+    """The elements of a constant of integers as functions of widths; None for others, or where they follow from none.
+
+    A number that depends on widths is a size, or a multiple of one: where the gates of a recurrent cell begin.
+    """
+    if one.quantization is not None or one.dtype not in ("int32", "int64") or one.shape != two.shape:
+        return None
+    if one.data is None or two.data is None or np.array_equal(one.data, two.data):
+        return None
+    pairs = zip(one.data.reshape(-1).tolist(), two.data.reshape(-1).tolist())
+    found = [first if first == second else _multiple((first, second), known) for first, second in pairs]
+    return None if None in found else tuple(n for n in found if n is not None)
+
+
+def _multiple(pair: Pair, known: Mapping[Pair, Size | None]) -> Size | None:
+    """The least whole multiple of a known size that has these values; None for none."""
+    for factor in range(1, abs(gcd(*pair)) + 1):
+        if pair[0] % factor or pair[1] % factor:
+            continue
+        size = known.get((pair[0] // factor, pair[1] // factor))
+        if size is not None:
+            return tuple((factor * count, groups) for count, groups in size)
+    return None
 
 
 def _known_sizes(graph: ComponentGraph, probe_at: Widths) -> dict[Pair, Size | None]:

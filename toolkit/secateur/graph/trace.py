@@ -26,6 +26,7 @@ from secateur.graph.results import (
 )
 from secateur.graph.rules import Axes
 from secateur.policy.policy import Entry, Policy
+from secateur.policy.unroll import own_feeds
 
 COUNTING = (nn.modules.conv._ConvNd, nn.GroupNorm)
 """Library modules with an attribute that counts groups of channels; surgery keeps it up to date."""
@@ -306,7 +307,10 @@ def _trace_entry(tracer: _Tracer, own_code: code.OwnCode, entry: Entry, module: 
 
 
 def _tie(policy: Policy, trace: Trace, tracer: _Tracer) -> None:
-    """Unifies fed inputs with what feeds them, and fixes outputs that leave the policy."""
+    """Unifies fed inputs with what feeds them, and fixes outputs that leave the policy.
+
+    What the deployed entry feeds back to itself stays on the device, and is as free as what feeds another entry.
+    """
     fed: set[tuple[str, str]] = set()
     behind: dict[str, set[str]] = {}
     for entry in policy.entries:
@@ -320,8 +324,16 @@ def _tie(policy: Policy, trace: Trace, tracer: _Tracer) -> None:
                     axes.unify(one, two)
                 makers |= {maker for maker, _ in tracer.makers_of[source_entry, output]}
             behind[f"<{entry.name}.{name}"] = makers
+    kept = {
+        (entry.name, output)
+        for entry in policy.entries
+        if entry.name == policy.deployed
+        for output in own_feeds(
+            entry, [name for owner, name in trace.outputs if owner == entry.name]
+        ).values()
+    }
     for key, its_axes in trace.outputs.items():
-        if key not in fed or key[0] == policy.deployed:
+        if key not in fed or (key[0] == policy.deployed and key not in kept):
             for axis in its_axes:
                 axes.fix(axis, f"{key[0]} gives it to the outside")
     found = dict.fromkeys(trace.crossings)  # without doubles, in the order of execution

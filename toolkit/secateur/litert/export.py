@@ -16,7 +16,7 @@ import numpy as np
 from secateur.errors import SecateurError
 from secateur.export.litert import run_signature
 from secateur.export.quantize import CALIBRATED, RECIPES, convert
-from secateur.export.states import mark_states
+from secateur.export.states import state_keeping
 from secateur.export.tflite import image_inputs, to_signatures
 from secateur.litert.dtype_choice import MAX_ERROR, Judge, Time, choose, judge_of
 from secateur.litert.source import Calls, Source, file_stem, own_entries
@@ -192,26 +192,25 @@ def _run(model: bytes, inputs: Mapping[str, np.ndarray], entry: str, dtype: str)
 def _in_closed_loop(source: Source, target: Computer, dtype: str, float_model: bytes) -> bytes:
     """Calibrated on what the quantised policy meets too (docs/adr/0005), on LiteRT."""
     from secateur.calibration import calibrate
-    from secateur.simulate.controller import torch_controller
 
     assert source.task is not None
     policy, name = source.policy, source.policy.deployed
     images = image_inputs(policy.entry())
     states = fed_back(policy, policy.entry())
-    ties = [(name, output, state) for state, output in states.items()]
+    store = state_keeping(dtype, states, name)
 
     def quantizer(model: bytes, samples: Mapping[str, np.ndarray]) -> bytes:
-        taken = {key: np.moveaxis(a, 1, -1) if key in images else a for key, a in samples.items()}
-        return mark_states(convert(model, dtype, {name: taken}, ties), states)
+        return store(
+            model, {key: np.moveaxis(a, 1, -1) if key in images else a for key, a in samples.items()}
+        )
 
-    controller = torch_controller(policy, source.task)
     task = channels_last_task(source)
     with tempfile.TemporaryDirectory() as build:
         return calibrate(
             source.task,
             target,
             float_model,
-            controller,
+            policy,
             source.seeds,
             Path(build),
             lambda *_: None,

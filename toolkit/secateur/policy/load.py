@@ -99,7 +99,9 @@ def _code_of(folder: Path) -> list[Path]:
     own = sorted(p for p in folder.rglob("*") if p.suffix in CODE)
     texts = [p.read_text(encoding="utf-8") for p in own if p.suffix == ".py"]
     shared = {name for text in texts for name in re.findall(r"^from \.\.(\w+)", text, re.MULTILINE)}
-    return own + [p for name in sorted(shared) for p in sorted((folder.parent / name).rglob("*.py"))]
+    return own + [
+        p for name in sorted(shared) for p in sorted((folder.parent / name).rglob("*")) if p.suffix in CODE
+    ]
 
 
 def _import_folder(folder: Path) -> ModuleType:

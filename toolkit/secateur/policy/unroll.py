@@ -1,6 +1,6 @@
 """Every entry run on a batch, one after the other, outputs fed to inputs as the entries declare."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -25,12 +25,14 @@ def run_entries(
     """Calls every entry on a batch of visited states, feeding outputs to inputs as the entries declare.
 
     An input fed by several entries takes the first of them in the first pass, the second in the next: the latent
-    of a world model comes from the encoder first and from its own dynamics afterwards.
+    of a world model comes from the encoder first and from its own dynamics afterwards. So does an input that is
+    fed by its own entry alone, the state of a recurrent policy: it is the visited one first, and what the entry
+    made of it afterwards.
 
     Args:
         policy: whose entries are run.
         module: its module, or a pruned copy.
-        visited: the deployed entry's inputs, ``[batch, ...]``.
+        visited: the deployed entry's inputs, states among them, ``[batch, ...]``.
         passes: how often entries with several sources are run.
         wanted: run this entry and those that feed it, and no others.
 
@@ -81,11 +83,20 @@ def _behind(policy: Policy, wanted: str) -> tuple[Entry, ...]:
 
 
 def _deepens(entry: Entry, number: int) -> bool:
-    return any(len(sources) > number for sources in entry.feeds.values())
+    return any(len(_in_turn(entry, name)) > number for name in entry.feeds)
 
 
 def _sources(entry: Entry, number: int) -> dict[str, str]:
-    return {name: sources[min(number, len(sources) - 1)] for name, sources in entry.feeds.items()}
+    chosen = {name: _in_turn(entry, name) for name in entry.feeds}
+    found = {name: sources[min(number, len(sources) - 1)] for name, sources in chosen.items()}
+    return {name: source for name, source in found.items() if source is not None}
+
+
+def _in_turn(entry: Entry, name: str) -> tuple[str | None, ...]:
+    """What feeds an input, pass by pass; None where it is visited."""
+    sources = entry.feeds[name]
+    alone = all(source.split(".")[0] == entry.name for source in sources)
+    return (None, *sources) if alone else sources
 
 
 def _output(
@@ -108,10 +119,46 @@ def fed_back(policy: Policy, entry: Entry) -> dict[str, str]:
         outputs = list(entry.run(policy.module.eval(), entry.example_inputs))
     for part in training:
         part.training = True
+    return own_feeds(entry, outputs)
+
+
+def own_feeds(entry: Entry, outputs: Collection[str]) -> dict[str, str]:
+    """The same, of an entry whose outputs are known by name."""
     states = {}
     for name, sources in entry.feeds.items():
         for source in sources:
             producer, _, output = source.partition(".")
             if producer == entry.name:
-                states[name] = output or (name if name in outputs else outputs[0])
+                states[name] = output or (name if name in outputs else next(iter(outputs)))
     return states
+
+
+def run_along(
+    entry: Entry, module: nn.Module, states: Mapping[str, str], inputs: Tensors, start: Tensors
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """An entry called step by step, its states carried from each call to the next.
+
+    Args:
+        entry: of a recurrent policy.
+        module: of the policy.
+        states: input → output, from ``fed_back``.
+        inputs: the other inputs, name → ``[n, steps, ...]``.
+        start: the states before the first step, name → ``[n, ...]``.
+
+    Returns:
+        Outputs, name → ``[n, steps, ...]``; and the states before each step, likewise.
+    """
+    made: dict[str, list[torch.Tensor]] = {}
+    before: dict[str, list[torch.Tensor]] = {name: [] for name in states}
+    now = {name: start[name] for name in states}
+    for step in range(next(iter(inputs.values())).shape[1]):
+        outputs = entry.run(module, {**{name: rows[:, step] for name, rows in inputs.items()}, **now})
+        for name, state in now.items():
+            before[name].append(state)
+        for name, output in outputs.items():
+            made.setdefault(name, []).append(output)
+        now = {name: outputs[output] for name, output in states.items()}
+    return (
+        {name: torch.stack(rows, 1) for name, rows in made.items()},
+        {name: torch.stack(rows, 1) for name, rows in before.items()},
+    )

@@ -7,6 +7,8 @@ those are left whole. Where the policy's own code meets no size at all (``graph/
 and there is nothing to try.
 """
 
+from collections.abc import Collection
+
 from secateur.errors import SecateurError
 from secateur.graph.groups import ComponentGraph, build_graph
 from secateur.policy.policy import Policy
@@ -14,13 +16,25 @@ from secateur.prune.surgery import try_widths
 from secateur.records import Widths
 
 
-def analyse(policy: Policy) -> ComponentGraph:
+def analyse(policy: Policy, acted_on: Collection[str] = ()) -> ComponentGraph:
     """The component graph of ``policy``, of groups that surgery can cut in any combination.
+
+    Args:
+        policy: the original.
+        acted_on: states that the deployed entry feeds back to itself and the task's ``to_action`` reads as well.
 
     Raises:
         SecateurError: an entry cannot be called with its example inputs, or does not do the same twice.
     """
     graph = build_graph(policy)
+    graph = graph.leaving_whole(
+        {
+            group: f"to_action reads {output}"
+            for output in acted_on
+            for axis in graph.trace.outputs[policy.deployed, output]
+            for group in graph.groups_on(axis)
+        }
+    )
     return try_groups(policy, graph) if graph.trace.sized else graph
 
 

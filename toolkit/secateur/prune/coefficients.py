@@ -26,7 +26,7 @@ from secateur.graph import axes
 from secateur.graph.axes import Axis
 from secateur.graph.groups import ComponentGraph
 from secateur.policy.policy import Policy, Tensors
-from secateur.policy.unroll import run_entries
+from secateur.policy.unroll import Call, run_entries
 from secateur.prune.states import weight_of
 
 Scores = Mapping[str, torch.Tensor]
@@ -192,17 +192,19 @@ class _SoftlyMasked:
     def distance(self, masks: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Squared difference of outputs, in units of their spread, weighted by entry."""
         total = torch.zeros(())
-        for (entry, name, output), (_, _, wanted) in zip(self._outputs(masks), self.wanted):
-            change = (output - wanted) / wanted.std(correction=0).clamp_min(1e-3)
-            for position, axis in enumerate(self.graph.trace.outputs[entry, name]):
+        for (call, name), (before, _) in zip(self._outputs(masks), self.wanted):
+            wanted = before.outputs[name]
+            change = (call.outputs[name] - wanted) / wanted.std(correction=0).clamp_min(1e-3)
+            for position, axis in enumerate(self.graph.trace.outputs[call.entry.name, name]):
                 if self.graph.groups_on(axis):
                     change = change * _along(
                         axis_mask(self.graph, axis, masks).detach(), position, change.dim()
                     )
-            total = total + weight_of(self.policy, self.policy.entry(entry)) * change.square().mean()
+            weight = weight_of(self.policy, self.policy.entry(call.entry.name), name, call.outputs)
+            total = total + weight * change.square().mean()
         return total
 
-    def _outputs(self, masks: Mapping[str, torch.Tensor]) -> list[tuple[str, str, torch.Tensor]]:
+    def _outputs(self, masks: Mapping[str, torch.Tensor]) -> list[tuple[Call, str]]:
         changed = {}
         for path, weight in self.weights.items():
             for position, axis in enumerate(self.graph.trace.weights[path]):
@@ -219,7 +221,7 @@ class _SoftlyMasked:
         finally:
             for part in training:
                 part.training = True
-        return [(call.entry.name, name, output) for call in calls for name, output in call.outputs.items()]
+        return [(call, name) for call in calls for name in call.outputs]
 
 
 class _Runner(nn.Module):

@@ -1,8 +1,9 @@
 """What recovery learns from: states, the original's answers there, and how far a student is from them.
 
-Two teachers. One holds a student's entries against the original's on states that were visited. The other, for
-policies that plan, unrolls the latent model from there along actions of the kind that a planner tries out, because
-a model that is right for one step may be useless after five.
+Three teachers. One holds a student's entries against the original's on states that were visited. One, for policies
+that plan, unrolls the latent model from there along actions of the kind that a planner tries out, because a model that
+is right for one step may be useless after five. One, for recurrent policies, unrolls the policy itself along what was
+seen, because what it remembers shows only later (``remembering.py``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -101,6 +102,10 @@ class Lesson:
         )
 
 
+Walker = tuple[Policy, Keep]
+"""A policy that was cut from the original, and what it kept."""
+
+
 class Teacher(Protocol):
     """Labels states, and says how far a student is from the labels."""
 
@@ -108,8 +113,14 @@ class Teacher(Protocol):
     graph: ComponentGraph
     training: Training
 
-    def lesson(self, states: Tensors) -> Lesson:
-        """The original's answers at some states."""
+    def lesson(self, states: Tensors, lengths: Sequence[int] = (), by: Walker | None = None) -> Lesson:
+        """The original's answers at some states.
+
+        Args:
+            states: inputs of the entry that observations go into, name → ``[states, ...]``.
+            lengths: states of each episode, in order; asked for by teachers of recurrent policies alone.
+            by: whose way they are on, with what it keeps; the original's by default. Asked for likewise.
+        """
         ...
 
     def loss(self, student: Policy, keep: Keep) -> Loss:
@@ -119,13 +130,6 @@ class Teacher(Protocol):
     def error(self, student: Policy, keep: Keep, lesson: Lesson) -> float:
         """How far the student is from the original in what moves the robot, in units of the outputs' variance."""
         ...
-
-
-def teacher_of(original: Policy, graph: ComponentGraph, seed: int) -> Teacher:
-    """The teacher for how the policy moves the robot: by its deployed entry, or by planning."""
-    if original.plans and original.planning is not None:
-        return UnrollingTeacher(original, graph, original.planning, seed)
-    return EntryTeacher(original, graph)
 
 
 class EntryTeacher:
@@ -138,19 +142,19 @@ class EntryTeacher:
         """``graph`` is that of the original."""
         self.original, self.graph = original, graph
 
-    def lesson(self, states: Tensors) -> Lesson:
+    def lesson(self, states: Tensors, lengths: Sequence[int] = (), by: Walker | None = None) -> Lesson:
         """The answers of all entries, fed by each other as in ``run_entries``."""
         pieces = []
         for part in _chunks(states):
             with torch.no_grad():
                 pieces.append(
-                    Lesson(part, _answers(run_entries(self.original, self.original.module, part)), {})
+                    Lesson(part, answers_of(run_entries(self.original, self.original.module, part)), {})
                 )
         return reduce(Lesson.joined, pieces)
 
     def loss(self, student: Policy, keep: Keep) -> Loss:
         """Squared error of each output in units of the original's spread, weighted by entry."""
-        kept = _Kept(self.graph, keep)
+        kept = KeptOutputs(self.graph, keep)
 
         def loss(batch: Lesson, step: int) -> torch.Tensor:
             return self._distance(student, kept, batch, step % self.others_every == 0)
@@ -160,18 +164,18 @@ class EntryTeacher:
     def error(self, student: Policy, keep: Keep, lesson: Lesson) -> float:
         """Of the deployed entry alone."""
         with torch.no_grad():
-            return float(self._distance(student, _Kept(self.graph, keep), lesson, False))
+            return float(self._distance(student, KeptOutputs(self.graph, keep), lesson, False))
 
-    def _distance(self, student: Policy, kept: "_Kept", batch: Lesson, all_entries: bool) -> torch.Tensor:
+    def _distance(
+        self, student: Policy, kept: "KeptOutputs", batch: Lesson, all_entries: bool
+    ) -> torch.Tensor:
         total = torch.zeros(())
         wanted = None if all_entries else student.deployed
-        for key, answer in _answers(
-            run_entries(student, student.module, batch.states, wanted=wanted)
-        ).items():
+        for call, key in keyed(run_entries(student, student.module, batch.states, wanted=wanted)):
             if wanted not in (None, key[0]):
                 continue
-            weight = weight_of(student, student.entry(key[0]))
-            total = total + weight * _error(answer, kept(key, batch.answers[key]))
+            weight = weight_of(student, student.entry(key[0]), key[2], call.outputs)
+            total = total + weight * error_of(call.outputs[key[2]], kept(key, batch.answers[key]))
         return total
 
 
@@ -191,7 +195,7 @@ class UnrollingTeacher:
         """``seed`` is of the noise, which is a function of it and of the states alone."""
         self.original, self.graph, self.planning, self.seed = original, graph, planning, seed
 
-    def lesson(self, states: Tensors) -> Lesson:
+    def lesson(self, states: Tensors, lengths: Sequence[int] = (), by: Walker | None = None) -> Lesson:
         """Answers of all five entries along ``HORIZON`` steps of ``PLANS`` plans.
 
         The noise of a plan has a deviation between 0 and 1, the same for all its steps: a planner tries out the
@@ -223,19 +227,19 @@ class UnrollingTeacher:
 
     def loss(self, student: Policy, keep: Keep) -> Loss:
         """Huber's loss of each output, weighted by entry, per step, and of what plans are compared by."""
-        kept = _Kept(self.graph, keep)
+        kept = KeptOutputs(self.graph, keep)
         return lambda batch, step: self._distance(student, kept, batch)
 
     def error(self, student: Policy, keep: Keep, lesson: Lesson) -> float:
         """The same as the loss: a planner hears every entry."""
         with torch.no_grad():
-            return float(self._distance(student, _Kept(self.graph, keep), lesson))
+            return float(self._distance(student, KeptOutputs(self.graph, keep), lesson))
 
-    def _distance(self, student: Policy, kept: "_Kept", batch: Lesson) -> torch.Tensor:
+    def _distance(self, student: Policy, kept: "KeptOutputs", batch: Lesson) -> torch.Tensor:
         outputs = self._unroll(student, batch.states, lambda step, _: batch.actions[step].flatten(0, 1))
         total = torch.zeros(())
         for key, output in outputs.items():
-            weight = weight_of(self.original, self.original.entry(key[0]))
+            weight = weight_of(self.original, self.original.entry(key[0]), key[2], [key[2]])
             total = total + weight * _huber(
                 output, kept(key, batch.answers[key].flatten(0, 1)), batch.spread[key]
             )
@@ -275,7 +279,7 @@ class UnrollingTeacher:
         return next(name for owner, name in self.graph.trace.outputs if owner == entry)
 
 
-class _Kept:
+class KeptOutputs:
     """Outputs of the original without the channels that were cut."""
 
     def __init__(self, graph: ComponentGraph, keep: Keep) -> None:
@@ -288,12 +292,14 @@ class _Kept:
             ]
 
     def __call__(self, key: Key, wanted: torch.Tensor) -> torch.Tensor:
+        """What is left of an output ``[n, ...]``."""
         for position, index in self.index[key[0], key[2]]:
             wanted = wanted.index_select(position, index)
         return wanted
 
 
-def _error(answer: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+def error_of(answer: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Mean squared error of answers ``[n, ...]`` in units of their spread, at least 0.001."""
     spread = wanted.std(dim=0, keepdim=True).mean().clamp_min(1e-3)
     return ((answer - wanted) / spread).square().mean()
 
@@ -324,13 +330,17 @@ def _chunks(states: Tensors) -> Sequence[Tensors]:
     ]
 
 
-def _answers(calls: Sequence[Call]) -> dict[Key, torch.Tensor]:
-    """Outputs by entry, number of the call of that entry, and name."""
+def keyed(calls: Sequence[Call]) -> list[tuple[Call, Key]]:
+    """Every output by entry, number of the call of that entry, and name; with its call."""
     seen: dict[str, int] = {}
-    found = {}
+    found: list[tuple[Call, Key]] = []
     for call in calls:
         number = seen.get(call.entry.name, 0)
         seen[call.entry.name] = number + 1
-        for name, output in call.outputs.items():
-            found[call.entry.name, number, name] = output
+        found.extend((call, (call.entry.name, number, name)) for name in call.outputs)
     return found
+
+
+def answers_of(calls: Sequence[Call]) -> dict[Key, torch.Tensor]:
+    """Outputs by entry, number of the call of that entry, and name."""
+    return {key: call.outputs[key[2]] for call, key in keyed(calls)}

@@ -18,7 +18,7 @@ import torch
 from secateur.policy.policy import Policy, Task
 from secateur.prune.fake_quantise import fake_quantised
 from secateur.prune.lessons import Lesson, Teacher, Training
-from secateur.prune.states import visited_inputs
+from secateur.prune.states import lengths_of, visited_inputs
 from secateur.prune.surgery import Keep
 from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
@@ -115,7 +115,8 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
         met = [next(seeds) for _ in range(plan.episodes)]
         if met:
             collected = rollouts(task, policy_controller(student, task), met)
-            lesson = lesson.joined(teacher.lesson(visited_inputs(task, collected)))
+            seen = visited_inputs(task, collected)
+            lesson = lesson.joined(teacher.lesson(seen, lengths_of(collected), (student, keep)))
         losses = []
         student.module.train()
         with fake_quantised(student.module) if plan.fake_quantise else nullcontext():

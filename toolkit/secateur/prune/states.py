@@ -1,6 +1,6 @@
 """Visited states, and what each entry counts for: what importance is scored on and recovery is trained on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -8,10 +8,13 @@ import numpy as np
 import torch
 
 from secateur.policy.policy import Entry, Policy, Task, Tensors
+from secateur.policy.unroll import fed_back, own_feeds, run_along
+from secateur.simulate.controller import acting
 from secateur.simulate.rollout import Trajectory
 
 OTHER_ENTRIES_WEIGHT = 0.1
-"""What an entry that is not deployed counts for beside the deployed one, unless the policy says otherwise."""
+"""What an entry that is not deployed counts for beside the deployed one, unless the policy says otherwise; and what a
+state that is fed back counts for beside the outputs that move the robot."""
 
 
 def visited_inputs(task: Task, trajectories: Iterable[Trajectory]) -> dict[str, torch.Tensor]:
@@ -20,6 +23,51 @@ def visited_inputs(task: Task, trajectories: Iterable[Trajectory]) -> dict[str, 
     for trajectory in trajectories:
         rows.extend(task.to_inputs(_at(trajectory.observations, step)) for step in range(trajectory.length))
     return {name: torch.from_numpy(np.concatenate([row[name] for row in rows])) for name in rows[0]}
+
+
+def lengths_of(trajectories: Iterable[Trajectory]) -> tuple[int, ...]:
+    """Steps of each episode: how the rows of ``visited_inputs`` fall into episodes."""
+    return tuple(trajectory.length for trajectory in trajectories)
+
+
+def met_inputs(task: Task, trajectories: Sequence[Trajectory], policy: Policy) -> dict[str, torch.Tensor]:
+    """Inputs at every step: those that the task gives, and the states that ``policy`` in torch has there.
+
+    An episode starts with states of zero.
+    """
+    met = visited_inputs(task, trajectories)
+    entry, lengths = policy.entry(), lengths_of(trajectories)
+    if not (states := fed_back(policy, entry)):
+        return met
+    with acting(policy.module):
+        _, before = run_along(
+            entry, policy.module, states, in_episodes(met, lengths), at_rest(policy, len(lengths))
+        )
+    return {**met, **in_rows(before, lengths)}
+
+
+def at_rest(policy: Policy, count: int) -> dict[str, torch.Tensor]:
+    """States of the deployed entry as an episode starts: zero, name → ``[count, ...]``."""
+    entry = policy.entry()
+    shapes = {name: entry.example_inputs[name].shape[1:] for name in fed_back(policy, entry)}
+    return {name: torch.zeros(count, *shape) for name, shape in shapes.items()}
+
+
+def in_episodes(rows: Tensors, lengths: Sequence[int]) -> dict[str, torch.Tensor]:
+    """``[rows, ...]`` → ``[episodes, most steps, ...]``; an episode that ends early goes on with its last row."""
+    ends = torch.tensor(lengths).cumsum(0)
+    starts = ends - torch.tensor(lengths)
+    index = starts[:, None] + torch.arange(max(lengths))[None]
+    index = torch.minimum(index, ends[:, None] - 1)
+    return {name: tensor[index] for name, tensor in rows.items()}
+
+
+def in_rows(episodes: Tensors, lengths: Sequence[int]) -> dict[str, torch.Tensor]:
+    """The inverse."""
+    return {
+        name: torch.cat([tensor[number, :length] for number, length in enumerate(lengths)])
+        for name, tensor in episodes.items()
+    }
 
 
 def _at(observations: Any, step: int) -> Any:
@@ -35,10 +83,15 @@ def evenly(states: Tensors, count: int) -> dict[str, np.ndarray]:
     return {name: tensor.numpy()[index] for name, tensor in states.items()}
 
 
-def weight_of(policy: Policy, entry: Entry) -> float:
-    """What an entry counts for in importance and in recovery."""
-    usual = 1.0 if entry.name == policy.deployed else OTHER_ENTRIES_WEIGHT
-    return policy.entry_weights.get(entry.name, usual)
+def weight_of(policy: Policy, entry: Entry, output: str, outputs: Collection[str]) -> float:
+    """What one of an entry's outputs counts for in importance and in recovery.
+
+    A state that the deployed entry feeds back to itself counts for less: it is there for what comes of it.
+    """
+    deployed = entry.name == policy.deployed
+    weight = policy.entry_weights.get(entry.name, 1.0 if deployed else OTHER_ENTRIES_WEIGHT)
+    states = set(own_feeds(entry, outputs).values()) if deployed else set()
+    return weight * OTHER_ENTRIES_WEIGHT if output in states and states < set(outputs) else weight
 
 
 def digest(tensors: Tensors) -> str:

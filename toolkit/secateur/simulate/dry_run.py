@@ -1,9 +1,14 @@
 """One step of a task under a policy, before any work rests on it: names, shapes, types, delay."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from secateur.errors import SecateurError
 from secateur.policy.policy import Policy, Task
+from secateur.policy.unroll import fed_back
 from secateur.simulate.delay import delayed
 from secateur.simulate.planner import policy_controller
 
@@ -24,7 +29,7 @@ def check_task(policy: Policy, task: Task) -> None:
         observation, _ = env.reset(seed=0)
         _check_inputs(policy, task.to_inputs(observation))
         try:
-            (action,) = policy_controller(policy, task).act([observation], (0,))
+            (action,) = _first_action(policy, task, observation)
         except SecateurError:
             raise
         except Exception as error:
@@ -43,11 +48,67 @@ def check_task(policy: Policy, task: Task) -> None:
         env.close()
 
 
+def acted_on(policy: Policy, task: Task) -> frozenset[str]:
+    """Outputs that the deployed entry feeds back to itself and ``to_action`` reads as well, at the task's first step.
+
+    An action that is remembered is one; a hidden state is none.
+    """
+    states = frozenset(fed_back(policy, policy.entry()).values())
+    if not states:
+        return states
+    seen: set[str] = set()
+    env = task.make_env()
+    try:
+        observation, _ = env.reset(seed=0)
+        watching = replace(task, to_action=lambda outputs: task.to_action(_Watched(outputs, seen)))
+        _first_action(policy, watching, observation)
+    finally:
+        env.close()
+    return states & seen
+
+
+def _first_action(policy: Policy, task: Task, observation: Any) -> Any:
+    controller = policy_controller(policy, task)
+    controller.reset((0,))
+    return controller.act([observation], (0,))
+
+
+class _Watched(dict[str, Any]):
+    """Outputs that note which of them are read."""
+
+    def __init__(self, outputs: dict[str, Any], seen: set[str]) -> None:
+        super().__init__(outputs)
+        self._seen = seen
+
+    def __getitem__(self, name: str) -> Any:
+        self._seen.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """One of them."""
+        self._seen.add(name)
+        return super().get(name, default)
+
+    def __iter__(self) -> Iterator[str]:
+        self._seen.update(super().keys())
+        return super().__iter__()
+
+    def items(self) -> Any:
+        """All of them."""
+        return [(name, self[name]) for name in self]
+
+    def values(self) -> Any:
+        """All of them."""
+        return [self[name] for name in self]
+
+
 def _check_inputs(policy: Policy, inputs: dict[str, np.ndarray]) -> None:
-    examples = policy.entry().example_inputs
+    entry = policy.entry()
+    states = fed_back(policy, entry)
+    examples = {name: example for name, example in entry.example_inputs.items() if name not in states}
     if inputs.keys() != examples.keys():
         raise SecateurError(
-            "to_inputs gives the deployed entry's inputs",
+            "to_inputs gives the deployed entry's inputs, but not the states that it feeds back to itself",
             f"it gives {', '.join(sorted(inputs))}, the entry takes {', '.join(sorted(examples))}",
             "Correct to_inputs or the entry.",
         )

@@ -6,6 +6,10 @@ The file is a plain ``.npz`` (numpy arrays, no pickles); its entries are named `
     torch/<name>             float32 ``[n, ...]``, what the module answers
     quantized_inputs/<name>  int8 or int16 ``[n, ...]``, the same inputs as the int8 .tflite takes them
     quantized/<name>         int8 or int16 ``[n, ...]``, what the int8 .tflite answers in TFLM
+
+and ``starts``, int64, of a recurrent policy: its rows are whole episodes, and these are the rows that they begin with,
+from states of zero. Its ``inputs`` hold the states that the module in torch has at each row; ``quantized_inputs`` do
+not, because whatever runs the .tflite keeps its own.
 """
 
 import io
@@ -32,6 +36,7 @@ class Golden:
         torch: outputs of the torch module, float32.
         quantized_inputs: stored integers.
         quantized: outputs of the int8 .tflite in TFLM, stored integers.
+        starts: the row that each episode of a recurrent policy begins with; else none.
 
     Raises:
         SecateurError: arrays of different lengths, or none.
@@ -41,6 +46,7 @@ class Golden:
     torch: Arrays
     quantized_inputs: Arrays
     quantized: Arrays
+    starts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         lengths = {len(array) for kind in _KINDS for array in getattr(self, kind).values()}
@@ -67,12 +73,15 @@ _NOT_ONE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-_KINDS = tuple(field.name for field in fields(Golden))
+_STARTS = "starts"
+_KINDS = tuple(field.name for field in fields(Golden) if field.name != _STARTS)
 
 
 def save_golden(golden: Golden, path: Path) -> None:
     """Writes the file, whole or not at all."""
     arrays = {f"{kind}/{name}": array for kind in _KINDS for name, array in getattr(golden, kind).items()}
+    if golden.starts:
+        arrays[_STARTS] = np.array(golden.starts, np.int64)
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
     write_atomically(path, content.getvalue())
@@ -81,9 +90,13 @@ def save_golden(golden: Golden, path: Path) -> None:
 def load_golden(path: Path) -> Golden:
     """Reads the file, executing nothing. Raises SecateurError where ``save_golden`` did not write it."""
     kinds: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in _KINDS}
+    starts: tuple[int, ...] = ()
     try:
         with np.load(path, allow_pickle=False) as archive:
             for key in archive.files:
+                if key == _STARTS:
+                    starts = tuple(int(row) for row in archive[key])
+                    continue
                 kind, _, name = key.partition("/")
                 kinds[kind][name] = archive[key]
     except _NOT_ONE as error:
@@ -92,4 +105,4 @@ def load_golden(path: Path) -> Golden:
             f"{path}: {error}",
             "Make them again with secateur prune or export.",
         ) from error
-    return Golden(**kinds)
+    return Golden(**kinds, starts=starts)

@@ -203,14 +203,18 @@ def gradients_of_outputs(
             over states of squares; otherwise one sign for each output, and states add up before the square.
     """
     activations = [seen.activation for seen in observation.seen]
-    outputs = [(call.entry, output) for call in observation.calls for output in call.outputs.values()]
+    outputs = [
+        (output, weight_of(policy, call.entry, name, call.outputs))
+        for call in observation.calls
+        for name, output in call.outputs.items()
+    ]
     for number in range(count):
         loss = torch.zeros((), requires_grad=True) * 0.0
-        for (entry, output), unit in zip(outputs, observation.units):
+        for (output, weight), unit in zip(outputs, observation.units):
             axis = batch_axis(output, observation.states)
             shape = [n if d != axis or per_state else 1 for d, n in enumerate(output.shape)]
             signs = torch.randint(0, 2, shape, generator=generator) * 2.0 - 1.0
-            loss = loss + weight_of(policy, entry) * (output / unit * signs).sum()
+            loss = loss + weight * (output / unit * signs).sum()
         grads = torch.autograd.grad(
             loss,
             [*activations, *observation.weights.values()],

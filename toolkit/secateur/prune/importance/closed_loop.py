@@ -142,7 +142,8 @@ def _move(
                     if group.name in graph.groups_on(axis):
                         change = change.index_select(position, kept_indices(graph, axis, rest))
                 if change.numel():
-                    total += weight_of(policy, call.entry) * float(change.square().mean().sqrt())
+                    weight = weight_of(policy, call.entry, name, call.outputs)
+                    total += weight * float(change.square().mean().sqrt())
     return total
 
 

@@ -1,6 +1,6 @@
 """One step of a task under a policy, before any work rests on it: names, shapes, types, delay."""
 
-from collections.abc import Iterator
+from collections import UserDict
 from dataclasses import replace
 from typing import Any
 
@@ -60,7 +60,7 @@ def acted_on(policy: Policy, task: Task) -> frozenset[str]:
     env = task.make_env()
     try:
         observation, _ = env.reset(seed=0)
-        watching = replace(task, to_action=lambda outputs: task.to_action(_Watched(outputs, seen)))
+        watching = replace(task, to_action=lambda outputs: task.to_action(_Watched(outputs, seen)))  # type: ignore[arg-type]
         _first_action(policy, watching, observation)
     finally:
         env.close()
@@ -73,7 +73,7 @@ def _first_action(policy: Policy, task: Task, observation: Any) -> Any:
     return controller.act([observation], (0,))
 
 
-class _Watched(dict[str, Any]):
+class _Watched(UserDict[str, Any]):
     """Outputs that note which of them are read."""
 
     def __init__(self, outputs: dict[str, Any], seen: set[str]) -> None:
@@ -83,23 +83,6 @@ class _Watched(dict[str, Any]):
     def __getitem__(self, name: str) -> Any:
         self._seen.add(name)
         return super().__getitem__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """One of them."""
-        self._seen.add(name)
-        return super().get(name, default)
-
-    def __iter__(self) -> Iterator[str]:
-        self._seen.update(super().keys())
-        return super().__iter__()
-
-    def items(self) -> Any:
-        """All of them."""
-        return [(name, self[name]) for name in self]
-
-    def values(self) -> Any:
-        """All of them."""
-        return [self[name] for name in self]
 
 
 def _check_inputs(policy: Policy, inputs: dict[str, np.ndarray]) -> None:

@@ -1,5 +1,7 @@
 """Parity and the golden vectors' file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,11 +68,19 @@ def test_what_cannot_be_compared_is_an_error(got, message):
         mismatched_bytes(golden().quantized, got)
 
 
-def test_golden_vectors_survive_their_file(tmp_path):
+@pytest.mark.parametrize("starts", [(1,), (0, 4), (0, 3, 2), (0, 2, 2), (-1, 0)])
+def test_episodes_begin_in_order(starts):
+    with pytest.raises(SecateurError, match="whole episodes"):
+        replace(golden(), starts=starts)
+
+
+@pytest.mark.parametrize("starts", [(), (0,), (0, 1, 3)])
+def test_golden_vectors_survive_their_file(tmp_path, starts):
     path = tmp_path / "golden.npz"
-    save_golden(golden(), path)
+    save_golden(replace(golden(), starts=starts), path)
     again = load_golden(path)
     assert again.vectors == 4
+    assert again.starts == starts
     for kind in ("inputs", "torch", "quantized_inputs", "quantized"):
         before, after = getattr(golden(), kind), getattr(again, kind)
         assert before.keys() == after.keys()

@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ class Golden:
         starts: the row that each episode of a recurrent policy begins with; else none.
 
     Raises:
-        SecateurError: arrays of different lengths, or none.
+        SecateurError: arrays of different lengths, or none; or starts that are no rows in ascending order.
     """
 
     inputs: Arrays
@@ -55,6 +56,13 @@ class Golden:
                 "golden vectors have the same number of rows in every array of every kind",
                 f"rows: {sorted(lengths)}; kinds: {[kind for kind in _KINDS if getattr(self, kind)]}",
                 "Make them from one batch of inputs.",
+            )
+        begins = (-1, *self.starts, self.vectors)
+        if self.starts[:1] not in ((), (0,)) or any(one >= two for one, two in pairwise(begins)):
+            raise SecateurError(
+                "golden vectors of a recurrent policy are whole episodes, the first of which begins at row 0",
+                f"episodes begin at {self.starts} of {self.vectors} rows",
+                "Make them from the episodes that were run.",
             )
 
     @property

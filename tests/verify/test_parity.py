@@ -44,6 +44,28 @@ def test_every_hop_is_compared():
     assert parity.int8_max_abs_error == pytest.approx(0.125)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "seen"), [({"y": 0}, 0.125), ({"y": 0, "state": 9}, 0.125), ({"state": 9}, 9.0)]
+)
+def test_states_are_no_actions(outputs, seen):
+    """Torch and int8 remember each in their own way; but what a network has no other outputs than, counts."""
+    base = golden()
+    stored, wanted = base.quantized["y"], base.torch["y"]
+    vectors = replace(
+        base,
+        torch={name: wanted + (off and np.float32(off - 0.125)) for name, off in outputs.items()},
+        quantized=dict.fromkeys(outputs, stored),
+    )
+    network = replace(
+        NETWORK,
+        inputs={"x": 0, "kept": 1},
+        outputs=dict.fromkeys(outputs, 1),
+        states={"kept": "state"} if "state" in outputs else {},
+    )
+    parity = compare(vectors, vectors.torch, vectors.quantized, network)
+    assert parity.int8_max_abs_error == pytest.approx(seen)
+
+
 def test_both_bytes_of_an_int16_count():
     assert mismatched_bytes({"y": np.array([0, 256], np.int16)}, {"y": np.array([257, 256], np.int16)}) == 2
 

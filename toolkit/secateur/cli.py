@@ -363,14 +363,25 @@ def targets(name: Annotated[str | None, typer.Argument()] = None, as_json: JsonO
 
 
 @app.command()
-def policies() -> None:
-    """List the policies that come with secateur."""
-    from secateur.policy.load import shipped_policies
+def policies(name: Annotated[str | None, typer.Argument()] = None, as_json: JsonOption = False) -> None:
+    """List the policies that come with secateur, or show the model card of one."""
+    from secateur.errors import require_known
+    from secateur.policy.load import load, shipped_policies
+    from secateur.report.policies import describe, print_card, print_policies
 
-    for folder in shipped_policies():
-        card = folder / "README.md"
-        title = card.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") if card.is_file() else ""
-        typer.echo(f"{folder.name}  {title}")
+    folders = {folder.name: folder for folder in shipped_policies()}
+    if name is not None:
+        require_known("policy", name, folders)
+    screen, chosen = console(stderr=False), [name] if name is not None else list(folders)
+    if name is not None and not as_json:
+        print_card(folders[name], screen)
+        return
+    with quiet_libraries():
+        described = [describe(folders[one], load(str(folders[one])).policy) for one in chosen]
+    if as_json:
+        typer.echo(json.dumps(described if name is None else described[0], indent=2))
+    else:
+        print_policies(described, screen)
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,63 @@
+"""Shipped policies on the screen."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+from secateur.policy.policy import Policy
+
+
+def describe(folder: Path, policy: Policy) -> dict[str, Any]:
+    """A shipped policy as plain data.
+
+    Args:
+        folder: with its model card, README.md, and the card's figures, evaluation.json; both may be missing.
+        policy: as it is loaded.
+
+    Returns:
+        ``name``, ``title``, ``parameters`` by component, ``entries``, ``deployed``, and ``evaluation`` of the shipped
+        weights, as the card states it; None where there is none.
+    """
+    counts = {component.name: 0 for component in policy.components}
+    owner = policy.component_of()
+    for path, parameter in policy.module.named_parameters():
+        counts[owner[path]] += parameter.numel()
+    card, figures = folder / "README.md", folder / "evaluation.json"
+    runs = json.loads(figures.read_bytes()) if figures.is_file() else {}
+    return {
+        "name": folder.name,
+        "title": card.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") if card.is_file() else "",
+        "parameters": counts,
+        "entries": [entry.name for entry in policy.entries],
+        "deployed": policy.deployed,
+        "evaluation": next(iter(runs.values()), None),
+    }
+
+
+def print_policies(policies: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """A row each: components, parameters, and what the card says of the deployed entry."""
+    table = Table("policy", "what it is", "components", "parameters", "return (successes)", box=None)
+    for each in policies:
+        parts = "\n".join(f"{name} {count:,}" for name, count in each["parameters"].items())
+        total = f"{sum(each['parameters'].values()):,}"
+        table.add_row(each["name"], each["title"], parts, total, _figures(each))
+    console.print(table)
+
+
+def print_card(folder: Path, console: Console) -> None:
+    """The whole model card."""
+    console.print(Markdown((folder / "README.md").read_text(encoding="utf-8")))
+
+
+def _figures(each: Mapping[str, Any]) -> str:
+    run = each["evaluation"]
+    row = run.get(each["deployed"]) if run else None
+    if not row:
+        return "–"
+    successes = f" ({row['successes']} of {run['episodes']})" if "successes" in row else ""
+    return f"{row['return_mean']:.1f}{successes}"

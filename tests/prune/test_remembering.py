@@ -14,6 +14,7 @@ from secateur.errors import SecateurError
 from secateur.policy.policy import Component, Entry, Policy
 from secateur.policy.unroll import fed_back, run_entries
 from secateur.prune.analyse import analyse
+from secateur.prune.fake_quantise import fake_quantised
 from secateur.prune.recover import Recovery, RecoveryPlan, recover
 from secateur.prune.remembering import COUNTED, WARM, WINDOW, RememberingTeacher, _windows
 from secateur.prune.states import in_episodes, in_rows, lengths_of, met_inputs, visited_inputs, weight_of
@@ -205,3 +206,17 @@ def test_a_state_counts_for_less_than_what_moves_the_robot(setting):
     assert weight_of(policy, entry, "hidden", names) == pytest.approx(0.1)
     remembered = replace(entry, feeds={"hidden": ("act.torque",)})
     assert weight_of(policy, remembered, "torque", ["torque"]) == 1.0
+
+
+def test_a_cell_computes_with_int8_weights_and_states():
+    torch.manual_seed(0)
+    net, seen, hidden = Net(nn.GRUCell), torch.randn(32, 3), torch.tanh(torch.randn(32, 12))
+    exact, before = net.act(seen, hidden), {name: p.clone() for name, p in net.state_dict().items()}
+    with fake_quantised(net):
+        rounded = net.act(seen, hidden)
+        (rounded["torque"].sum() + rounded["hidden"].sum()).backward()
+    assert 0 < float((rounded["hidden"] - exact["hidden"]).detach().abs().max()) < 0.05
+    assert all(torch.equal(p, before[name]) for name, p in net.state_dict().items())
+    assert float(net.cell.weight_hh.grad.abs().sum()) > 0
+    again = net.act(seen, hidden)
+    assert torch.equal(again["torque"], exact["torque"])

@@ -21,7 +21,7 @@ def state_keeping(dtype: str, states: Mapping[str, str], signature: str = "") ->
     """Stores a model in a dtype, with one scale for both ends of each state, and marks its states.
 
     Args:
-        dtype: key of ``export.quantize.DTYPES``.
+        dtype: key of ``export.quantize.RECIPES``.
         states: input → output, from ``policy.unroll.fed_back``; for none it is ``convert`` alone.
         signature: that has them; the only one by default.
     """

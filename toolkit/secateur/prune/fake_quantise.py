@@ -11,19 +11,25 @@ from typing import Any
 import torch
 from torch import nn
 
-LAYERS = (nn.Linear, nn.modules.conv._ConvNd)
+LAYERS: dict[type[nn.Module], tuple[str, ...]] = {
+    nn.Linear: ("weight",),
+    nn.modules.conv._ConvNd: ("weight",),
+    nn.RNNCellBase: ("weight_ih", "weight_hh"),
+}
+"""Class of a layer → its matrices, in the order of the inputs that they are multiplied with."""
 FADE = 0.99
 """How slowly a range forgets."""
 
 
 @contextmanager
 def fake_quantised(module: nn.Module) -> Iterator[None]:
-    """Within it, linear and convolutional layers of ``module`` compute with int8 weights and inputs."""
+    """Within it, linear, convolutional and recurrent layers of ``module`` compute with int8 weights and inputs."""
     hooks = []
     for layer in module.modules():
-        if isinstance(layer, LAYERS):
-            state = _Range()
-            hooks.append(layer.register_forward_pre_hook(lambda m, args, s=state: _before(m, args, s)))
+        names = next((names for kind, names in LAYERS.items() if isinstance(layer, kind)), ())
+        if names:
+            seen = {name: _Range() for name in names}
+            hooks.append(layer.register_forward_pre_hook(lambda m, args, s=seen: _before(m, args, s)))
             hooks.append(layer.register_forward_hook(_after))
     try:
         yield
@@ -44,22 +50,32 @@ class _Range:
         return self.low, self.high
 
 
-def _before(layer: nn.Module, args: tuple[Any, ...], seen: _Range) -> tuple[Any, ...]:
-    low, high = seen.see(args[0])
-    scale = max(high - low, 1e-8) / 255
-    zero = round(-128 - low / scale)
-    stored = (args[0] / scale + zero).round().clamp(-128, 127)
-    layer._exact_weight = weight = layer._parameters["weight"]  # type: ignore[assignment]
-    assert weight is not None
-    largest = weight.detach().abs().flatten(1).amax(1).clamp_min(1e-8) / 127
-    steps = largest.reshape(-1, *[1] * (weight.dim() - 1))
-    layer._parameters["weight"] = _through(weight, (weight / steps).round() * steps)  # type: ignore[assignment]
-    return (_through(args[0], (stored - zero) * scale), *args[1:])
+def _before(layer: nn.Module, args: tuple[Any, ...], seen: dict[str, _Range]) -> tuple[Any, ...]:
+    layer._exact_weights = {name: layer._parameters[name] for name in seen}  # type: ignore[assignment]
+    for name in seen:
+        weight = layer._parameters[name]
+        assert weight is not None
+        largest = weight.detach().abs().flatten(1).amax(1).clamp_min(1e-8) / 127
+        steps = largest.reshape(-1, *[1] * (weight.dim() - 1))
+        layer._parameters[name] = _through(weight, (weight / steps).round() * steps)  # type: ignore[assignment]
+    ranges = [*seen.values(), *[None] * len(args)]
+    return tuple(_stored(values, known) for values, known in zip(args, ranges))
 
 
 def _after(layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-    layer._parameters["weight"] = layer._exact_weight  # type: ignore[assignment]
-    del layer._exact_weight
+    layer._parameters.update(layer._exact_weights)  # type: ignore[arg-type]
+    del layer._exact_weights
+
+
+def _stored(values: Any, seen: _Range | None) -> Any:
+    """An input as int8 has it; what is no tensor of one matrix (the two states of an LSTM) as it is."""
+    if seen is None or not isinstance(values, torch.Tensor):
+        return values
+    low, high = seen.see(values)
+    scale = max(high - low, 1e-8) / 255
+    zero = round(-128 - low / scale)
+    stored = (values / scale + zero).round().clamp(-128, 127)
+    return _through(values, (stored - zero) * scale)
 
 
 def _through(exact: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:

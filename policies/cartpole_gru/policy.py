@@ -16,13 +16,9 @@ from .model import Recurrent
 COMPONENTS = ("encoder", "memory", "head")
 
 
-def policy(seed: int = 0) -> Policy:
-    """The trained model of a training seed: 0 is the shipped one, 1 and 2 are references beside it."""
-    folder = Path(__file__).parent
-    module = Recurrent()
-    load_weights(
-        module, folder / ("weights.safetensors" if seed == 0 else f"references/seed{seed}.safetensors")
-    )
+def policy() -> Policy:
+    """The trained model."""
+    load_weights(module := Recurrent(), Path(__file__).with_name("weights.safetensors"))
     return describe(module.eval())
 
 

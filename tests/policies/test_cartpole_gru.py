@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from secateur.errors import SecateurError
 from secateur.policy.load import load
 from secateur.prune.analyse import analyse
 from secateur.runfolder import read_finished
@@ -26,11 +25,6 @@ UNSEEN = 31_000
 @pytest.fixture(scope="module")
 def loaded():
     return load("cartpole_gru")
-
-
-@pytest.fixture(scope="module")
-def definition(loaded):
-    return sys.modules[loaded.task.to_inputs.__module__]
 
 
 def test_velocities_are_hidden_and_nothing_else(loaded):
@@ -78,17 +72,6 @@ def test_without_its_memory_it_cannot(loaded):
     done = rollout(loaded.task, torch_controller(forgetful, loaded.task), UNSEEN)
     assert not done.success
     assert done.return_ < 100
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_references_swing_up_too(definition, loaded, seed):
-    policy = definition.policy(seed=seed)
-    assert rollout(loaded.task, torch_controller(policy, loaded.task), UNSEEN).success
-
-
-def test_other_seeds_were_not_trained(definition):
-    with pytest.raises(SecateurError):
-        definition.policy(seed=3)
 
 
 def test_the_card_states_what_was_measured():

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -119,3 +121,23 @@ def test_shipped_policies_run_every_entry(folder):
             outputs = entry.run(loaded.policy.module, entry.example_inputs)
         assert all(torch.isfinite(t).all() for t in outputs.values())
     assert (folder / "README.md").is_file()
+
+
+def test_shipped_policies_are_listed_with_what_their_cards_say(secateur):
+    code, out, _ = secateur("policies", "--json")
+    listed = {each["name"]: each for each in json.loads(out)}
+    assert code == 0
+    assert listed.keys() == {folder.name for folder in shipped_policies()}
+    cart = listed["tdmpc_cartpole"]
+    assert sum(cart["parameters"].values()) == 1_487_976
+    assert cart["title"] == "TD-MPC on cart-pole swing-up"
+    assert cart["evaluation"]["act"]["successes"] == 100
+    code, out, _ = secateur("policies")
+    assert code == 0
+    for name in listed:
+        assert name in out
+    code, out, _ = secateur("policies", "cartpole_gru")
+    assert (code, "Cortex-M0+" in out) == (0, True)
+    code, _, said = secateur("policies", "nobody")
+    assert code == 1
+    assert "tdmpc_cheetah" in said

@@ -365,23 +365,12 @@ def targets(name: Annotated[str | None, typer.Argument()] = None, as_json: JsonO
 @app.command()
 def policies(name: Annotated[str | None, typer.Argument()] = None, as_json: JsonOption = False) -> None:
     """List the policies that come with secateur, or show the model card of one."""
-    from secateur.errors import require_known
-    from secateur.policy.load import load, shipped_policies
-    from secateur.report.policies import describe, print_card, print_policies
+    from secateur.report.policies import as_data, print_policies
 
-    folders = {folder.name: folder for folder in shipped_policies()}
-    if name is not None:
-        require_known("policy", name, folders)
-    screen, chosen = console(stderr=False), [name] if name is not None else list(folders)
-    if name is not None and not as_json:
-        print_card(folders[name], screen)
-        return
-    with quiet_libraries():
-        described = [describe(folders[one], load(str(folders[one])).policy) for one in chosen]
     if as_json:
-        typer.echo(json.dumps(described if name is None else described[0], indent=2))
+        typer.echo(json.dumps(as_data(name), indent=2))
     else:
-        print_policies(described, screen)
+        print_policies(name, console(stderr=False))
 
 
 def _version(wanted: bool) -> None:

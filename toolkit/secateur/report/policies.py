@@ -1,7 +1,7 @@
 """Shipped policies on the screen."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
+from secateur.errors import require_known
+from secateur.policy.load import load, shipped_policies
 from secateur.policy.policy import Policy
 
 
@@ -39,19 +41,39 @@ def describe(folder: Path, policy: Policy) -> dict[str, Any]:
     }
 
 
-def print_policies(policies: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """A row each: components, parameters, and what the card says of the deployed entry."""
+def as_data(name: str | None) -> Any:
+    """One of the shipped policies, or a list of all.
+
+    Raises:
+        SecateurError: none of that name.
+    """
+    if name is None:
+        return [describe(folder, load(str(folder)).policy) for folder in shipped_policies()]
+    folder = _folder(name)
+    return describe(folder, load(str(folder)).policy)
+
+
+def print_policies(name: str | None, console: Console) -> None:
+    """The model card of one, or a row each: components, parameters, and what the card says of the deployed entry.
+
+    Raises:
+        SecateurError: none of that name.
+    """
+    if name is not None:
+        console.print(Markdown((_folder(name) / "README.md").read_text(encoding="utf-8")))
+        return
     table = Table("policy", "what it is", "components", "parameters", "return (successes)", box=None)
-    for each in policies:
+    for each in as_data(None):
         parts = "\n".join(f"{name} {count:,}" for name, count in each["parameters"].items())
         total = f"{sum(each['parameters'].values()):,}"
         table.add_row(each["name"], each["title"], parts, total, _figures(each))
     console.print(table)
 
 
-def print_card(folder: Path, console: Console) -> None:
-    """The whole model card."""
-    console.print(Markdown((folder / "README.md").read_text(encoding="utf-8")))
+def _folder(name: str) -> Path:
+    folders = {folder.name: folder for folder in shipped_policies()}
+    require_known("policy", name, folders)
+    return folders[name]
 
 
 def _figures(each: Mapping[str, Any]) -> str:

@@ -54,6 +54,8 @@ class Entry:
         feeds: input name → the entries whose output flows into it. ``next`` of a world model has
             ``{"latent": ("encode", "next")}``: both produce what it consumes, so their widths are one width.
             ``"entry.output"`` names one output of an entry with several. Inputs not listed come from outside.
+            An input of the deployed entry that its own output feeds, ``{"hidden": ("act.hidden",)}``, is a state: zero
+            as an episode starts, kept between calls on the device, and cut at both ends.
         calls_per_step: how often the entry runs in one control step.
         batch: rows per call on the device.
     """
@@ -85,7 +87,7 @@ class Task:
 
     Attributes:
         make_env: a new environment; called once per process.
-        to_inputs: observation → name → array ``[1, ...]`` of float32, the deployed entry's inputs.
+        to_inputs: observation → name → array ``[1, ...]`` of float32, the deployed entry's inputs but for states.
         to_action: name → array ``[1, ...]`` of the deployed entry's outputs → an action of the environment.
         control_hz: how many times a second the environment is stepped.
         success: the last ``info`` of an episode → whether the task was done; None where the task has no notion of it.

@@ -33,7 +33,7 @@ class Net(nn.Module):
         return {"action": self.head(self.layer(observation)), "memory": memory}
 
 
-FED = {"curved": {"memory": "memory"}, "twice": {"memory": "memory"}, "unread": {}}
+FED = {"curved": {"memory": "memory"}, "twice": {"memory": "memory"}, "unread": {"memory": "memory"}}
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16x8", "float32"])

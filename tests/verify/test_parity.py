@@ -92,7 +92,7 @@ def test_what_cannot_be_compared_is_an_error(got, message):
 
 @pytest.mark.parametrize("starts", [(1,), (0, 4), (0, 3, 2), (0, 2, 2), (-1, 0)])
 def test_episodes_begin_in_order(starts):
-    with pytest.raises(SecateurError, match="whole episodes"):
+    with pytest.raises(SecateurError, match="episodes in order"):
         replace(golden(), starts=starts)
 
 

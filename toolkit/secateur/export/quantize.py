@@ -163,6 +163,8 @@ def _ranges(model: bytes, rules: Any, samples: Mapping[str, Samples], ties: Sequ
     for signature, output, fed in ties:
         pair = _tensor_names(model, signature, output, fed)
         known = [ranges[name] for name in pair if name in ranges]
+        if not known:
+            continue  # no operator reads it or writes it, and it stays in float32
         low, high = (f([r[key] for r in known], axis=0) for f, key in ((np.min, "min"), (np.max, "max")))
         for name in pair:
             ranges[name] = {**ranges.get(name, {}), "min": low, "max": high}

@@ -7,9 +7,9 @@ The file is a plain ``.npz`` (numpy arrays, no pickles); its entries are named `
     quantized_inputs/<name>  int8 or int16 ``[n, ...]``, the same inputs as the int8 .tflite takes them
     quantized/<name>         int8 or int16 ``[n, ...]``, what the int8 .tflite answers in TFLM
 
-and ``starts``, int64, of a recurrent policy: its rows are whole episodes, and these are the rows that they begin with,
-from states of zero. Its ``inputs`` hold the states that the module in torch has at each row; ``quantized_inputs`` do
-not, because whatever runs the .tflite keeps its own.
+and ``starts``, int64, of a recurrent policy: its rows are episodes, step by step and one after the other, and these are
+the rows that they begin with, from states of zero. Its ``inputs`` hold the states that the module in torch has at each
+row; ``quantized_inputs`` do not, because whatever runs the .tflite keeps its own.
 """
 
 import io
@@ -60,7 +60,7 @@ class Golden:
         begins = (-1, *self.starts, self.vectors)
         if self.starts[:1] not in ((), (0,)) or any(one >= two for one, two in pairwise(begins)):
             raise SecateurError(
-                "golden vectors of a recurrent policy are whole episodes, the first of which begins at row 0",
+                "golden vectors of a recurrent policy are episodes in order, the first of which begins at row 0",
                 f"episodes begin at {self.starts} of {self.vectors} rows",
                 "Make them from the episodes that were run.",
             )

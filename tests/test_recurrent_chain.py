@@ -71,6 +71,14 @@ def test_a_recurrent_policy_goes_the_whole_way_and_a_killed_run_goes_on(
     assert json.loads(out)["parity"]["mismatched_bytes"] == 0
 
 
+def test_in_several_cuts(secateur, tmp_path):
+    folder = tmp_path / "run"
+    code, _, said = secateur(*PRUNE, *QUICK, "--schedule", "iterative", "-o", folder)
+    assert code in (0, 4), said
+    assert read_finished(folder)["parity"]["int8_mismatched_bytes"] == 0
+    assert json.loads((folder / "widths.json").read_text())["cell.weight_ih"] < 12
+
+
 def _check_files(folder, widths):
     """Golden vectors are whole episodes from rest, and every form of the network keeps its states through them."""
     model, golden = (folder / "model.int8.tflite").read_bytes(), load_golden(folder / "golden.npz")

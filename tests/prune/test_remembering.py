@@ -17,7 +17,15 @@ from secateur.prune.analyse import analyse
 from secateur.prune.fake_quantise import fake_quantised
 from secateur.prune.recover import Recovery, RecoveryPlan, recover
 from secateur.prune.remembering import COUNTED, WARM, WINDOW, RememberingTeacher, _windows
-from secateur.prune.states import in_episodes, in_rows, lengths_of, met_inputs, visited_inputs, weight_of
+from secateur.prune.states import (
+    in_episodes,
+    in_rows,
+    lengths_of,
+    met_inputs,
+    visited_inputs,
+    weight_of,
+    with_states,
+)
 from secateur.prune.surgery import cut
 from secateur.prune.teachers import teacher_of
 from secateur.simulate.controller import torch_controller
@@ -51,6 +59,16 @@ def test_states_at_every_step_are_those_of_the_controller(setting):
             controller.act([trajectory.observations[step]], (0,))
         start += trajectory.length
     assert start == len(met["hidden"]) == len(met["observation"])
+
+
+def test_another_policy_has_its_own_states_on_the_same_way(setting):
+    policy, task, graph, rolled = setting
+    small = cut(policy, graph, KEEP)
+    found = with_states(small, met_inputs(task, rolled, policy), lengths_of(rolled))
+    expected = met_inputs(task, rolled, small)
+    assert found.keys() == expected.keys() == {"observation", "hidden"}
+    assert all(torch.equal(rows, expected[name]) for name, rows in found.items())
+    assert found["hidden"].shape[1] == 5
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6))

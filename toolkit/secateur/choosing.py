@@ -22,7 +22,7 @@ from secateur.prune.importance import IMPORTANCE, Evidence
 from secateur.prune.lessons import Lesson, Teacher
 from secateur.prune.limits import Price
 from secateur.prune.search import search
-from secateur.prune.states import digest
+from secateur.prune.states import digest, with_states
 from secateur.prune.strategies import STRATEGIES
 from secateur.prune.teachers import teacher_of
 from secateur.prune.trials import Trial, TrialPlan, Trials
@@ -85,8 +85,7 @@ def choose_widths(job: Job, price: Price, original: Original, to: Path, share: S
 
     Where candidates were tried ``search.json`` as well, and where groups were weighed ``coefficients.json``.
     """
-    visited = original.visited
-    scores = scores_of(job, visited)(job.policy, job.graph)
+    scores = scores_of(job, original)(job.policy, job.graph)
     ranked = {name: scores[name] for name in job.cuttable}
     strategy = STRATEGIES[job.request.strategy]
     if strategy.measures:
@@ -100,7 +99,7 @@ def choose_widths(job: Job, price: Price, original: Original, to: Path, share: S
             return weighed(job.graph, ranked, price, job.budget, coefficients)
 
         trials = _trials(job, original, ranked, share)
-        ranking = Ranking(job.policy, job.graph, ranked, visited, at, trials)
+        ranking = Ranking(job.policy, job.graph, ranked, original.visited, at, trials)
         coefficients = COEFFICIENTS[job.request.coefficients](ranking)
         widths = at(coefficients)
         if coefficients:
@@ -126,10 +125,16 @@ def _trials(job: Job, original: Original, scores: Scores, share: Share) -> Trial
     return trials
 
 
-def scores_of(job: Job, visited: dict[str, torch.Tensor]) -> Callable[[Policy, ComponentGraph], Scores]:
-    """The criterion, on a sample of the visited states that is the same at every call."""
+def scores_of(job: Job, original: Original) -> Callable[[Policy, ComponentGraph], Scores]:
+    """The criterion, on a sample of the visited states that is the same at every call.
+
+    A policy that was cut is scored on the states that it has itself on the original's way.
+    """
 
     def scores(policy: Policy, graph: ComponentGraph) -> Scores:
+        visited = original.visited
+        if policy is not job.policy:
+            visited = with_states(policy, visited, lengths_of_original(original.folder))
         generator = torch.Generator().manual_seed(job.request.seed)
         rows = torch.randperm(len(next(iter(visited.values()))), generator=generator)[:SCORED_STATES]
         sample = {name: array[rows] for name, array in visited.items()}

@@ -183,7 +183,7 @@ def cut_and_recover(job: Job, original: Original, chosen: Path, to: Path, share:
         ),
     )
     scores = load_file(chosen / "scores.safetensors")
-    rescore = scores_of(job, original.visited)
+    rescore = scores_of(job, original)
     pruned, curve = SCHEDULES[job.request.schedule](recovery, scores, rescore, widths_of(chosen))
     save_file({n: t.contiguous() for n, t in pruned.module.state_dict().items()}, to / "policy.safetensors")
     points = [

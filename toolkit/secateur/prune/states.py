@@ -31,19 +31,26 @@ def lengths_of(trajectories: Iterable[Trajectory]) -> tuple[int, ...]:
 
 
 def met_inputs(task: Task, trajectories: Sequence[Trajectory], policy: Policy) -> dict[str, torch.Tensor]:
-    """Inputs at every step: those that the task gives, and the states that ``policy`` in torch has there.
+    """Inputs at every step: those that the task gives, and the states that ``policy`` in torch has there."""
+    return with_states(policy, visited_inputs(task, trajectories), lengths_of(trajectories))
 
-    An episode starts with states of zero.
+
+def with_states(policy: Policy, rows: Tensors, lengths: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Inputs of the deployed entry with the states that ``policy`` itself has along them.
+
+    Args:
+        policy: the one that was there, or another.
+        rows: inputs, name → ``[rows, ...]``; states among them are left out of account.
+        lengths: rows of each episode, in order. An episode starts with states of zero.
     """
-    met = visited_inputs(task, trajectories)
-    entry, lengths = policy.entry(), lengths_of(trajectories)
+    entry = policy.entry()
     if not (states := fed_back(policy, entry)):
-        return met
+        return dict(rows)
+    seen = {name: tensor for name, tensor in rows.items() if name not in states}
+    episodes, rest = in_episodes(seen, lengths), at_rest(policy, len(lengths))
     with acting(policy.module):
-        _, before = run_along(
-            entry, policy.module, states, in_episodes(met, lengths), at_rest(policy, len(lengths))
-        )
-    return {**met, **in_rows(before, lengths)}
+        _, before = run_along(entry, policy.module, states, episodes, rest)
+    return {**seen, **in_rows(before, lengths)}
 
 
 def at_rest(policy: Policy, count: int) -> dict[str, torch.Tensor]:

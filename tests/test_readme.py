@@ -21,6 +21,13 @@ def test_tables_are_those_of_the_kept_results():
     assert filled(text) == text, "run python bench/demo.py"
 
 
+def test_comparisons_are_those_of_the_kept_results():
+    from comparisons_page import PAGE, filled
+
+    page = PAGE.read_text(encoding="utf-8")
+    assert filled(page) == page, "run python bench/comparisons_page.py"
+
+
 def test_the_shown_demo_met_its_claims():
     summary = json.loads((ROOT / "bench" / "results" / "demo.json").read_bytes())
     assert summary["verdict"]["passed"]

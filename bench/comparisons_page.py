@@ -1,0 +1,51 @@
+"""The tables of docs/comparisons.md, from the kept results.
+
+python bench/comparisons_page.py
+"""
+
+import json
+from pathlib import Path
+
+from demo import COMPARED, replaced
+
+from secateur.runfolder import write_atomically
+
+ROOT = Path(__file__).parent.parent
+PAGE, RESULTS = ROOT / "docs" / "comparisons.md", ROOT / "bench" / "results"
+
+
+def _commands_and_table(name: str) -> str:
+    document = json.loads((RESULTS / f"{name}.json").read_bytes())
+    commands = "\n".join(document["commands"])
+    conclusions = "".join(f"- {sentence}\n" for sentence in document.get("conclusions", ()))
+    return f"```sh\n{commands}\n```\n\n{document['table']}\n" + (f"\n{conclusions}" if conclusions else "")
+
+
+def _graph_scaling() -> str:
+    document = json.loads((RESULTS / "graph_scaling.json").read_bytes())
+    lines = [
+        "| model | layers | components | trace | analysis | with trial | analysis | torch-pruning |",
+        "|---" * 8 + "|",
+    ]
+    for case in document["cases"]:
+        ratios = (f"{case[f'{side}_ratio']:.2f}" for side in ("trace", "analysis", "with_trial"))
+        times = (f"{1e3 * case['seconds'][side]:,.1f} ms" for side in ("analysis", "torch_pruning"))
+        cells = (case["kind"], f"{case['layers']:,}", case["components"], *ratios, *times)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    fit = document["exponents"]
+    return "\n".join(lines) + (
+        f"\n\nFrom 100 layers up time grows as layers to the {fit['analysis']:.2f}, torch-pruning's to the "
+        f"{fit['torch_pruning']:.2f}."
+    )
+
+
+def filled(page: str) -> str:
+    """The page with the tables of the kept results."""
+    for name in COMPARED:
+        page = replaced(page, name, _commands_and_table(name))
+    page = replaced(page, "ablation", _commands_and_table("ablation_tdmpc_cheetah"))
+    return replaced(page, "graph_scaling", _graph_scaling())
+
+
+if __name__ == "__main__":
+    write_atomically(PAGE, filled(PAGE.read_text(encoding="utf-8")).encode())

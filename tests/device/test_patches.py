@@ -1,6 +1,7 @@
 """Patch by patch: TFLM = portable C under sanitizers = generated C on emulated cores, byte for byte."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from reference_runtime import run_reference
 from single_layers import Net
 from tflite_networks import Layer, network
 
+from secateur.device import qemu
 from secateur.errors import SecateurError
 from secateur.export.c.generate import generate
 from secateur.export.read import read_tflite
@@ -166,6 +168,13 @@ def test_on_a_core_without_dsp(tmp_path):
     """Its coefficients err more on layers as small as these, so instructions are not held."""
     drawn = [(*case, shares) for case in SEVERAL for shares in ((0.3, 0.3), (0.0, 1.0))]
     assert all(check(drawn, tmp_path, load_target("rp2040"), counted=False))
+
+
+@pytest.mark.skipif(shutil.which(qemu.PROGRAM) is None, reason=f"{qemu.PROGRAM} is not installed")
+def test_on_a_core_with_helium(tmp_path):
+    """Kernels of its own, with scratch of their own."""
+    drawn = [(*case, shares) for case in SEVERAL for shares in ((0.3, 0.3), (0.0, 1.0))]
+    assert all(check(drawn, tmp_path, load_target("mps3-an547"), counted=False))
 
 
 @pytest.mark.slow

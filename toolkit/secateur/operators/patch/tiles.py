@@ -48,9 +48,9 @@ def slide_of(step: Step, network: Network) -> Slide | None:
         assert quantization is not None
         channels = payload.channels if isinstance(payload, Conv) else step.rows
         return Slide(payload.window, (channels, step.rows), quantization.zero_points[0])
-    if step.kernel in ("average_pool", "max_pool"):
+    if isinstance(payload, tuple) and step.kernel in TILED:
         pool, channels = payload
-        return Slide(pool.window, (channels, channels), -128 if step.kernel == "max_pool" else None)
+        return Slide(pool.window, (channels, channels), -128 if step.kernel.startswith("max_pool") else None)
     return None
 
 
@@ -88,6 +88,7 @@ def _pool(step: Step, buffers: Buffers, window: Window) -> tuple[Step, int]:
 
 TILED: dict[str, Callable[[Step, Buffers, Window], tuple[Step, int]]] = {
     "average_pool": _pool,
+    "average_pool_helium": _pool,
     "conv": _conv,
     "conv_helium": _conv_helium,
     "conv_wide": _conv,
@@ -96,6 +97,7 @@ TILED: dict[str, Callable[[Step, Buffers, Window], tuple[Step, int]]] = {
     "depthwise_helium": _depthwise_helium,
     "depthwise_rows": _depthwise,
     "max_pool": _pool,
+    "max_pool_helium": _pool,
 }
 """Kernel that slides a window → step, its buffers, the window over a part → its step over that, bytes of scratch."""
 

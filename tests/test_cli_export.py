@@ -116,10 +116,10 @@ def test_a_run_that_was_changed_is_refused(secateur, run_folder):
 
 
 def test_wrong_bytes_end_with_the_verdicts_exit_code(secateur, model, monkeypatch):
-    import secateur.deploy as deploy
+    import secateur.benchmark as benchmark
 
     monkeypatch.setattr(
-        deploy, "_against_tflm", lambda *_: {"vectors": 1, "mismatched_bytes": 2, "reason": None}
+        benchmark, "_against_tflm", lambda *_: {"vectors": 1, "mismatched_bytes": 2, "reason": None}
     )
     assert secateur("bench", model, "--target", "rp2040", "--device", "host")[0] == 4
 

@@ -25,6 +25,7 @@ ORDER = (
         "stages",
         "calibration",
         "artifact",
+        "benchmark",
         "deploy",
         "fronts",
         "job",

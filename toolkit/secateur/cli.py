@@ -38,17 +38,7 @@ OptimiseOption = Annotated[
     typer.Option(help="What generated C is chosen for: speed (as boards say unless told otherwise) or size."),
 ]
 ToolchainOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Who compiles the board's image: zig (as boards say unless told otherwise) or gcc (arm-none-eabi-gcc, or "
-        "what CROSS_COMPILE begins the name of)."
-    ),
-]
-RamOption = Annotated[
-    int | None,
-    typer.Option(
-        parser=parse_bytes, metavar="SIZE", help="RAM for generated C; to fit, steps go by patches."
-    ),
+    str | None, typer.Option(help="Who compiles the board's image: zig (unless told otherwise) or gcc.")
 ]
 PolicyArgument = Annotated[
     str, typer.Argument(help="A shipped policy, a folder with policy.py, or module:function.")
@@ -148,21 +138,10 @@ def prune(
     )
     command = "secateur " + shlex.join(sys.argv[1:])
     if pareto is not None or frontier is not None:
-        from secateur import fronts
-        from secateur.errors import UsageError, require_known
+        from secateur.fronts import draw
 
-        if frontier is not None and pareto is not None:
-            raise UsageError(
-                "one front is drawn at a time", "got --pareto and --frontier", "Leave one of them out."
-            )
-        if frontier is not None:
-            require_known("frontier", frontier, fronts.FRONTIERS)
         with progress() as bars:
-            document = (
-                fronts.FRONTIERS[frontier](request, output, resume, command, bars)
-                if frontier is not None
-                else fronts.pareto(request, str(pareto), points, output, resume, command, bars)
-            )
+            document = draw(request, pareto, points, frontier, output, resume, command, bars)
         _show(document, output, as_json)
         return
     with progress() as bars:
@@ -257,8 +236,8 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Run a model on devices: sizes and latency, predicted beside measured."""
-    from secateur.deploy import BenchRequest
-    from secateur.deploy import bench as run
+    from secateur.benchmark import BenchRequest
+    from secateur.benchmark import bench as run
     from secateur.litert.request import ComputerBench, bench_on_computers, on_computers
     from secateur.report.bench import print_bench
     from secateur.report.computers import print_computers

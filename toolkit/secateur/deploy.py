@@ -1,10 +1,8 @@
-"""The stories of ``secateur export`` and ``secateur bench``.
+"""The story of ``secateur export``.
 
-export: policy, run or .tflite → model → recorded call in TFLM → files of a format → one new folder
-bench:  run or .tflite → price on the target → device → outputs against TFLM → what it took
+policy, run or .tflite → model → recorded call in TFLM → files of a format → one new folder
 """
 
-import contextlib
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping
@@ -16,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from secateur import __version__
-from secateur.artifact import BOARD_DTYPES, Artifact, open_artifact, open_model
-from secateur.device.devices import BUILT_FOR_BOARD, open_device
+from secateur.artifact import BOARD_DTYPES, Artifact, open_artifact
+from secateur.device.devices import open_device
 from secateur.device.protocol import random_inputs, zero_states
 from secateur.errors import SecateurError, UsageError, require_known
 from secateur.export.c.example import Recorded
@@ -27,17 +25,16 @@ from secateur.export.firmware.boards import board_of
 from secateur.export.firmware.image import ENTRY, FIRMWARE, IMAGE, RESERVED, firmware_sources
 from secateur.export.readme import c_readme, firmware_readme, tflite_readme, tflm_readme
 from secateur.export.tflm import bundle
-from secateur.export.toolchain import compile_command, compiler_name, library, link
+from secateur.export.toolchain import compile_command, library, link
 from secateur.network import Network
 from secateur.operators.lower import lower
 from secateur.pipeline import Progress
-from secateur.records import Cost, Measurement
+from secateur.records import Cost
 from secateur.runfolder import MANIFEST, require_new, to_json, write_folder
-from secateur.target.arena import plan
 from secateur.target.computer import Computer
 from secateur.target.cost import price
 from secateur.target.patches import applied, within
-from secateur.target.target import Target, compiled_by, load_any, load_target, optimised
+from secateur.target.target import Target, compiled_by, load_any, optimised
 
 SILENT = Progress()
 """Tells nobody."""
@@ -72,27 +69,6 @@ class ExportRequest:
     all_entries: bool = False
     device: str = "host"
     max_return_drop: float = 0.05
-    optimise: str | None = None
-    toolchain: str | None = None
-    ram_bytes: int | None = None
-
-
-@dataclass(frozen=True)
-class BenchRequest:
-    """What is asked of ``bench``.
-
-    Attributes:
-        source: run or .tflite.
-        target: board, or the path of its TOML.
-        device: key of ``DEVICES``, or a serial port.
-        calls: how many.
-        optimise, toolchain, ram_bytes: as for ``ExportRequest``.
-    """
-
-    source: str
-    target: str
-    device: str
-    calls: int = 16
     optimise: str | None = None
     toolchain: str | None = None
     ram_bytes: int | None = None
@@ -143,7 +119,7 @@ def _for_computer(
             f"{option}, and {target.name} runs {target.runtime}",
             f"Leave {option.split()[0]} out on a computer.",
         )
-    _refuse_toolchain(request.toolchain, f"{target.name} runs {target.runtime}")
+    refuse_toolchain(request.toolchain, f"{target.name} runs {target.runtime}")
     if (judged := of_run(Path(request.source), request.format, request.dtype)) is not None:
         return dict(judged), "The bundle of the run, byte for byte as it was judged."
     progress.stage("converting and holding it against torch")
@@ -167,7 +143,7 @@ def _for_microcontroller(
     require_known("format", request.format, FORMATS)
     require_known("layout", request.layout, LAYOUTS)
     if request.format != "firmware":
-        _refuse_toolchain(request.toolchain, f"--format {request.format} compiles nothing")
+        refuse_toolchain(request.toolchain, f"--format {request.format} compiles nothing")
     if request.dtype not in (None, *BOARD_DTYPES) or request.all_entries:
         raise SecateurError(
             f"a microcontroller runs one network of {', '.join(BOARD_DTYPES)}",
@@ -202,9 +178,9 @@ def _export_c(artifact: Artifact, target: Target, request: ExportRequest) -> Map
     name, network = request.name or artifact.name, artifact.network
     files = generate(network, target, name)
     package = Package(name, network, files, _recorded(artifact, network, target), artifact.control_hz)
-    cost = _predicted(network, target)
+    cost = predicted(network, target)
     if cost is not None:
-        _require_fit(cost.flash_bytes, cost.ram_bytes, target)
+        require_fit(cost.flash_bytes, cost.ram_bytes, target)
     return {**LAYOUTS[request.layout](package), "README.md": c_readme(package, request.layout, target, cost)}
 
 
@@ -216,7 +192,7 @@ def _export_tflm(artifact: Artifact, target: Target, request: ExportRequest) -> 
         arena = device.measure().static_ram_bytes
         device.close()
     assert arena is not None
-    _require_fit(len(artifact.model), arena, target)
+    require_fit(len(artifact.model), arena, target)
     files = bundle(network, artifact.model, name, arena, call)
     return {**files, "README.md": tflm_readme(name, arena, len(artifact.model))}
 
@@ -243,74 +219,8 @@ FORMATS: dict[str, Callable[[Artifact, Target, ExportRequest], Mapping[str, str 
 GENERATED = ("c", "firmware")
 """Formats of generated C."""
 
-GENERATED_ON = ("emulator", "host", "qemu")
-"""Devices that generated C is built for."""
 
-
-def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
-    """Runs a model on a device; gives what was predicted and what was measured, side by side.
-
-    Raises:
-        SecateurError: the model cannot be read, built or run.
-    """
-    target = compiled_by(optimised(load_target(request.target), request.optimise), request.toolchain)
-    if request.device not in BUILT_FOR_BOARD:
-        _refuse_toolchain(request.toolchain, f"--device {request.device} runs no image that is built here")
-    artifact = open_model(request.source)
-    network = artifact.network
-    if request.ram_bytes is not None:
-        if request.device not in GENERATED_ON:
-            raise SecateurError(
-                "a budget of RAM is met by generated C, which is built anew",
-                f"--ram with --device {request.device}",
-                f"Take --device {', '.join(GENERATED_ON)}, or leave --ram out.",
-            )
-        progress.stage("fitting it into its RAM")
-        target = within(target, network, request.ram_bytes)
-    inputs = _calls(artifact, network, request.calls)
-    cost = _predicted(network, target)
-    if cost is not None and request.device in BUILT_FOR_BOARD:
-        _require_fit(cost.flash_bytes, cost.ram_bytes, target)
-    with tempfile.TemporaryDirectory() as folder:
-        progress.stage(f"building for {request.device}")
-        device = open_device(request.device, artifact.model, target, Path(folder))
-        try:
-            progress.stage("running it")
-            outputs = device.run(inputs)
-            measurement = device.measure()
-        finally:
-            device.close()
-        progress.stage("holding it against TFLM")
-        parity = None
-        if request.device != "tflm":
-            parity = _against_tflm(artifact, target, inputs, outputs, Path(folder) / "tflm")
-    return {
-        "schema": 1,
-        "model": {
-            "source": artifact.source,
-            "name": artifact.name,
-            "bytes": len(artifact.model),
-            "sha256": artifact.hash,
-        },
-        "target": target.name,
-        "device": measurement.device,
-        "compiler": compiler_name(target) if request.device in BUILT_FOR_BOARD else None,
-        "calls": request.calls,
-        "board": {
-            "core": target.core,
-            "clock_hz": target.clock_hz,
-            "flash_bytes": target.flash_bytes,
-            "ram_bytes": target.ram_bytes,
-        },
-        "predicted": None if cost is None else _cost(cost, target),
-        "patches": applied(network, target),
-        "measured": _measured(measurement),
-        "arena": _arena(network, target, request.device, measurement),
-        "parity": parity,
-    }
-
-
-def _refuse_toolchain(toolchain: str | None, seen: str) -> None:
+def refuse_toolchain(toolchain: str | None, seen: str) -> None:
     """Raises UsageError where a compiler was chosen and none is needed."""
     if toolchain is not None:
         raise UsageError(
@@ -318,14 +228,6 @@ def _refuse_toolchain(toolchain: str | None, seen: str) -> None:
             f"--toolchain {toolchain}, and {seen}",
             "Leave it out.",
         )
-
-
-def _calls(artifact: Artifact, network: Network, calls: int) -> dict[str, np.ndarray]:
-    """Golden vectors of a run, over again where they are too few; drawn ones for a model on its own."""
-    if artifact.golden is None:
-        return random_inputs(network, calls, np.random.default_rng(0))
-    stored = artifact.golden.quantized_inputs
-    return {name: np.resize(values, (calls, *values.shape[1:])) for name, values in stored.items()}
 
 
 def _recorded(artifact: Artifact, network: Network, target: Target) -> Recorded:
@@ -343,32 +245,7 @@ def _recorded(artifact: Artifact, network: Network, target: Target) -> Recorded:
             reference.close()
 
 
-def _against_tflm(
-    artifact: Artifact,
-    target: Target,
-    inputs: Mapping[str, np.ndarray],
-    outputs: Mapping[str, np.ndarray],
-    folder: Path,
-) -> dict[str, Any]:
-    """How many bytes TFLM answers otherwise; real outputs count where they differ by more than rounding."""
-    try:
-        reference = open_device("tflm", artifact.model, target, folder)
-    except SecateurError as error:
-        return {"vectors": 0, "mismatched_bytes": None, "reason": str(error)}
-    try:
-        wanted = reference.run(inputs)
-    finally:
-        reference.close()
-    wrong = 0
-    for name, values in outputs.items():
-        if values.dtype.kind == "f":
-            wrong += values.itemsize * int((~np.isclose(values, wanted[name], rtol=1e-5, atol=1e-6)).sum())
-        else:
-            wrong += int((values.view(np.uint8) != wanted[name].view(np.uint8)).sum())
-    return {"vectors": len(next(iter(inputs.values()))), "mismatched_bytes": wrong, "reason": None}
-
-
-def _require_fit(flash_bytes: int, ram_bytes: int, target: Target) -> None:
+def require_fit(flash_bytes: int, ram_bytes: int, target: Target) -> None:
     """Raises SecateurError where the network alone is more than the whole board has."""
     for what, needed, there in (
         ("flash", flash_bytes, target.flash_bytes),
@@ -383,36 +260,9 @@ def _require_fit(flash_bytes: int, ram_bytes: int, target: Target) -> None:
             )
 
 
-def _predicted(network: Network, target: Target) -> Cost | None:
+def predicted(network: Network, target: Target) -> Cost | None:
     """The price; None where the target states no coefficients for a kernel, or there is no kernel."""
     try:
         return price(lower(network, target.choice), target)
     except SecateurError:
         return None
-
-
-def _arena(network: Network, target: Target, device: str, measurement: Measurement) -> dict[str, int | None]:
-    size, bound = None, None
-    with contextlib.suppress(SecateurError):  # TFLM runs operators that have no kernel here
-        planned = plan(lower(network, target.choice).buffers)
-        size, bound = planned.size_bytes, planned.lower_bound_bytes
-    tflm = measurement.static_ram_bytes if device == "tflm" else None
-    return {"bytes": size, "lower_bound_bytes": bound, "tflm_bytes": tflm}
-
-
-def _cost(cost: Cost, target: Target) -> dict[str, Any]:
-    record = asdict(cost)
-    del record["components"]
-    source = target.latency_source("predicted", cost.instructions or 0, cost.latency_s)
-    fit = {"probes": target.fit.probes, "max_error": target.fit.max_error}
-    return {
-        **record,
-        "flash_bytes": cost.flash_bytes,
-        "ram_bytes": cost.ram_bytes,
-        "latency_source": source,
-        "instruction_fit": fit,
-    }
-
-
-def _measured(measurement: Measurement) -> dict[str, Any]:
-    return {**asdict(measurement), "flash_bytes": measurement.flash_bytes, "ram_bytes": measurement.ram_bytes}

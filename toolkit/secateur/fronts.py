@@ -34,6 +34,31 @@ STABILITY_EPISODES = 16
 """That the criterion is fitted on, and judged on: the same starts."""
 
 
+def draw(
+    request: PruneRequest,
+    resource: str | None,
+    points: int,
+    kind: str | None,
+    output: Path,
+    resume: bool,
+    command: str,
+    progress: Progress,
+) -> Mapping[str, Any]:
+    """The front that the command line asks for: ``pareto`` of a resource, or one of ``FRONTIERS``.
+
+    Raises:
+        UsageError: both are asked for. Others as of ``pareto``.
+    """
+    if kind is None:
+        return pareto(request, str(resource), points, output, resume, command, progress)
+    if resource is not None:
+        raise UsageError(
+            "one front is drawn at a time", "got --pareto and --frontier", "Leave one of them out."
+        )
+    require_known("frontier", kind, FRONTIERS)
+    return FRONTIERS[kind](request, output, resume, command, progress)
+
+
 def pareto(
     request: PruneRequest,
     resource: str,

@@ -1,0 +1,174 @@
+"""The story of ``secateur bench``.
+
+run or .tflite → price on the target → device → outputs against TFLM → what it took
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secateur.artifact import Artifact, open_model
+from secateur.deploy import SILENT, predicted, refuse_toolchain, require_fit
+from secateur.device.devices import BUILT_FOR_BOARD, open_device
+from secateur.device.protocol import random_inputs
+from secateur.errors import SecateurError
+from secateur.export.toolchain import compiler_name
+from secateur.network import Network
+from secateur.operators.lower import lower
+from secateur.pipeline import Progress
+from secateur.records import Cost, Measurement
+from secateur.target.arena import plan
+from secateur.target.patches import applied, within
+from secateur.target.target import Target, compiled_by, load_target, optimised
+
+GENERATED_ON = ("emulator", "host", "qemu")
+"""Devices that generated C is built for."""
+
+
+@dataclass(frozen=True)
+class BenchRequest:
+    """What is asked of ``bench``.
+
+    Attributes:
+        source: run or .tflite.
+        target: board, or the path of its TOML.
+        device: key of ``DEVICES``, or a serial port.
+        calls: how many.
+        optimise, toolchain, ram_bytes: as for ``ExportRequest``.
+    """
+
+    source: str
+    target: str
+    device: str
+    calls: int = 16
+    optimise: str | None = None
+    toolchain: str | None = None
+    ram_bytes: int | None = None
+
+
+def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
+    """Runs a model on a device; gives what was predicted and what was measured, side by side.
+
+    Raises:
+        SecateurError: the model cannot be read, built or run.
+    """
+    target = compiled_by(optimised(load_target(request.target), request.optimise), request.toolchain)
+    if request.device not in BUILT_FOR_BOARD:
+        refuse_toolchain(request.toolchain, f"--device {request.device} runs no image that is built here")
+    artifact = open_model(request.source)
+    network = artifact.network
+    if request.ram_bytes is not None:
+        if request.device not in GENERATED_ON:
+            raise SecateurError(
+                "a budget of RAM is met by generated C, which is built anew",
+                f"--ram with --device {request.device}",
+                f"Take --device {', '.join(GENERATED_ON)}, or leave --ram out.",
+            )
+        progress.stage("fitting it into its RAM")
+        target = within(target, network, request.ram_bytes)
+    inputs = _calls(artifact, network, request.calls)
+    cost = predicted(network, target)
+    if cost is not None and request.device in BUILT_FOR_BOARD:
+        require_fit(cost.flash_bytes, cost.ram_bytes, target)
+    with tempfile.TemporaryDirectory() as folder:
+        progress.stage(f"building for {request.device}")
+        device = open_device(request.device, artifact.model, target, Path(folder))
+        try:
+            progress.stage("running it")
+            outputs = device.run(inputs)
+            measurement = device.measure()
+        finally:
+            device.close()
+        progress.stage("holding it against TFLM")
+        parity = None
+        if request.device != "tflm":
+            parity = _against_tflm(artifact, target, inputs, outputs, Path(folder) / "tflm")
+    return {
+        "schema": 1,
+        "model": {
+            "source": artifact.source,
+            "name": artifact.name,
+            "bytes": len(artifact.model),
+            "sha256": artifact.hash,
+        },
+        "target": target.name,
+        "device": measurement.device,
+        "compiler": compiler_name(target) if request.device in BUILT_FOR_BOARD else None,
+        "calls": request.calls,
+        "board": {
+            "core": target.core,
+            "clock_hz": target.clock_hz,
+            "flash_bytes": target.flash_bytes,
+            "ram_bytes": target.ram_bytes,
+        },
+        "predicted": None if cost is None else _cost(cost, target),
+        "patches": applied(network, target),
+        "measured": _measured(measurement),
+        "arena": _arena(network, target, request.device, measurement),
+        "parity": parity,
+    }
+
+
+def _calls(artifact: Artifact, network: Network, calls: int) -> dict[str, np.ndarray]:
+    """Golden vectors of a run, over again where they are too few; drawn ones for a model on its own."""
+    if artifact.golden is None:
+        return random_inputs(network, calls, np.random.default_rng(0))
+    stored = artifact.golden.quantized_inputs
+    return {name: np.resize(values, (calls, *values.shape[1:])) for name, values in stored.items()}
+
+
+def _against_tflm(
+    artifact: Artifact,
+    target: Target,
+    inputs: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
+    folder: Path,
+) -> dict[str, Any]:
+    """How many bytes TFLM answers otherwise; real outputs count where they differ by more than rounding."""
+    try:
+        reference = open_device("tflm", artifact.model, target, folder)
+    except SecateurError as error:
+        return {"vectors": 0, "mismatched_bytes": None, "reason": str(error)}
+    try:
+        wanted = reference.run(inputs)
+    finally:
+        reference.close()
+    wrong = 0
+    for name, values in outputs.items():
+        if values.dtype.kind == "f":
+            wrong += values.itemsize * int((~np.isclose(values, wanted[name], rtol=1e-5, atol=1e-6)).sum())
+        else:
+            wrong += int((values.view(np.uint8) != wanted[name].view(np.uint8)).sum())
+    return {"vectors": len(next(iter(inputs.values()))), "mismatched_bytes": wrong, "reason": None}
+
+
+def _arena(network: Network, target: Target, device: str, measurement: Measurement) -> dict[str, int | None]:
+    size, bound = None, None
+    with contextlib.suppress(SecateurError):  # TFLM runs operators that have no kernel here
+        planned = plan(lower(network, target.choice).buffers)
+        size, bound = planned.size_bytes, planned.lower_bound_bytes
+    tflm = measurement.static_ram_bytes if device == "tflm" else None
+    return {"bytes": size, "lower_bound_bytes": bound, "tflm_bytes": tflm}
+
+
+def _cost(cost: Cost, target: Target) -> dict[str, Any]:
+    record = asdict(cost)
+    del record["components"]
+    source = target.latency_source("predicted", cost.instructions or 0, cost.latency_s)
+    fit = {"probes": target.fit.probes, "max_error": target.fit.max_error}
+    return {
+        **record,
+        "flash_bytes": cost.flash_bytes,
+        "ram_bytes": cost.ram_bytes,
+        "latency_source": source,
+        "instruction_fit": fit,
+    }
+
+
+def _measured(measurement: Measurement) -> dict[str, Any]:
+    return {**asdict(measurement), "flash_bytes": measurement.flash_bytes, "ram_bytes": measurement.ram_bytes}

@@ -24,6 +24,7 @@ from secateur.target.patches import least_bytes, within
 from secateur.target.target import load_target
 
 TARGET = load_target("stm32f446re")
+needs_qemu = pytest.mark.skipif(shutil.which(qemu.PROGRAM) is None, reason="QEMU is not installed")
 EXHAUSTIVE = os.environ.get("SECATEUR_EXHAUSTIVE") == "1"
 CALLS = 3
 BATCHED = settings(
@@ -85,13 +86,13 @@ def model_of(seed, image, drawn):
     return net.finish()
 
 
-def patches_of(model, shares):
+def patches_of(model, shares, target):
     """Patches of the longest chain from the first step on that there are any of; or those for a budget; or none."""
     network = read_tflite(model)
-    program, whole = lower(network), price(lower(network), TARGET).ram_bytes
-    least = least_bytes(TARGET, network)
+    program = lower(network, target.choice)
+    whole, least = price(program, target).ram_bytes, least_bytes(target, network)
     if shares[0] > 0.5 and least is not None and least < whole:
-        return within(TARGET, network, least + round(shares[1] * (whole - least - 1))).patches
+        return within(target, network, least + round(shares[1] * (whole - least - 1))).patches
     links = chain(program, 0)
     for end in range(len(links), 0, -1):
         window = result_window(links[:end])
@@ -118,7 +119,7 @@ CNN = _cnn()
 
 def check(drawn, folder, target=TARGET, counted=True):
     models = [model_of(*case[:3]) for case in drawn]
-    patches = [patches_of(model, case[3]) for model, case in zip(models, drawn)]
+    patches = [patches_of(model, case[3], target) for model, case in zip(models, drawn)]
     batch = Batch(models, target, folder, patches=patches)
     try:
         for index, (model, case) in enumerate(zip(models, drawn)):
@@ -170,7 +171,7 @@ def test_on_a_core_without_dsp(tmp_path):
     assert all(check(drawn, tmp_path, load_target("rp2040"), counted=False))
 
 
-@pytest.mark.skipif(shutil.which(qemu.PROGRAM) is None, reason=f"{qemu.PROGRAM} is not installed")
+@needs_qemu
 def test_on_a_core_with_helium(tmp_path):
     """Kernels of its own, with scratch of their own."""
     drawn = [(*case, shares) for case in SEVERAL for shares in ((0.3, 0.3), (0.0, 1.0))]
@@ -183,6 +184,8 @@ def test_on_a_core_with_helium(tmp_path):
 def test_many_patches_answer_as_tflm(tmp_path, drawn):
     check(drawn, tmp_path)
     check(drawn, tmp_path / "without", load_target("rp2040"), counted=False)
+    if shutil.which(qemu.PROGRAM):
+        check(drawn, tmp_path / "helium", load_target("mps3-an547"), counted=False)
 
 
 def test_a_network_that_fits_stays_as_it_is():

@@ -11,7 +11,6 @@ import typer
 from secateur import __version__
 from secateur.errors import EXIT_ERROR, EXIT_VERDICT_FAILED, SecateurError
 from secateur.terminal import console, progress, quiet_libraries
-from secateur.units import parse_bytes
 
 app = typer.Typer(
     name="secateur",

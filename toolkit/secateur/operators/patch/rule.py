@@ -109,7 +109,7 @@ def patched(program: Program, patches: Sequence[Patches]) -> Program:
         made = tiling(links[: ends[0] + 1], each.height, each.width)
         if made is None:
             raise SecateurError(
-                "patches lie inside the result, and a mean takes no padding in",
+                "patches lie inside the result, parts inside their images, and a mean takes no padding in",
                 f"{each.first} to {each.last} by {each.height} × {each.width}",
                 "Take other steps or another size.",
             )
@@ -146,6 +146,8 @@ def tiling(links: Sequence[Link], height: int, width: int) -> Tiling | None:
         if own is None:
             parts.append(replace(parts[-1], value=0))
             continue
+        if down.size > own.target_height or right.size > own.target_width:
+            return None  # with what surrounds it, a part would be larger than its image
         down = _before(down, own.step_down, own.height, own.above, own.source_height)
         right = _before(right, own.step_right, own.width, own.left, own.source_width)
         part = Part(down, right, link.slide.channels[0], link.slide.value or 0)

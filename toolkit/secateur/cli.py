@@ -11,6 +11,7 @@ import typer
 from secateur import __version__
 from secateur.errors import EXIT_ERROR, EXIT_VERDICT_FAILED, SecateurError
 from secateur.terminal import console, progress, quiet_libraries
+from secateur.units import parse_bytes
 
 app = typer.Typer(
     name="secateur",
@@ -38,6 +39,12 @@ OptimiseOption = Annotated[
 ]
 ToolchainOption = Annotated[
     str | None, typer.Option(help="Who compiles the board's image: zig (unless told otherwise) or gcc.")
+]
+RamOption = Annotated[
+    int | None,
+    typer.Option(
+        parser=parse_bytes, metavar="SIZE", help="RAM for generated C; to fit, steps go by patches."
+    ),
 ]
 PolicyArgument = Annotated[
     str, typer.Argument(help="A shipped policy, a folder with policy.py, or module:function.")

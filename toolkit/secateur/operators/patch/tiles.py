@@ -69,7 +69,7 @@ def _conv_helium(step: Step, buffers: Buffers, window: Window) -> tuple[Step, in
 def _depthwise(step: Step, buffers: Buffers, window: Window) -> tuple[Step, int]:
     part = replace(step.payload, window=window)
     tiled = depthwise_step(step.label, step.kernel, step.operators, buffers, step.rows, part)
-    return tiled, depthwise.scratch_bytes(step.kernel, window, step.rows)
+    return tiled, scratch_bytes(step.kernel, window, step.rows)
 
 
 def _depthwise_helium(step: Step, buffers: Buffers, window: Window) -> tuple[Step, int]:

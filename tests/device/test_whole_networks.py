@@ -3,6 +3,8 @@
 ``--junitxml FILE`` keeps the figures of each network.
 """
 
+import os
+
 import numpy as np
 import pytest
 from reference_runtime import run_reference
@@ -19,7 +21,7 @@ from secateur.target.cost import price
 from secateur.target.target import load_target
 
 TARGET = load_target("stm32f446re")
-CALLS = 100
+CALLS = 1000 if os.environ.get("SECATEUR_EXHAUSTIVE") == "1" else 100
 
 
 @pytest.mark.slow

@@ -129,7 +129,11 @@ def on_host(model, inputs, folder):
             for scale in (1 / 4096, 1 / 2048, 0.0003, 2.0)
         ),
         *(("RSQRT", scale, out) for scale, out in ((0.001, 0.001), (0.0002, 0.005), (3.0, 1e-6))),
-        ("ABS", 0.3, 0.2),
+        *(
+            (kind, scale, out)
+            for kind in ("ABS", "RELU", "QUANTIZE")
+            for scale, out in ((0.3, 0.2), (0.1, 0.07))
+        ),
         ("ABS", 0.3, 0.3),
     ],
 )

@@ -73,9 +73,7 @@ def _scales(operator: Operator, one: float, other: float) -> tuple[float, float]
         return 1.0, 1.0
     if operator.kind == "LEAKY_RELU":
         return one / other, one * float(np.float32(operator.options.get("alpha", 0.0))) / other
-    with np.errstate(over="ignore"):
-        real = float(np.float32(one) / np.float32(other)) if operator.kind == "RELU" else one / other
-    return real, -real if operator.kind == "ABS" else real
+    return one / other, (-one if operator.kind == "ABS" else one) / other
 
 
 def successor(lowering: Lowering, index: int) -> int:

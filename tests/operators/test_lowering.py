@@ -291,6 +291,17 @@ def test_types_do_not_mix_without_a_conversion():
     assert "QUANTIZE between them" in message
 
 
+@pytest.mark.parametrize("kind", ["ADD", "GREATER"])
+def test_a_constant_is_of_the_type_of_what_it_meets(kind):
+    writer = Writer()
+    source = writer.tensor("in", (1, 4), "int8", [0.1], [0])
+    other = writer.tensor("k", (1, 4), "int16", [0.1], [0], np.ones((1, 4)))
+    compared = kind == "GREATER"
+    result = writer.tensor("out", (1, 4), *(("bool",) if compared else ("int8", [0.1], [0])))
+    writer.operator(kind, [other, source], [result], "AddOptions" if not compared else None)
+    assert "reads int16 and int8" in refused(writer, [source], [result])
+
+
 def test_truth_values_are_read_by_a_choice_alone():
     writer = Writer()
     source, result = (writer.tensor(name, (1, 4), "int16", [0.1], [0]) for name in ("in", "out"))

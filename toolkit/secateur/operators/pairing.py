@@ -74,6 +74,8 @@ def lower_pair(
     sources = [lowering.tensor(tensor) for tensor in operator.inputs[:2]]
     for tensor in (*operator.inputs[:2], *(() if target.dtype == "bool" else (result,))):
         lowering.check_activation(tensor)
+    if sources[0].dtype != sources[1].dtype:
+        refuse(f"reads {sources[0].dtype} and {sources[1].dtype}", "Put a QUANTIZE between them.")
     activation = int(operator.options.get("fusedActivationFunction", 0))
     if activation not in ACTIVATION_RANGES:
         refuse("has a fused activation of another kind", "Use RELU or RELU6, or an activation of its own.")

@@ -110,7 +110,7 @@ def lower_softmax_float(lowering: Lowering, index: int) -> None:
     if source.shape != target.shape or not source.shape:
         raise unsupported(operator, target, f"maps {source.shape} to {target.shape}", "Convert it again.")
     reads, writes = lowering.buffer(operator.inputs[0]), lowering.new_buffer(operator.outputs[0])
-    part = SoftmaxFloat(prod(source.shape[:-1]), source.shape[-1], float(operator.options.get("beta", 1.0)))
+    part = SoftmaxFloat(prod(source.shape[:-1]), source.shape[-1], float(operator.options.get("beta", 0.0)))
     label = lowering.derived_label(operator.inputs[0], "/softmax")
     lowering.add(_softmax_step(label, index, "softmax_float", (reads, writes), part))
 

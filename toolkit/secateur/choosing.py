@@ -35,7 +35,7 @@ TRIAL = TrialPlan()
 PLANNER_TRIAL = TrialPlan(steps=300, episodes=8, final_rounds=8)
 """The same for a planner: a step of recovery and a control step take ten times as long, and short trials say less."""
 RECURRENT_TRIAL = TrialPlan(steps=100, episodes=8)
-"""The same for a recurrent policy, whose steps of recovery are of many more rows and take ten times as long."""
+"""The same for a recurrent policy, whose steps of recovery walk through the calls of a window one after the other."""
 TYPICAL_TRIALS = 40
 """Of a search; what its progress is shown by."""
 

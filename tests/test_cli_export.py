@@ -345,3 +345,8 @@ def test_a_budget_of_ram_that_nothing_meets(secateur, cnn, tmp_path):
     code, _, error = secateur("bench", cnn, *board[:2], "--device", "tflm", "--ram", "1KiB")
     assert code == 1
     assert "--device emulator, host, qemu" in error
+    code, _, error = secateur(
+        "bench", cnn, "--target", "raspberry-pi-4b", "--device", "host", "--ram", "1KiB"
+    )
+    assert code == 2
+    assert "--ram, and computers run .tflite files" in error

@@ -251,7 +251,7 @@ def bench(
     if on_computers(target, device):
         request = ComputerBench(
             *(source, target, tuple(device), threads, utilisation, confidence, max_time, force),
-            toolchain,
+            *(toolchain, optimise, ram),
         )
         with progress() as bars:
             timed = bench_on_computers(request, bars)

@@ -28,7 +28,7 @@ class ComputerBench:
         threads: None for the target's own number.
         utilisation, confidence, max_time: texts.
         force: report a device that was throttled.
-        toolchain: of a board's image: none is compiled for a computer, so that it is refused.
+        toolchain, optimise, ram_bytes: of a board's generated C: none is made for a computer, so they are refused.
     """
 
     source: str
@@ -40,6 +40,8 @@ class ComputerBench:
     max_time: str
     force: bool
     toolchain: str | None = None
+    optimise: str | None = None
+    ram_bytes: int | None = None
 
 
 def on_computers(target: str | None, devices: Sequence[str]) -> bool:
@@ -78,6 +80,11 @@ def bench_on_computers(request: ComputerBench, progress: Progress) -> dict[str, 
             "compilers are chosen in generated C",
             f"--toolchain {request.toolchain}, and computers run .tflite files",
             "Leave it out.",
+        )
+    if request.optimise is not None or request.ram_bytes is not None:
+        option = "--ram" if request.optimise is None else f"--optimise {request.optimise}"
+        raise UsageError(
+            "kernels are chosen in generated C", f"{option}, and computers run .tflite files", "Leave it out."
         )
     confidence = parse_fraction(request.confidence)
     if confidence not in (0.9, 0.95, 0.99):

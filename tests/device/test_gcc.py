@@ -82,6 +82,8 @@ def test_bench_by_gcc(secateur, model):
     exact = ("weights_bytes", "tables_bytes", "static_ram_bytes")
     assert [gcc["measured"][key] for key in exact] == [zig["measured"][key] for key in exact]
     assert gcc["measured"]["code_bytes"] != zig["measured"]["code_bytes"]
+    said = [secateur("bench", model, *options[:-3], "--toolchain", name)[1] for name in ("zig", "gcc")]
+    assert ["predicted of images by zig" in text for text in said] == [False, True]
 
 
 @needs_gcc

@@ -48,8 +48,10 @@ def print_bench(found: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     if predicted:
         fit = predicted["instruction_fit"]
+        other = found["compiler"] and not found["compiler"].startswith("zig")
+        note = "All but weights, tables and static RAM is predicted of images by zig. " if other else ""
         console.print(
-            f"Predicted code and stack are bounds; instructions within {100 * fit['max_error']:.1f} % on"
+            f"{note}Predicted code and stack are bounds; instructions within {100 * fit['max_error']:.1f} % on"
             f" {fit['probes']} networks left out of the fit; latency: {predicted['latency_source']}",
             soft_wrap=True,
         )

@@ -183,9 +183,12 @@ def pool(kind: str) -> Callable[[np.random.Generator], Network]:
 
 
 def large_pool(generator: np.random.Generator) -> Network:
-    """A mean of more values than 16 bits can sum."""
-    chain = Chain(generator, (1, *(int(side) for side in generator.integers(17, 22, 3))))
-    chain.slide("AVERAGE_POOL_2D", 0, chain.shape[1:3], 1, 1)
+    """A mean of more values than 16 bits can sum; of some, and of fewer at the edges."""
+    chain = Chain(generator, (1, *(int(side) for side in generator.integers(16, 22, 2)), _log(generator, 40)))
+    if generator.random() < 0.5:
+        chain.slide("AVERAGE_POOL_2D", 0, chain.shape[1:3], 1, 1)
+    else:
+        chain.slide("AVERAGE_POOL_2D", 0, (16, 16), int(generator.integers(1, 4)), 0)
     return chain.finish()
 
 

@@ -17,6 +17,9 @@ from secateur.operators.requantise import ACTIVATION_RANGES, activation_range, q
 
 LOOPS = 4
 
+_UNBOUNDED = ("MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE")
+"""Operators without a fused activation: of float32, the reference lets infinities pass."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -89,7 +92,8 @@ def lower_pair(
         refuse(f"makes {target.shape} of {shapes[0]} and {shapes[1]}", "Convert the model again.")
     quantizations = [tensor.quantization for tensor in (*sources, target) if tensor.quantization is not None]
     item = ITEM_BYTES[sources[0].dtype]
-    bounds = () if item == 1 or target.dtype == "bool" else bounds_words(activation, target)
+    most = np.inf if operator.kind in _UNBOUNDED else float(np.finfo(np.float32).max)
+    bounds = () if item == 1 or target.dtype == "bool" else bounds_words(activation, target, most)
     own = tuple(int(word) & 0xFFFFFFFF for word in (*words(operator.kind, quantizations, refuse), *bounds))
     if helium is not None and lowering.choice.helium and helium(own):
         kernel = f"{kernel}_helium"
@@ -113,11 +117,18 @@ def lower_pair(
         add_clamp(lowering, index, result, activation)
 
 
-def bounds_words(activation: int, target: Tensor) -> tuple[int, int]:
-    """Lowest and highest value that a fused activation lets through, as the kernels of a type read them."""
+def bounds_words(
+    activation: int, target: Tensor, most: float = float(np.finfo(np.float32).max)
+) -> tuple[int, int]:
+    """Lowest and highest value that a fused activation lets through, as the kernels of a type read them.
+
+    Args:
+        activation: by the schema's number.
+        target: of float32, or quantised.
+        most: what stands for no bound, of float32.
+    """
     if target.quantization is None:
         low, high = ACTIVATION_RANGES[activation]
-        most = float(np.finfo(np.float32).max)
         reals = np.array([-most if low is None else low, most if high is None else high], np.float32)
         first, second = reals.view(np.uint32).tolist()
         return int(first), int(second)

@@ -135,6 +135,7 @@ def on_host(model, inputs, folder):
             for scale, out in ((0.3, 0.2), (0.1, 0.07))
         ),
         ("ABS", 0.3, 0.3),
+        ("RELU6", 0.001, 0.002),
     ],
 )
 def test_curves_of_all_int16(tmp_path, kind, scale, out):

@@ -99,8 +99,8 @@ def lower_windows(
     fits = rows % channels == 0 and shape[0] == 1 if deep else shape[3] == channels
     if not fits or lowering.tensor(operator.outputs[0]).shape[3] != rows:
         refuse(f"has weights {matrix.shape}", "Convert the model again.")
-    multiplier = int(operator.options.get("depthMultiplier", 0))
-    if deep and multiplier not in (0, rows // channels):
+    multiplier = int(operator.options.get("depthMultiplier", rows // channels))
+    if deep and multiplier != rows // channels:
         refuse(f"has weights {matrix.shape} and a multiplier of {multiplier}", "Convert the model again.")
     bias = check_weights(lowering, index, rows, 3 if deep else 0, refuse, kinds)
     activation = int(operator.options.get("fusedActivationFunction", 0))

@@ -48,7 +48,8 @@ def lower_rescale(lowering: Lowering, index: int) -> None:
         )
     limits = (LOWEST, HIGHEST) if target.dtype == "int16" else (-128, 127)
     activation = {"RELU": _RELU, "RELU6": _RELU6}.get(operator.kind, 0)
-    low, high = activation_range(activation, target.quantization, *limits)
+    cut = source.quantization if operator.kind == "RELU6" else target.quantization
+    low, high = activation_range(activation, cut, *limits)
     label = lowering.derived_label(operator.inputs[0], "/" + operator.kind.lower())
     writes = successor(lowering, index)
     words = (

@@ -60,12 +60,17 @@ def _lower(lowering: Lowering, index: int, kernel: str) -> None:
     named = [int(axis) for axis in lowering.integers(operator, 1).reshape(-1)]
     if not named or not all(-rank <= axis < rank for axis in named):
         raise unsupported(operator, target, f"goes over axes {named}", "Name axes that there are.")
-    axes = sorted({axis % rank for axis in named if source.shape[axis] > 1}) or [named[0] % rank]
+    gone = {axis % rank for axis in named}
+    kept = tuple(1 if axis in gone else size for axis, size in enumerate(source.shape))
+    if target.shape not in (kept, tuple(kept[axis] for axis in range(rank) if axis not in gone)):
+        seen = f"makes {target.shape} of {source.shape} over {sorted(gone)}"
+        raise unsupported(operator, target, seen, "Convert the model again.")
+    axes = sorted(axis for axis in gone if source.shape[axis] > 1) or [named[0] % rank]
     reads, writes = lowering.buffer(operator.inputs[0]), lowering.new_buffer(operator.outputs[0])
     outer, inner = prod(source.shape[: axes[0]]), prod(source.shape[axes[-1] + 1 :])
     count = prod(source.shape[axes[0] : axes[-1] + 1])
     between = [axis for axis in range(axes[0], axes[-1] + 1) if source.shape[axis] > 1 or len(axes) == 1]
-    if axes != between or prod(target.shape) != outer * inner or rank > 4:
+    if axes != between or rank > 4:
         raise unsupported(
             operator, target, f"goes over {axes} of {source.shape}", "Use axes that are neighbours."
         )

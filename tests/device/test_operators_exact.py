@@ -1,6 +1,7 @@
 """Every operator: TFLM = portable C under sanitizers = generated C on emulated cores, byte for byte."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from batches import Batch
 from reference_runtime import run_reference
 from single_layers import BUILDERS
 
+from secateur.device import qemu
 from secateur.operators.lower import lower
 from secateur.target.cost import price
 from secateur.target.target import load_target, optimised
@@ -71,9 +73,11 @@ def test_every_operator_many_times(tmp_path, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("board", ["rp2040", "nrf5340", "stm32h743"])
+@pytest.mark.parametrize("board", ["rp2040", "nrf5340", "stm32h743", "mps3-an547"])
 def test_every_operator_on_other_cores(tmp_path, board):
-    """Cortex-M0+, M33 and M7; Cortex-M55: test_helium.py."""
+    """Cortex-M0+, M33, M7; and M55, which QEMU emulates."""
+    if load_target(board).emulator == "qemu" and shutil.which(qemu.PROGRAM) is None:
+        pytest.skip(f"{qemu.PROGRAM} is not installed")
     seeds = range(200, 220) if EXHAUSTIVE else (200,)
     for seed in seeds:
         check([(kind, seed) for kind in BUILDERS], tmp_path / str(seed), load_target(board), counted=False)

@@ -4,6 +4,7 @@ Int16 byte for byte; float32 to the tolerance that docs/targets.md states.
 """
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from other_types import FLOAT32, INT16
 from reference_runtime import run_reference
 from tflite_networks import Writer
 
+from secateur.device import qemu
 from secateur.device.host import Host
 from secateur.export.c.generate import generate
 from secateur.export.read import read_tflite
@@ -25,7 +27,10 @@ from secateur.target.target import load_target
 
 CORES = {
     core: load_target(name)
-    for core, name in (("m4", "stm32f446re"), ("m0+", "rp2040"), ("m33", "nrf5340"), ("m7", "stm32h743"))
+    for core, name in (
+        *(("m4", "stm32f446re"), ("m0+", "rp2040"), ("m33", "nrf5340"), ("m7", "stm32h743")),
+        ("m55", "mps3-an547"),  # in QEMU
+    )
 }
 VARYING = {"sigmoid_16", "rsqrt_16", "curve_float", "pool_16"}
 """Kernels that take less where values saturate, or by what they are told to do. In software, all of float32 do."""
@@ -103,9 +108,16 @@ def test_every_operator_on_the_plainest_core(tmp_path, builders, seed):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which(qemu.PROGRAM) is None, reason=f"{qemu.PROGRAM} is not installed")
+@pytest.mark.parametrize("builders", [INT16, FLOAT32], ids=("int16", "float32"))
+def test_every_operator_on_a_core_with_helium(tmp_path, builders):
+    check(builders, 0, 1, "m55", tmp_path)
+
+
+@pytest.mark.slow
 @given(seeds)
 @settings(DRAWN, max_examples=12 if EXHAUSTIVE else 1)
-@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("core", [core for core in CORES if core != "m55"])
 @pytest.mark.parametrize("builders", [INT16, FLOAT32], ids=("int16", "float32"))
 def test_every_operator_many_times(tmp_path, builders, core, seed):
     check(builders, seed, 8, core, tmp_path)

@@ -3,11 +3,13 @@
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tflite_networks import Layer, network
 
+import secateur.operators
 from secateur.errors import SecateurError
 from secateur.export.c.generate import generate
 from secateur.export.c.names import identifier
@@ -146,3 +148,19 @@ def test_quantise_helpers(tmp_path):
     want = np.clip(rounded + 3, -128, 127).astype(np.int8)
     np.testing.assert_array_equal(got["stored"], want)
     np.testing.assert_array_equal(got["back"], np.float32(0.1) * (want.astype(np.float32) - 3))
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+def test_gcc_fuses_no_product_with_a_sum(tmp_path):
+    """In GNU mode too, where it would by itself."""
+    folder = Path(secateur.operators.__file__).parent
+    (tmp_path / "secateur_float.h").write_text((folder / "float.h").read_text())
+    (tmp_path / "secateur_kernels.h").write_text("#include <stdint.h>\ntypedef float secateur_float;\n")
+    (tmp_path / "kernel.c").write_text((folder / "fully_connected" / "fully_connected_float.c").read_text())
+    command = ["gcc", "-std=gnu17", "-O2", "-mfma", "-S", "-o", "-", "kernel.c"]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    if found.returncode and "mfma" in found.stderr:
+        pytest.skip("this machine's gcc has no -mfma")
+    assert found.returncode == 0, found.stderr
+    assert "mulss" in found.stdout
+    assert "vfm" not in found.stdout

@@ -166,6 +166,8 @@ def test_a_throttled_computer_is_not_fitted(secateur, tmp_path, monkeypatch):
         (("raspberry-pi-4b", "--device", "emulator"), "a computer is host or ssh"),
         (("stm32f446re", "--device", "host"), "--device emulator"),
         (("stm32f446re", "--device", "serial:/dev/null"), "openocd"),
+        (("stm32f446re", "--device", "emulator", "--flash", "true {image}"), "on a serial port"),
+        (("stm32f446re", "--device", "emulator", "--dtype", "int8"), "Leave --dtype to computers"),
         (("stm32f446re", "--device", "serial:/dev/null", "--flash", "st-flash"), "where the image is"),
         (("stm32f446re", "--device", "serial:/dev/null", "--flash", "'{image}"), "No closing quotation"),
         (("stm32f446re", "--device", "serial:/dev/null", "--flash", "false {image}"), "false: exit code 1"),

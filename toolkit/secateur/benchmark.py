@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from secateur.artifact import Artifact, open_model
-from secateur.deploy import SILENT, predicted, refuse_toolchain, require_fit
+from secateur.deploy import SILENT, predicted, require_fit
 from secateur.device.devices import BUILT_FOR_BOARD, open_device
 from secateur.device.protocol import random_inputs
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, refuse_options
 from secateur.export.toolchain import compiler_name
 from secateur.network import Network
 from secateur.operators.lower import lower
@@ -59,16 +59,15 @@ def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
     """
     target = compiled_by(optimised(load_target(request.target), request.optimise), request.toolchain)
     if request.device not in BUILT_FOR_BOARD:
-        refuse_toolchain(request.toolchain, f"--device {request.device} runs no image that is built here")
+        refuse_options(
+            {"--toolchain": request.toolchain}, f"--device {request.device} runs no image that is built here"
+        )
+    if request.device not in GENERATED_ON:
+        instead = f", or take --device {', '.join(GENERATED_ON)}"
+        refuse_options({"--ram": request.ram_bytes}, f"--device {request.device} is given none", instead)
     artifact = open_model(request.source)
     network = artifact.network
     if request.ram_bytes is not None:
-        if request.device not in GENERATED_ON:
-            raise SecateurError(
-                "a budget of RAM is met by generated C, which is built anew",
-                f"--ram with --device {request.device}",
-                f"Take --device {', '.join(GENERATED_ON)}, or leave --ram out.",
-            )
         progress.stage("fitting it into its RAM")
         target = within(target, network, request.ram_bytes)
     inputs = _calls(artifact, network, request.calls)

@@ -17,7 +17,7 @@ from secateur import __version__
 from secateur.artifact import BOARD_DTYPES, Artifact, open_artifact
 from secateur.device.devices import open_device
 from secateur.device.protocol import random_inputs, zero_states
-from secateur.errors import SecateurError, UsageError, require_known
+from secateur.errors import SecateurError, refuse_options, require_known
 from secateur.export.c.example import Recorded
 from secateur.export.c.generate import generate
 from secateur.export.c.layouts import LAYOUTS, Package
@@ -112,14 +112,12 @@ def _for_computer(
     from secateur.litert.story import ComputerExport, export_for_computer
     from secateur.planner.bundle import of_run
 
-    if request.optimise is not None or request.ram_bytes is not None:
-        option = "--ram" if request.optimise is None else f"--optimise {request.optimise}"
-        raise SecateurError(
-            "kernels are chosen in generated C",
-            f"{option}, and {target.name} runs {target.runtime}",
-            f"Leave {option.split()[0]} out on a computer.",
-        )
-    refuse_toolchain(request.toolchain, f"{target.name} runs {target.runtime}")
+    options = {
+        "--optimise": request.optimise,
+        "--toolchain": request.toolchain,
+        "--ram": request.ram_bytes,
+    }
+    refuse_options(options, f"{target.name} runs {target.runtime}")
     if (judged := of_run(Path(request.source), request.format, request.dtype)) is not None:
         return dict(judged), "The bundle of the run, byte for byte as it was judged."
     progress.stage("converting and holding it against torch")
@@ -143,7 +141,10 @@ def _for_microcontroller(
     require_known("format", request.format, FORMATS)
     require_known("layout", request.layout, LAYOUTS)
     if request.format != "firmware":
-        refuse_toolchain(request.toolchain, f"--format {request.format} compiles nothing")
+        refuse_options({"--toolchain": request.toolchain}, f"--format {request.format} compiles nothing")
+    if request.format not in GENERATED:
+        instead = f", or take --format {' or '.join(GENERATED)}"
+        refuse_options({"--ram": request.ram_bytes}, f"--format {request.format} is not generated", instead)
     if request.dtype not in (None, *BOARD_DTYPES) or request.all_entries:
         raise SecateurError(
             f"a microcontroller runs one network of {', '.join(BOARD_DTYPES)}",
@@ -153,12 +154,6 @@ def _for_microcontroller(
     progress.stage("reading or converting the model")
     artifact = open_artifact(request.source, target, request.seed, progress.share, request.dtype)
     if request.ram_bytes is not None:
-        if request.format not in GENERATED:
-            raise SecateurError(
-                "a budget of RAM is met by generated C",
-                f"--ram with --format {request.format}",
-                f"Take --format {' or '.join(GENERATED)}, or leave --ram out.",
-            )
         progress.stage("fitting it into its RAM")
         target = within(target, artifact.network, request.ram_bytes)
     progress.stage(f"writing {request.format}")
@@ -218,16 +213,6 @@ FORMATS: dict[str, Callable[[Artifact, Target, ExportRequest], Mapping[str, str 
 
 GENERATED = ("c", "firmware")
 """Formats of generated C."""
-
-
-def refuse_toolchain(toolchain: str | None, seen: str) -> None:
-    """Raises UsageError where a compiler was chosen and none is needed."""
-    if toolchain is not None:
-        raise UsageError(
-            "--toolchain chooses who compiles the image of a board",
-            f"--toolchain {toolchain}, and {seen}",
-            "Leave it out.",
-        )
 
 
 def _recorded(artifact: Artifact, network: Network, target: Target) -> Recorded:

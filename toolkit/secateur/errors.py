@@ -25,6 +25,29 @@ class UsageError(SecateurError):
     exit_code = EXIT_USAGE
 
 
+OF_GENERATED_C = {
+    "--optimise": "kernels are chosen in generated C",
+    "--toolchain": "a compiler is chosen for the image of a board",
+    "--ram": "a budget of RAM is met by generated C, which is built anew",
+}
+"""Option → what it is for."""
+
+
+def refuse_options(options: Mapping[str, object], seen: str, instead: str = "") -> None:
+    """Raises UsageError where an option was given that would change nothing.
+
+    Args:
+        options: keys of ``OF_GENERATED_C`` and their values; None: not given.
+        seen: why it would not, in words.
+        instead: what else can be done.
+    """
+    for option, value in options.items():
+        if value is not None:
+            raise UsageError(
+                OF_GENERATED_C[option], f"{option} {value}, and {seen}", f"Leave {option} out{instead}."
+            )
+
+
 class BudgetInfeasible(SecateurError):
     """No widths meet the budget. Names the binding resource, the component and the least that could be met."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from secateur import __version__
-from secateur.errors import SecateurError, UsageError, require_known
+from secateur.errors import SecateurError, UsageError, refuse_options, require_known
 from secateur.graph.comprehensive import matching_groups
 from secateur.graph.groups import ComponentGraph
 from secateur.pipeline import PruneRequest
@@ -159,16 +159,8 @@ def _dtype(request: PruneRequest, target: Target | Computer) -> str:
     dtype = request.dtype or "float32"
     known = target.latency if request.entry is None else WEIGHT_BYTES
     require_known("dtype" if request.entry is None else "dtype of a planner", dtype, known)
-    for what, option, value in (
-        ("kernels", "--optimise", request.optimise),
-        ("compilers", "--toolchain", request.toolchain),
-    ):
-        if value is not None:
-            raise UsageError(
-                f"{what} are chosen in generated C",
-                f"{option} {value}, and {target.name} runs {target.runtime}",
-                f"Leave {option} out on a computer.",
-            )
+    options = {"--optimise": request.optimise, "--toolchain": request.toolchain}
+    refuse_options(options, f"{target.name} runs {target.runtime}")
     if request.fake_quantise and dtype != "int8":
         raise UsageError(
             "recovery has int8 in the loop where the result is int8",

@@ -90,6 +90,17 @@ def calibrate_serial(target: Target, port: str, flash: str, share: Share) -> tup
     )
 
 
+def require_cycles(target: Target) -> None:
+    """Raises SecateurError where there is no firmware for the board itself, which counts cycles."""
+    board = board_of(target)
+    if board.clock != "cycles":
+        raise SecateurError(
+            "latency is fitted to cycles that a board counts",
+            f"the firmware for {target.name} is {board.name}'s, and counts {board.clock}",
+            "Add the board's driver (docs/firmware.md), or calibrate instructions by --device emulator.",
+        )
+
+
 def _fitted(rows: Sequence[Mapping[str, float]], cycles: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
     """Cycles by family, and each network's over the fitted ones.
 
@@ -130,12 +141,6 @@ def _timed(model: bytes, target: Target, port: str, command: Sequence[str]) -> t
         _flashed([word.replace(IMAGE, str(image)) for word in command])
         with closing(open_serial(network, model, port)) as device:
             observed = device.observe()
-    if observed.clock != "cycles":
-        raise SecateurError(
-            "latency is fitted to cycles that a board counts",
-            f"the firmware for {board.name} counts {observed.clock}",
-            "Add the board's driver (docs/firmware.md), or calibrate instructions by --device emulator.",
-        )
     return float(np.median(observed.ticks)), float(observed.clock_hz)
 
 
@@ -169,11 +174,13 @@ def _by_family(counts: Mapping[str, float]) -> dict[str, float]:
 
 def serial_toml(target: Target, parent: str, found: Cycles, after: Errors, command: str) -> str:
     """A target file that inherits the board and states its own cycles of an instruction."""
+    as_fast = found.clock_hz >= target.clock_hz
 
-    def span(rate: float) -> tuple[str, str]:
-        return f"{rate * found.low:.4g}", f"{rate * found.high:.4g}"
+    def span(rate: float, most: float) -> tuple[str, str]:
+        """Where the board's clock was lower than the target's, no less than was stated: flash may answer later."""
+        return f"{rate * found.low:.4g}", f"{max(rate * found.high, 0.0 if as_fast else most):.4g}"
 
-    low, high = span(found.fitted[NO_FAMILY])
+    low, high = span(found.fitted[NO_FAMILY], target.latency.cycles_per_instruction_high)
     at = f"{found.clock_hz / 1e6:g} MHz"
     lines = [
         f"# Written by: {command}",
@@ -185,12 +192,19 @@ def serial_toml(target: Target, parent: str, found: Cycles, after: Errors, comma
         f"cycles_per_instruction_high = {high}",
         f'source = "secateur calibrate: {len(FITTED)} probe networks on a board at {at}; {len(HELD_OUT)} held out,'
         f' median error {after.median:.1%}, largest {after.largest:.1%}"',
-        f'validity = "Dense and convolutional networks, int8, at {at}: at a higher clock flash may answer later"',
+        f'validity = "Dense and convolutional networks, int8, at {at}'
+        + (
+            ""
+            if as_fast
+            else "; flash may answer later at the target's clock: no end is below the one before"
+        )
+        + '"',
         "",
         "[latency.families]",
     ]
     for family, rate in found.fitted.items():
         if family != NO_FAMILY:
-            low, high = span(rate)
+            stated = target.latency.families.get(family)
+            low, high = span(rate, stated.high if stated else target.latency.cycles_per_instruction_high)
             lines.append(f"{family} = {{ low = {low}, high = {high} }}")
     return "\n".join(lines) + "\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.device.devices import SERIAL
-from secateur.errors import SecateurError, UsageError
+from secateur.errors import SecateurError, UsageError, refuse_options
 from secateur.export.firmware.boards import board_of
 from secateur.litert.bench import open_link
 from secateur.pipeline import Progress
@@ -75,17 +75,12 @@ def bench_on_computers(request: ComputerBench, progress: Progress) -> dict[str, 
 
     target = load_any(request.target) if request.target else None
     assert not isinstance(target, Target)
-    if request.toolchain is not None:
-        raise UsageError(
-            "compilers are chosen in generated C",
-            f"--toolchain {request.toolchain}, and computers run .tflite files",
-            "Leave it out.",
-        )
-    if request.optimise is not None or request.ram_bytes is not None:
-        option = "--ram" if request.optimise is None else f"--optimise {request.optimise}"
-        raise UsageError(
-            "kernels are chosen in generated C", f"{option}, and computers run .tflite files", "Leave it out."
-        )
+    options = {
+        "--optimise": request.optimise,
+        "--toolchain": request.toolchain,
+        "--ram": request.ram_bytes,
+    }
+    refuse_options(options, "computers run .tflite files")
     confidence = parse_fraction(request.confidence)
     if confidence not in (0.9, 0.95, 0.99):
         raise UsageError("confidence is 90%, 95% or 99%", f"got {request.confidence!r}", "Take one of them.")
@@ -131,13 +126,25 @@ def calibrate(
     """
     from secateur.litert.calibrate import calibrate_computer, computer_toml, known_dtypes
     from secateur.litert.calibrate_board import board_toml, calibrate_board
-    from secateur.litert.calibrate_serial import calibrate_serial, serial_toml
+    from secateur.litert.calibrate_serial import calibrate_serial, require_cycles, serial_toml
 
-    if output.exists() or output.suffix != ".toml":
+    if output.exists() or output.suffix != ".toml" or not output.absolute().parent.is_dir():
         raise SecateurError(
-            "a calibrated target is a new .toml", f"got {output}", "Choose another -o, with the ending .toml."
+            "a calibrated target is a new .toml in a folder that is there",
+            f"got {output}",
+            "Choose another -o, with the ending .toml.",
         )
     target = load_any(name)
+    if flash is not None and not device.startswith(SERIAL):
+        raise UsageError(
+            "a flash command is for a board on a serial port",
+            f"--flash with --device {device}",
+            f"Leave it out, or write --device {SERIAL}PORT.",
+        )
+    if dtypes and isinstance(target, Target):
+        raise UsageError(
+            "a board is calibrated in int8", f"got --dtype {dtypes[0]}", "Leave --dtype to computers."
+        )
     progress.stage(f"measuring probe networks on {device}")
     found: dict[str, Any]
     if isinstance(target, Computer):
@@ -148,6 +155,7 @@ def calibrate(
         threads = {part.dtype: asdict(part.threads) for part in parts if part.threads is not None}
         found = {"machine": machine, "threads": threads}
     elif device.startswith(SERIAL):
+        require_cycles(target)
         if flash is None:
             raise UsageError(
                 "a board is flashed with every probe network",

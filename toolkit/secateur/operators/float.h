@@ -4,9 +4,11 @@
 
 #include "secateur_kernels.h"
 
-/* Every product is rounded, so that all cores give the same answer; gcc does so of itself where -std=c99 is given. */
+/* Every product is rounded, so that all cores give the same answer. */
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
 #endif
 
 static inline float secateur_real(uint32_t bits)

@@ -263,6 +263,10 @@ def load_any(name_or_path: str | Path) -> Target | Computer:
             f"{path.name} is a core that boards inherit from",
             f"Take one of: {', '.join(list_targets())}.",
         )
+    if "patches" in content:
+        raise SecateurError(
+            "a target file is of a board", f"{path.name} has patches, which are of a network", "Use --ram."
+        )
     content.setdefault("name", path.stem)
     kind = Computer if content.get("runtime") == "litert" else Target
     try:

@@ -171,6 +171,37 @@ def test_other_entries_learn_too():
     assert float(teacher.loss(policy, {})(lesson, 0).detach()) == pytest.approx(0.0, abs=1e-9)
 
 
+SHORT = (10, 12, 9, 11)
+"""Lengths of episodes that end before a window does."""
+
+
+@pytest.mark.parametrize("lengths", [SHORT, (WARM + WINDOW - 1, WARM + WINDOW, 2, WARM + WINDOW + 1)])
+def test_the_original_errs_nowhere_in_short_episodes(lengths):
+    policy = with_critic()
+    teacher = teacher_of(policy, analyse(policy), 0)
+    lesson = teacher.lesson({"observation": torch.randn(sum(lengths), 3)}, lengths)
+    assert float(teacher.loss(policy, {})(lesson, 0).detach()) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_steps_beyond_the_end_of_an_episode_do_not_count():
+    policy = with_critic()
+    graph = analyse(policy)
+    teacher, student = teacher_of(policy, graph, 0), cut(policy, graph, KEEP)
+    lesson = teacher.lesson({"observation": torch.randn(sum(SHORT), 3)}, SHORT)
+    beyond = lesson.answers[COUNTED] == 0
+    assert beyond.sum(1).tolist() == [WARM + WINDOW - length for length in SHORT]
+
+    def spoilt(rows):
+        return torch.where(beyond.unsqueeze(-1), torch.full_like(rows, 50.0), rows)
+
+    answers = {key: spoilt(rows) if key[0] == "act" else rows for key, rows in lesson.answers.items()}
+    states = {**lesson.states, "observation": spoilt(lesson.states["observation"])}
+    other = replace(lesson, answers=answers, states=states)
+    for step in (0, 1):
+        expected = teacher.loss(student, KEEP)(lesson, step)
+        torch.testing.assert_close(teacher.loss(student, KEEP)(other, step), expected)
+
+
 # --- graph, surgery, importance ---
 
 

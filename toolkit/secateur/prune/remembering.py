@@ -107,7 +107,8 @@ class RememberingTeacher:
             weight = weight_of(student, entry, name, outputs)
             total = total + weight * (error * counted).sum() / counted.sum()
         if all_entries and self.others:
-            there = {name: rows[:, -1] for name, rows in (seen | before).items()}
+            end = _last_counted(batch.answers[COUNTED])
+            there = {name: rows[torch.arange(len(end)), end] for name, rows in (seen | before).items()}
             for key, answer in self._of_others(student, there).items():
                 weight = weight_of(student, student.entry(key[0]), key[2], [key[2]])
                 total = total + weight * error_of(answer, kept(key, batch.answers[key]))
@@ -139,6 +140,11 @@ class RememberingTeacher:
                 state = state.new_zeros(shape).index_copy_(position + 1, index, state)
             found[name] = state
         return found
+
+
+def _last_counted(counted: torch.Tensor) -> torch.Tensor:
+    """The last step that counts of each window ``[windows, steps]``: what follows repeats an episode's last one."""
+    return (counted * torch.arange(1, counted.shape[1] + 1)).argmax(1)
 
 
 def _windows(lengths: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

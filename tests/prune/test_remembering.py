@@ -15,6 +15,7 @@ from secateur.policy.policy import Component, Entry, Policy
 from secateur.policy.unroll import fed_back, run_entries
 from secateur.prune.analyse import analyse
 from secateur.prune.fake_quantise import fake_quantised
+from secateur.prune.lessons import error_of, unit_of
 from secateur.prune.recover import Recovery, RecoveryPlan, recover
 from secateur.prune.remembering import COUNTED, WARM, WINDOW, RememberingTeacher, _windows
 from secateur.prune.states import (
@@ -175,12 +176,34 @@ SHORT = (10, 12, 9, 11)
 """Lengths of episodes that end before a window does."""
 
 
-@pytest.mark.parametrize("lengths", [SHORT, (WARM + WINDOW - 1, WARM + WINDOW, 2, WARM + WINDOW + 1)])
+@pytest.mark.parametrize("lengths", [SHORT, (1,), (WARM + WINDOW - 1, WARM + WINDOW, 2, WARM + WINDOW + 1)])
 def test_the_original_errs_nowhere_in_short_episodes(lengths):
     policy = with_critic()
     teacher = teacher_of(policy, analyse(policy), 0)
     lesson = teacher.lesson({"observation": torch.randn(sum(lengths), 3)}, lengths)
     assert float(teacher.loss(policy, {})(lesson, 0).detach()) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("length", [1, 2, WARM + WINDOW])
+def test_one_window_is_enough_to_learn_from(length):
+    policy = with_critic()
+    graph = analyse(policy)
+    teacher, student = teacher_of(policy, graph, 0), cut(policy, graph, KEEP)
+    lesson = teacher.lesson({"observation": torch.randn(length, 3)})
+    assert lesson.count == 1
+    loss = teacher.loss(student, KEEP)(lesson, 0)
+    loss.backward()
+    assert 0.01 < float(loss.detach()) < 100
+    assert all(bool(p.grad.isfinite().all()) for p in student.module.parameters())
+    assert 0.01 < teacher.error(student, KEEP, lesson) < 100
+
+
+def test_errors_are_in_units_of_the_deviation_or_of_the_size_of_one_answer():
+    rows = torch.tensor([[1.0, 10.0], [3.0, 14.0]])
+    assert float(unit_of(rows)) == pytest.approx(3 / 2**0.5)
+    assert float(unit_of(rows[:1])) == pytest.approx(5.5)
+    assert float(unit_of(rows[:1] * 0)) == pytest.approx(1e-3)
+    assert float(error_of(rows[:1] + 5.5, rows[:1])) == pytest.approx(1.0)
 
 
 def test_steps_beyond_the_end_of_an_episode_do_not_count():

@@ -299,9 +299,17 @@ class KeptOutputs:
 
 
 def error_of(answer: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Mean squared error of answers ``[n, ...]`` in units of their spread, at least 0.001."""
-    spread = wanted.std(dim=0, keepdim=True).mean().clamp_min(1e-3)
-    return ((answer - wanted) / spread).square().mean()
+    """Mean squared error of answers ``[n, ...]`` in units of what was wanted (``unit_of``)."""
+    return ((answer - wanted) / unit_of(wanted)).square().mean()
+
+
+def unit_of(rows: torch.Tensor) -> torch.Tensor:
+    """What errors of answers ``[n, ...]`` are measured in, a scalar, at least 0.001.
+
+    Their deviation, a mean over channels; of one answer alone, which has no deviation, its mean size.
+    """
+    each = rows.std(dim=0) if len(rows) > 1 else rows.abs()
+    return each.mean().clamp_min(1e-3)
 
 
 def _huber(answer: torch.Tensor, wanted: torch.Tensor, spread: float) -> torch.Tensor:
@@ -311,7 +319,7 @@ def _huber(answer: torch.Tensor, wanted: torch.Tensor, spread: float) -> torch.T
 
 def _spread(answers: torch.Tensor) -> float:
     """Deviation over the first two axes, a mean over the others."""
-    return float(answers.flatten(0, 1).std(dim=0).mean().clamp_min(1e-3))
+    return float(unit_of(answers.flatten(0, 1)))
 
 
 K = TypeVar("K")

@@ -16,7 +16,17 @@ import torch
 from secateur.graph.groups import ComponentGraph
 from secateur.policy.policy import Policy, Tensors
 from secateur.policy.unroll import fed_back, run_along, run_entries
-from secateur.prune.lessons import KeptOutputs, Key, Lesson, Loss, Training, Walker, answers_of, error_of
+from secateur.prune.lessons import (
+    KeptOutputs,
+    Key,
+    Lesson,
+    Loss,
+    Training,
+    Walker,
+    answers_of,
+    error_of,
+    unit_of,
+)
 from secateur.prune.states import at_rest, in_episodes, weight_of
 from secateur.prune.surgery import Keep, kept_indices
 from secateur.simulate.controller import acting
@@ -63,7 +73,7 @@ class RememberingTeacher:
             with acting(self.original.module):
                 found |= self._of_others(self.original, there)
         spread = {
-            key: float(rows[counted > 0].std(dim=0).mean().clamp_min(1e-3))
+            key: float(unit_of(rows[counted > 0]))
             for key, rows in found.items()
             if key[0] == self.original.deployed
         }

@@ -217,7 +217,8 @@ def test_the_quickest_of_those_that_fit():
         assert found.ram_bytes <= budget
         best = min(cost.instructions for cost in costs if cost.ram_bytes <= budget)
         assert found.instructions == best
-    with pytest.raises(SecateurError, match=f"{least:,} B at least by patches"):
+    seen = f"it takes {whole.ram_bytes:,} B whole and {least:,} B at least by patches; {least - 1:,} B were given"
+    with pytest.raises(SecateurError, match=seen):
         within(TARGET, cnn, least - 1)
 
 
@@ -237,5 +238,6 @@ def test_several_chains_between_sums(tmp_path):
 
 
 def test_what_has_no_images_says_so():
-    with pytest.raises(SecateurError, match="no steps of it go by patches"):
+    seen = "B whole and no steps of it go by patches; 16 B were given"
+    with pytest.raises(SecateurError, match=seen):
         within(TARGET, read_tflite(network(6, [Layer(17), Layer(3)], 0)), 16)

@@ -216,7 +216,10 @@ def export(job: Job, chosen: Path, recovered: Path, to: Path, share: Share) -> N
 
 
 def golden_of(job: Job, policy: Policy, reference: Device) -> Golden:
-    """Vectors from the policy's own way: evenly over all episodes, or the first of them whole where it is recurrent."""
+    """Vectors from the policy's own way: evenly over all episodes, or its first steps where it is recurrent.
+
+    Those are episodes one after the other from their start, the last of them cut off at ``GOLDEN_VECTORS``.
+    """
     controller, network = torch_controller(policy, job.task), reference.network
     rolled = rollouts(job.task, controller, job.seeds("golden", GOLDEN_EPISODES))
     met: Mapping[str, torch.Tensor] = met_inputs(job.task, rolled, policy)

@@ -51,13 +51,9 @@ def within(target: Target, network: Network, ram_bytes: int | None) -> Target:
         least = search.least()
         raise BudgetInfeasible(
             "a network fits the RAM that it is given",
-            f"it takes {cost.ram_bytes:,} B whole, "
-            + (
-                f"{least:,} B at least by patches"
-                if least is not None
-                else "and no steps of it go by patches"
-            )
-            + f", and {ram_bytes:,} B were given",
+            f"it takes {cost.ram_bytes:,} B whole and "
+            + ("no steps of it go by patches" if least is None else f"{least:,} B at least by patches")
+            + f"; {ram_bytes:,} B were given",
             f"Raise --ram to {min(least or cost.ram_bytes, cost.ram_bytes):,} B, or prune the policy further.",
         )
     return whole.model_copy(update={"patches": patches})

@@ -1,9 +1,13 @@
 """Recurrent policies: lessons in windows, states that are carried, and widths that run through what is fed back."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import recurrent_policy
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -250,6 +254,69 @@ def test_an_action_that_is_remembered_stays_whole(setting):
     for reads in (lambda o: list(o.values()), lambda o: [*o.items()], lambda o: dict(**o)):
         everything = replace(task, to_action=lambda outputs, reads=reads: (reads(outputs), [0.0])[1])
         assert acted_on(policy, everything) == {"hidden"}
+
+
+def test_an_action_that_is_remembered_later_stays_whole(setting):
+    """Here from the second episode on, which is a task's own affair."""
+    policy, task, _, _ = setting
+    steps = []
+
+    def to_action(outputs):
+        steps.append(outputs["torque"][0])
+        return outputs["hidden"][0, :1] if len(steps) > 25 else 2.0 * steps[-1]
+
+    assert acted_on(policy, replace(task, to_action=to_action)) == {"hidden"}
+
+
+def _raises(*_):
+    raise ValueError("the map is upside down")
+
+
+FAULTS = {
+    "environment can be made": {"make_env": _raises},
+    "to_inputs maps": {"to_inputs": _raises},
+    "feeds back to itself": {"to_inputs": lambda _: {"view": np.zeros((1, 3), "f")}},
+    "to_inputs gives 'observation'": {"to_inputs": lambda _: {"observation": np.zeros((1, 4), "f")}},
+    "to_action maps": {"to_action": _raises},
+    "environment takes the action": {"to_action": lambda _: "left"},
+}
+
+
+@pytest.mark.parametrize("look", [check_task, acted_on])
+@pytest.mark.parametrize("rule", FAULTS)
+def test_a_task_that_raises_is_refused_by_name(setting, look, rule):
+    policy, task, _, _ = setting
+    with pytest.raises(SecateurError, match=rule) as refused:
+        look(policy, replace(task, **FAULTS[rule]))
+    assert _raises not in FAULTS[rule].values() or "ValueError: the map is upside down" in str(refused.value)
+
+
+@pytest.mark.parametrize("look", [check_task, acted_on])
+def test_an_environment_that_does_not_start_is_refused_and_closed(setting, look):
+    policy, task, _, _ = setting
+    env, closed = task.make_env(), []
+    env.reset, env.close = _raises, lambda: closed.append(True)
+    with pytest.raises(SecateurError, match="starts an episode"):
+        look(policy, replace(task, make_env=lambda: env))
+    assert closed == [True]
+
+
+def test_a_recurrent_policy_whose_task_raises_is_inspected_with_one_error(tmp_path):
+    here = Path(recurrent_policy.__file__).parent
+    (tmp_path / "mine.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(here)!r})\nfrom dataclasses import replace\n"
+        "from recurrent_policy import gru\n\n\ndef policy():\n    made, task = gru()\n"
+        "    return made, replace(task, to_action=lambda outputs: outputs['speed'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "secateur.cli", "inspect", "mine:policy"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "to_action maps the deployed entry's outputs to an action: KeyError: 'speed'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_task_does_not_give_states(setting):

@@ -241,3 +241,14 @@ def test_what_has_no_images_says_so():
     seen = "B whole and no steps of it go by patches; 16 B were given"
     with pytest.raises(SecateurError, match=seen):
         within(TARGET, read_tflite(network(6, [Layer(17), Layer(3)], 0)), 16)
+
+
+@given(cases)
+@settings(BATCHED, max_examples=40)
+def test_the_least_that_is_named_is_met(case):
+    model = model_of(*case[:3])
+    network, least = read_tflite(model), least_bytes(TARGET, read_tflite(model))
+    if least is None:
+        return
+    target = within(TARGET, network, least)
+    assert price(lower(network, target.choice), target).ram_bytes <= least

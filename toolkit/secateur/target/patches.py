@@ -48,14 +48,15 @@ def within(target: Target, network: Network, ram_bytes: int | None) -> Target:
     search = _Search(program, whole, cost)
     patches = search.quickest(ram_bytes)
     if not patches:
-        least = search.least()
-        raise BudgetInfeasible(
-            "a network fits the RAM that it is given",
-            f"it takes {cost.ram_bytes:,} B whole and "
-            + ("no steps of it go by patches" if least is None else f"{least:,} B at least by patches")
-            + f"; {ram_bytes:,} B were given",
-            f"Raise --ram to {min(least or cost.ram_bytes, cost.ram_bytes):,} B, or prune the policy further.",
-        )
+        least, patches = search.smallest()
+        if least is None or least > ram_bytes:
+            raise BudgetInfeasible(
+                "a network fits the RAM that it is given",
+                f"it takes {cost.ram_bytes:,} B whole and "
+                + ("no steps of it go by patches" if least is None else f"{least:,} B at least by patches")
+                + f"; {ram_bytes:,} B were given",
+                f"Raise --ram to {min(least or cost.ram_bytes, cost.ram_bytes):,} B, or prune the policy further.",
+            )
     return whole.model_copy(update={"patches": patches})
 
 
@@ -63,7 +64,7 @@ def least_bytes(target: Target, network: Network) -> int | None:
     """The least RAM, static and stack, that patches bring a network to; None where no steps of it go by patches."""
     whole = target.model_copy(update={"patches": ()})
     program = lower(network, whole.choice)
-    return _Search(program, whole, price(program, whole)).least()
+    return _Search(program, whole, price(program, whole)).smallest()[0]
 
 
 def applied(network: Network, target: Target) -> dict[str, Any] | None:
@@ -143,15 +144,15 @@ class _Search:
                 return ()
             excess = self._price(found.tilings).ram_bytes - ram_bytes
             if excess <= 0:
-                return tuple(self._labelled(each) for each in found.tilings)
+                return self._labelled(found)
             room -= excess
 
-    def least(self) -> int | None:
-        """The least RAM that any patches take; None where there are none."""
+    def smallest(self) -> tuple[int | None, tuple[Patches, ...]]:
+        """The least RAM that any patches take, and those that do; None where there are none."""
         found = self._from(None, self._small)
         if found is None or not found.tilings:
-            return None
-        return self._price(found.tilings).ram_bytes
+            return None, ()
+        return self._price(found.tilings).ram_bytes, self._labelled(found)
 
     def _from(self, room: int | None, best: Callable[..., tuple[float, Tiling] | None]) -> _Plan | None:
         """The best plan from the first step on; with ``room`` values add up, without the largest counts."""
@@ -226,10 +227,13 @@ class _Search:
     def _price(self, tilings: Sequence[Tiling]) -> Cost:
         return price(tiled(self.program, tilings), self.target)
 
-    def _labelled(self, tiling: Tiling) -> Patches:
-        first, last = (self.program.steps[tiling.links[place].index].label for place in (0, -1))
-        result = tiling.parts[-1]
-        return Patches(first, last, result.down.size, result.right.size)
+    def _labelled(self, plan: _Plan) -> tuple[Patches, ...]:
+        def named(tiling: Tiling) -> Patches:
+            first, last = (self.program.steps[tiling.links[place].index].label for place in (0, -1))
+            result = tiling.parts[-1]
+            return Patches(first, last, result.down.size, result.right.size)
+
+        return tuple(named(each) for each in plan.tilings)
 
     def _beside(self, links: Sequence[Link]) -> int:
         """Bytes of what lives beside the parts: the first image, the last one, and what is for other steps."""

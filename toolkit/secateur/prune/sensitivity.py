@@ -62,6 +62,9 @@ class _Noisy(EntryModel):
         if name != self.entry:
             return outputs
         return {
-            key: value + SIZE * value.std(dim=0) * torch.randn(value.shape, generator=self.generator)
+            key: value
+            + SIZE
+            * (value.std(dim=0) if len(value) > 1 else value.abs())
+            * torch.randn(value.shape, generator=self.generator)
             for key, value in outputs.items()
         }

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from kernels import markdown
+from published_networks import MOBILENET_V2
 from rich.console import Console
 from rich.table import Table
 from tiny_networks import NETWORKS, Scaled
@@ -59,15 +60,7 @@ def mobilenet_v2() -> Network:
     """MobileNet v2 × 0.35 on 144 × 144, two classes."""
     chain, share = Scaled((1, 144, 144, 3)), 0.35
     chain.layer("CONV_2D", _divisible(32 * share), (3, 3), 2)
-    for factor, channels, repeats, stride in [
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    ]:
+    for factor, channels, repeats, stride in MOBILENET_V2:
         for index in range(repeats):
             start, before = chain.current, chain.shape
             if factor > 1:

@@ -83,17 +83,21 @@ def _bottleneck(
         count.plain()
 
 
+MOBILENET_V2 = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+"""Expansion, channels, repeats and stride of each group of bottlenecks (Sandler et al. 2018, table 2)."""
+
+
 def _mobilenet_v2(count: _Count) -> None:
     count.layer("conv", 32, 3, 2)
-    for factor, channels, repeats, stride in [
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    ]:
+    for factor, channels, repeats, stride in MOBILENET_V2:
         for index in range(repeats):
             _bottleneck(count, factor * count.channels, channels, 3, stride if index == 0 else 1)
     count.layer("conv", 1280)

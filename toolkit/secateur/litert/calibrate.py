@@ -27,7 +27,7 @@ MOST_THREADS = 4
 """Threads are fitted at the device's cores, or so many."""
 
 _ROUNDS, _LEAST_ERROR = 40, 0.03
-MARGIN = 1.25
+_MARGIN = 1.25
 """The stated interval is that of the errors on held-out networks, and a quarter more: they are few."""
 _BEYOND = 2.0
 """The interval for other sizes, over that."""
@@ -193,12 +193,14 @@ def _part(share: Share, number: int, of: int) -> Share:
     return lambda done, note: share((number + done) / of, note)
 
 
+def drawn_samples(model: bytes, count: int) -> dict[str, np.ndarray]:
+    """What a probe is quantised on, name → ``[count, ...]``."""
+    drawn = drawn_inputs(model, "act", count)
+    return {name: array.reshape(len(array), *array.shape[2:]) for name, array in drawn.items()}
+
+
 def _stored(model: bytes, dtype: str) -> bytes:
-    samples = {
-        name: array.reshape(len(array), *array.shape[2:])
-        for name, array in drawn_inputs(model, "act", 16).items()
-    }
-    return convert(model, dtype, {"act": samples})
+    return convert(model, dtype, {"act": drawn_samples(model, 16)})
 
 
 def _fitted(
@@ -216,7 +218,7 @@ def _fitted(
     )
     before = errors_of(old / seconds[count:]) if old is not None else Errors(np.inf, np.inf, np.inf)
     macs = [float(work.macs) for work in works]
-    low, high = min(1.0, float(ratio.min()) / MARGIN), max(1.0, float(ratio.max()) * MARGIN)
+    low, high = interval_of(ratio)
     model = DtypeLatency(
         seconds={term: float(f"{rate:.4g}") for term, rate in zip(TERMS, rates)},
         parallel=target.latency[dtype].parallel if dtype in target.latency else 0.0,
@@ -253,6 +255,11 @@ def fit_relative(terms: np.ndarray, measured: np.ndarray) -> np.ndarray:
         costs, _ = nnls(relative * weights[:, None], weights)
         weights = 1 / np.sqrt(np.maximum(np.abs(relative @ costs - 1), _LEAST_ERROR))
     return costs / scale
+
+
+def interval_of(ratios: np.ndarray) -> tuple[float, float]:
+    """The stated interval, as factors of a prediction, from measurements over predictions."""
+    return min(1.0, float(ratios.min()) / _MARGIN), max(1.0, float(ratios.max()) * _MARGIN)
 
 
 def errors_of(ratios: np.ndarray) -> Errors:

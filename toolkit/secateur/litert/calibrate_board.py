@@ -7,17 +7,16 @@ kernel's coefficients are multiplied by one factor.
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from secateur.device.devices import open_device
-from secateur.export.litert import drawn_inputs
 from secateur.export.quantize import quantize
 from secateur.export.read import read_tflite
-from secateur.litert.calibrate import Errors, errors_of
+from secateur.litert.calibrate import Errors, Share, drawn_samples, errors_of
 from secateur.litert.probes import Pictures, Probe, probe_model
 from secateur.operators.lower import lower
 from secateur.target.cost import step_cost
@@ -40,9 +39,7 @@ HELD_OUT: tuple[Probe, ...] = (
 )
 
 
-def calibrate_board(
-    target: Target, share: Callable[[float, str], None]
-) -> tuple[dict[str, float], Errors, Errors]:
+def calibrate_board(target: Target, share: Share) -> tuple[dict[str, float], Errors, Errors]:
     """Kernel → factor of its instructions; errors of whole networks held out, before and after.
 
     Raises:
@@ -69,10 +66,7 @@ def calibrate_board(
 def stored_probe(probe: Probe, seed: int) -> bytes:
     """A probe as an int8 .tflite, with drawn weights."""
     model = probe_model(probe, seed)
-    drawn = drawn_inputs(model, "act", 32)
-    return quantize(
-        model, {name: array.reshape(len(array), *array.shape[2:]) for name, array in drawn.items()}
-    )
+    return quantize(model, drawn_samples(model, 32))
 
 
 def _count(

@@ -8,7 +8,7 @@ so what is off about these is fitted with them.
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from secateur.errors import SecateurError
 from secateur.export.firmware.boards import board_of
 from secateur.export.firmware.image import build_firmware
 from secateur.export.read import read_tflite
-from secateur.litert.calibrate import MARGIN, Errors, errors_of, fit_relative
+from secateur.litert.calibrate import Errors, Share, errors_of, fit_relative, interval_of
 from secateur.litert.calibrate_board import FITTED, HELD_OUT, stored_probe
 from secateur.operators.lower import lower
 from secateur.target.cost import instructions_by_kernel
@@ -31,8 +31,6 @@ IMAGE = "{image}"
 """In a flash command: the path of the ELF image."""
 NO_FAMILY = ""
 _FLASH_TIMEOUT_S = 300.0
-
-Share = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -80,11 +78,8 @@ def calibrate_serial(target: Target, port: str, flash: str, share: Share) -> tup
         middle.append((whole.low + whole.high) / 2 * target.clock_hz)
     fitted, ratios = _fitted(rows, np.array(cycles))
     count = len(FITTED)
-    found = Cycles(
-        fitted, min(1.0, float(ratios.min()) / MARGIN), max(1.0, float(ratios.max()) * MARGIN), clock_hz
-    )
     return (
-        found,
+        Cycles(fitted, *interval_of(ratios), clock_hz),
         errors_of(np.array(middle[count:]) / np.array(cycles[count:])),
         errors_of(1 / ratios[count:]),
     )

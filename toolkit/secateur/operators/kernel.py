@@ -49,6 +49,11 @@ class Array:
         return cls("weights", (words.astype(np.int64) & 0xFFFFFFFF).astype(np.uint32), comment)
 
 
+def no_arrays(network: Network, step: Step) -> tuple[Array, ...]:
+    """The constant arrays of a kernel that is told everything by its arguments."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Kernel:
     """A kernel, listed in ``KERNELS``.

@@ -306,10 +306,14 @@ def error_of(answer: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 def unit_of(rows: torch.Tensor) -> torch.Tensor:
     """What errors of answers ``[n, ...]`` are measured in, a scalar, at least 0.001.
 
-    Their deviation, a mean over channels; of one answer alone, which has no deviation, its mean size.
+    Their deviation, a mean over channels.
     """
-    each = rows.std(dim=0) if len(rows) > 1 else rows.abs()
-    return each.mean().clamp_min(1e-3)
+    return deviation(rows).mean().clamp_min(1e-3)
+
+
+def deviation(rows: torch.Tensor) -> torch.Tensor:
+    """Of answers ``[n, ...]``, on each channel; of one answer alone, which has none, its size."""
+    return rows.std(dim=0) if len(rows) > 1 else rows[0].abs()
 
 
 def _huber(answer: torch.Tensor, wanted: torch.Tensor, spread: float) -> torch.Tensor:

@@ -6,6 +6,7 @@ import torch
 
 from secateur.policy.planning import PLAN, Planning
 from secateur.policy.policy import Policy, Tensors
+from secateur.prune.lessons import deviation
 from secateur.simulate.planner import EntryModel, Planner
 
 STATES = 128
@@ -62,9 +63,6 @@ class _Noisy(EntryModel):
         if name != self.entry:
             return outputs
         return {
-            key: value
-            + SIZE
-            * (value.std(dim=0) if len(value) > 1 else value.abs())
-            * torch.randn(value.shape, generator=self.generator)
+            key: value + SIZE * deviation(value) * torch.randn(value.shape, generator=self.generator)
             for key, value in outputs.items()
         }

@@ -7,12 +7,8 @@ import numpy as np
 
 from secateur.network import Network
 from secateur.operators.curve.rule import CURVES, SERIES, bits
-from secateur.operators.kernel import Array, Kernel, ends
+from secateur.operators.kernel import Array, Kernel, ends, no_arrays
 from secateur.operators.program import Step
-
-
-def _pack(network: Network, step: Step) -> tuple[Array, ...]:
-    return ()
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
@@ -29,7 +25,7 @@ CURVE_FLOAT = Kernel(
     ),
     summary="target[i] = tanh, logistic, exp, ... of source[i], of float32; target may be source.",
     terms=("call", *(kind.lower() for kind in CURVES)),
-    pack=_pack,
+    pack=no_arrays,
     call=_call,
     includes=("float",),
 )
@@ -48,7 +44,7 @@ SERIES_FLOAT = Kernel(
     ),
     summary="target[i] = sin, cos or log of source[i], of float32; target may be source.",
     terms=("call", "angle", "logarithm"),
-    pack=_pack,
+    pack=no_arrays,
     call=_call_series,
     includes=("float",),
 )

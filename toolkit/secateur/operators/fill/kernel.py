@@ -3,13 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from secateur.network import Network
-from secateur.operators.kernel import Array, Kernel
+from secateur.operators.kernel import Kernel, no_arrays
 from secateur.operators.program import Step
-
-
-def _pack(network: Network, step: Step) -> tuple[Array, ...]:
-    return ()
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
@@ -22,6 +17,6 @@ FILL = Kernel(
     prototype="void secateur_fill(int8_t *target, int32_t count, int32_t value)",
     summary="target[i] = value.",
     terms=("call", "byte"),
-    pack=_pack,
+    pack=no_arrays,
     call=_call,
 )

@@ -3,13 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from secateur.network import Network
-from secateur.operators.kernel import Array, Kernel, ends
+from secateur.operators.kernel import Kernel, ends, no_arrays
 from secateur.operators.program import Step
-
-
-def _pack(network: Network, step: Step) -> tuple[Array, ...]:
-    return ()
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
@@ -26,6 +21,6 @@ SIGMOID_16 = Kernel(
     ),
     summary="target[i] = tanh(source[i]), or the logistic function of it, of int16; target may be source.",
     terms=("call", "value"),
-    pack=_pack,
+    pack=no_arrays,
     call=_call,
 )

@@ -7,8 +7,7 @@ from math import prod
 import numpy as np
 
 from secateur.operators.lowering import Lowering, unsupported
-from secateur.operators.program import Step
-from secateur.operators.rescale.rule import successor
+from secateur.operators.rescale.rule import elementwise_step, successor
 
 _LARGEST_MULTIPLIER = 32767 / 2
 _MOST_SHIFTED = 30
@@ -45,24 +44,9 @@ def lower_sigmoid(lowering: Lowering, index: int) -> None:
             "Calibrate the model again.",
         )
     label = lowering.derived_label(operator.inputs[0], "/" + operator.kind.lower())
-    writes = successor(lowering, index)
-    lowering.add(
-        Step(
-            label=label,
-            kernel="sigmoid_16",
-            operators=(index,),
-            reads=(reads,),
-            writes=(writes,),
-            rows=1,
-            columns=prod(target.shape),
-            macs=0,
-            parameters=0,
-            weights_bytes=0,
-            tables_bytes=0,
-            work=(1, prod(target.shape)),
-            payload=Sigmoid(multiplier, right, tanh),
-        )
-    )
+    buffers = reads, successor(lowering, index)
+    part = Sigmoid(multiplier, right, tanh)
+    lowering.add(elementwise_step(label, index, "sigmoid_16", buffers, prod(target.shape), 0, part))
 
 
 def scaling(scale: float, tanh: bool) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from secateur.network import Network
 from secateur.operators.curve.rule import bits
-from secateur.operators.kernel import Array, Kernel, ends
+from secateur.operators.kernel import Array, Kernel, ends, no_arrays
 from secateur.operators.program import Step
 from secateur.operators.softmax.rule import exponentials
 
@@ -37,10 +37,6 @@ SOFTMAX = Kernel(
 )
 
 
-def _pack_nothing(network: Network, step: Step) -> tuple[Array, ...]:
-    return ()
-
-
 def _call_16(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
     part = step.payload
     sizes = f"{part.rows}, {part.columns}, {part.multiplier}, {part.shift}"
@@ -56,7 +52,7 @@ SOFTMAX_16 = Kernel(
     ),
     summary="target[r] = exp(source[r]) / sum of exp(source[r]), of which 2^15 is one, of int16.",
     terms=("call", "row", "value"),
-    pack=_pack_nothing,
+    pack=no_arrays,
     call=_call_16,
     includes=("fixed_point",),
 )
@@ -76,7 +72,7 @@ SOFTMAX_FLOAT = Kernel(
     ),
     summary="target[r] = exp(beta * source[r]) / their sum, of float32.",
     terms=("call", "row", "value"),
-    pack=_pack_nothing,
+    pack=no_arrays,
     call=_call_float,
     includes=("float",),
 )

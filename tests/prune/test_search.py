@@ -10,10 +10,10 @@ from secateur.policy.policy import Component, Entry, Policy, Task
 from secateur.prune.allocate import by_importance
 from secateur.prune.curves import component_parts, group_parts, nearest
 from secateur.prune.limits import resources
-from secateur.prune.search import search
+from secateur.prune.search import _finalists, search
 from secateur.prune.states import visited_inputs
 from secateur.prune.teachers import teacher_of
-from secateur.prune.trials import TrialPlan, Trials
+from secateur.prune.trials import Trial, TrialPlan, Trials
 from secateur.records import Budget, ComponentCost, Cost, Limits, Range
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
@@ -120,3 +120,16 @@ def test_settings_of_a_part_fall_and_end_at_the_floors(setting):
         sizes = [sum(widths.values()) for widths in part.widths]
         assert sizes == sorted(sizes, reverse=True)
         assert len(set(sizes)) == len(sizes) == len(part.shares)
+
+
+@pytest.mark.parametrize(("kept", "plain"), [(0.1, True), (0.6, False)])
+def test_plain_allocations_get_a_longer_trial_where_short_ones_are_blind(kept, plain):
+    ranking, equal = Trial({"a": 8}, 0.9, 0.05), Trial({"a": 9}, 0.8, 0.05)
+    found = [Trial({"a": width}, width / 10, kept) for width in (1, 2, 3, 4)]
+    chosen = _finalists([ranking, equal, *found])
+    assert chosen == ([*found[:2], ranking, equal] if plain else found[:3])
+
+
+def test_no_finalist_is_tried_twice():
+    same, other = Trial({"a": 1}, 0.1, 0.0), Trial({"a": 2}, 0.2, 0.0)
+    assert _finalists([same, same, other]) == [same, other]

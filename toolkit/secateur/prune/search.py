@@ -39,6 +39,10 @@ NEAR = (-2, 0, 2)
 
 FINALISTS = 3
 
+BLIND = 0.5
+"""Where no short trial keeps this share of the return, errors alone say who is best, and they favour one family of
+widths: the two starting points then go to the longer trial beside the best two."""
+
 NOTHING = 0.01
 """A loss at which there is nothing left to choose."""
 
@@ -143,8 +147,7 @@ def search(
             tried += tried_now
             if first is None:
                 first, factors = ask, corrected
-        ranked = sorted({_key(t): t for t in tried}.values(), key=lambda trial: trial.loss)
-        tried = [trials.final(trial.widths) for trial in ranked[:FINALISTS]]
+        tried = [trials.final(trial.widths) for trial in _finalists(tried)]
     best = min(tried, key=lambda trial: trial.loss)
     return Search(
         dict(best.widths),
@@ -154,6 +157,15 @@ def search(
         trials.rank_correlation(),
         len(trials.asked),
     )
+
+
+def _finalists(tried: Sequence[Trial]) -> list[Trial]:
+    """The best by loss; of blind trials (see ``BLIND``) also the first two: the ranking's widths, the equal share."""
+    ranked = sorted({_key(t): t for t in tried}.values(), key=lambda trial: trial.loss)
+    best = ranked[:FINALISTS]
+    if max(trial.kept or 0.0 for trial in ranked) < BLIND:
+        best = [*ranked[: FINALISTS - 1], *tried[:2]]
+    return list({_key(trial): trial for trial in best}.values())
 
 
 def _key(trial: Trial) -> tuple[int, ...]:

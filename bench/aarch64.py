@@ -29,7 +29,7 @@ from secateur.device.timing import RUNNER
 from secateur.errors import SecateurError
 from secateur.export.litert import drawn_inputs, signatures
 from secateur.export.quantize import CALIBRATED, RECIPES, convert
-from secateur.litert.probes import Pictures, probe_model
+from secateur.latency.probes import Pictures, probe_model
 from secateur.policy.load import load
 from secateur.policy.policy import Task
 

@@ -31,6 +31,7 @@ ORDER = (
         "job",
         "choosing",
         "litert",
+        "latency",
         "planner",
     ),
     ("cli", "terminal"),

@@ -12,7 +12,7 @@ from tflite_networks import Layer, network
 
 from secateur.errors import SecateurError
 from secateur.export.read import read_tflite
-from secateur.litert.probes import Pictures, probe_model
+from secateur.latency.probes import Pictures, probe_model
 from secateur.target.computer import COMPUTER_DTYPES, Computer
 from secateur.target.target import list_targets, load_any, load_target
 from secateur.target.work import TERMS, Work, work_of

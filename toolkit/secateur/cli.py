@@ -289,7 +289,7 @@ def calibrate(
     as_json: JsonOption = False,
 ) -> None:
     """Fit a target's latency model to the device in hand; write a target file that every command takes."""
-    from secateur.litert.request import calibrate as run
+    from secateur.latency.request import calibrate as run
     from secateur.report.computers import print_calibration
 
     with progress() as bars:

@@ -21,8 +21,8 @@ from secateur.errors import SecateurError
 from secateur.export.firmware.boards import board_of
 from secateur.export.firmware.image import build_firmware
 from secateur.export.read import read_tflite
-from secateur.litert.calibrate import Errors, Share, errors_of, fit_relative, interval_of
-from secateur.litert.calibrate_board import FITTED, HELD_OUT, stored_probe
+from secateur.latency.board import FITTED, HELD_OUT, stored_probe
+from secateur.latency.computer import Errors, Share, errors_of, fit_relative, interval_of
 from secateur.operators.lower import lower
 from secateur.target.cost import instructions_by_kernel
 from secateur.target.target import FAMILIES, Target

@@ -3,7 +3,7 @@
 computer: probe networks in every dtype → timed on the device → seconds of each term → tried on networks held out
          → the same on several threads → a target file that stands by itself and that every command takes
 
-Microcontrollers: see ``calibrate_board``.
+Microcontrollers: see ``latency.board``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from secateur.errors import SecateurError
 from secateur.export.litert import drawn_inputs
 from secateur.export.quantize import RECIPES, convert
 from secateur.export.read import read_tflite
-from secateur.litert.probes import FITTED, HELD_OUT, probe_model
+from secateur.latency.probes import FITTED, HELD_OUT, probe_model
 from secateur.target.computer import Computer, DtypeLatency
 from secateur.target.work import TERMS, Work, work_of
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from secateur.export.litert import drawn_inputs, run_signature
 from secateur.export.quantize import RECIPES, convert
 from secateur.export.read import read_tflite
-from secateur.litert import calibrate as story
-from secateur.litert import calibrate_board
-from secateur.litert.calibrate import errors_of, fit_relative
-from secateur.litert.probes import FITTED, HELD_OUT, Pictures, probe_model
+from secateur.latency import board
+from secateur.latency import computer as story
+from secateur.latency.computer import errors_of, fit_relative
+from secateur.latency.probes import FITTED, HELD_OUT, Pictures, probe_model
 from secateur.target.computer import Computer
 from secateur.target.target import load_any
 from secateur.target.work import TERMS, dtype_of, work_of
@@ -185,14 +185,14 @@ def test_mistakes_are_named(secateur, tmp_path, arguments, expected):
 def test_a_board_whose_kernels_take_longer(tmp_path, monkeypatch):
     """Every count doubled: the factors are twice as large, and the file prices networks at twice as much."""
     target = load_any("stm32f446re")
-    monkeypatch.setattr(calibrate_board, "FITTED", calibrate_board.FITTED[:2])
-    monkeypatch.setattr(calibrate_board, "HELD_OUT", calibrate_board.HELD_OUT[:1])
-    factors, before, after = calibrate_board.calibrate_board(target, lambda *_: None)
+    monkeypatch.setattr(board, "FITTED", board.FITTED[:2])
+    monkeypatch.setattr(board, "HELD_OUT", board.HELD_OUT[:1])
+    factors, before, after = board.calibrate_board(target, lambda *_: None)
     assert all(abs(factor - 1) < 0.1 for factor in factors.values())
     assert after.largest < 0.05
     doubled = {kernel: 2 * factor for kernel, factor in factors.items()}
     path = tmp_path / "mine.toml"
-    path.write_text(calibrate_board.board_toml(target, "stm32f446re", doubled, after, "a test"))
+    path.write_text(board.board_toml(target, "stm32f446re", doubled, after, "a test"))
     mine = load_any(path)
     for kernel, factor in doubled.items():
         for term, value in target.kernels[kernel].instructions.items():

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from secateur.device.serial import Observed
-from secateur.litert import calibrate_serial
-from secateur.litert.calibrate_serial import serial_toml
+from secateur.latency import serial
+from secateur.latency.serial import serial_toml
 from secateur.target.target import load_any
 
 FLASH_TOOL = """
@@ -95,14 +95,14 @@ def played(monkeypatch, rates):
 
     def opened(network, model, port):
         device = Played(network, model)
-        program = calibrate_serial.lower(network, target.choice)
-        counts = calibrate_serial.instructions_by_kernel(program, target)
-        by_family = calibrate_serial._by_family(counts)
+        program = serial.lower(network, target.choice)
+        counts = serial.instructions_by_kernel(program, target)
+        by_family = serial._by_family(counts)
         device.ticks = round(sum(rates[family] * count for family, count in by_family.items()))
         return device
 
-    monkeypatch.setattr(calibrate_serial, "open_serial", opened)
-    monkeypatch.setattr(calibrate_serial, "build_firmware", lambda *_: Path("firmware.elf"))
+    monkeypatch.setattr(serial, "open_serial", opened)
+    monkeypatch.setattr(serial, "build_firmware", lambda *_: Path("firmware.elf"))
     return target
 
 
@@ -112,9 +112,7 @@ def test_each_family_has_its_own_cycles(rates):
     wanted = dict(zip(("fully_connected", "convolution", "depthwise"), rates)) | {"": sum(rates) / 3}
     with pytest.MonkeyPatch.context() as monkeypatch:
         target = played(monkeypatch, wanted)
-        found, before, after = calibrate_serial.calibrate_serial(
-            target, "port", "true {image}", lambda *_: None
-        )
+        found, before, after = serial.calibrate_serial(target, "port", "true {image}", lambda *_: None)
     assert after.largest < 0.25
     assert after.median <= max(before.median, 0.05)
     for family, rate in found.fitted.items():
@@ -133,7 +131,7 @@ def test_a_board_that_counts_instructions_is_not_fitted(secateur, tmp_path):
 def test_a_board_at_its_own_clock_is_believed(monkeypatch):
     rates = {"": 0.6, "fully_connected": 0.5, "convolution": 0.5, "depthwise": 0.5}
     target = played(monkeypatch, rates).model_copy(update={"clock_hz": 16e6})
-    found, _, after = calibrate_serial.calibrate_serial(target, "port", "true {image}", lambda *_: None)
+    found, _, after = serial.calibrate_serial(target, "port", "true {image}", lambda *_: None)
     at_full_speed = serial_toml(target, "stm32f446re", found, after, "a test")
     slower = serial_toml(load_any("stm32f446re"), "stm32f446re", found, after, "a test")
     family = target.latency.families["convolution"]
@@ -143,6 +141,6 @@ def test_a_board_at_its_own_clock_is_believed(monkeypatch):
 
 def test_what_a_tool_leaves_running_is_not_waited_for(tmp_path):
     began = time.monotonic()
-    calibrate_serial._flashed(["sh", "-c", f"sleep 20 & echo $! > {tmp_path}/pid"])
+    serial._flashed(["sh", "-c", f"sleep 20 & echo $! > {tmp_path}/pid"])
     assert time.monotonic() - began < 10
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)

@@ -169,9 +169,11 @@ def _from_run(path: Path) -> Artifact:
 def _from_policy(source: str, target: Target, seed: int, share: Share, dtype: str) -> Artifact:
     """Converted, and calibrated where there is a task: in closed loop if the target's emulator runs the policy."""
     from secateur.calibration import calibrate
-    from secateur.export.states import mark_states, state_keeping
+    from secateur.export.flows import parts_storing
+    from secateur.export.states import mark_states
     from secateur.export.tflite import to_tflite
     from secateur.policy.load import load
+    from secateur.policy.parts import parts_of
     from secateur.policy.unroll import fed_back
     from secateur.prune.states import evenly, met_inputs
     from secateur.simulate.controller import torch_controller
@@ -188,18 +190,26 @@ def _from_policy(source: str, target: Target, seed: int, share: Share, dtype: st
 
     task = loaded.task
     seeds = [int(s) for s in np.random.SeedSequence([seed]).generate_state(CALIBRATION_EPISODES)]
-    quantizer, note = state_keeping(dtype, states), ""
+    (part,) = parts_of(loaded.policy, task.control_hz)
+    quantizer, note = parts_storing(dtype, (part,), states), ""
     try:
         with tempfile.TemporaryDirectory() as build:
             folder = Path(build)
             quantized = calibrate(
-                task, target, converted, loaded.policy, seeds, folder, share, quantizer=quantizer
+                task,
+                target,
+                {part.name: converted},
+                loaded.policy,
+                seeds,
+                folder,
+                share,
+                quantizer=quantizer,
             )
     except SecateurError as error:
         rolled = rollouts(task, torch_controller(loaded.policy, task), seeds)
         met = met_inputs(task, rolled, loaded.policy)
-        quantized = quantizer(converted, evenly(met, CALIBRATION_STATES))
+        quantized = quantizer({part.name: converted}, {part.name: evenly(met, CALIBRATION_STATES)})
         note = f"Calibrated on the float policy's states only, and not tried in closed loop: {error}"
-    models[f"model.{dtype}.tflite"] = quantized
+    models[f"model.{dtype}.tflite"] = quantized[part.name]
     rate = loaded.task.control_hz
     return Artifact(source, name, models, f"model.{dtype}.tflite", note=note, control_hz=rate)

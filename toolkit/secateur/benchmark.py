@@ -157,7 +157,8 @@ def _arena(network: Network, target: Target, device: str, measurement: Measureme
 
 def _cost(cost: Cost, target: Target) -> dict[str, Any]:
     record = asdict(cost)
-    del record["components"]
+    for name in ("components", "kernels", "parts"):
+        del record[name]
     source = target.latency_source("predicted", cost.instructions or 0, cost.latency_s)
     fit = {"probes": target.fit.probes, "max_error": target.fit.max_error}
     return {

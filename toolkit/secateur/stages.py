@@ -36,7 +36,7 @@ from secateur.prune.strategies import STRATEGIES
 from secateur.prune.surgery import rebuild, resized
 from secateur.records import ClosedLoop, Measurement, Parity, Part, PartTime, Range, Widths
 from secateur.report.html import render_html
-from secateur.report.summary import GroupWidth, RecoveryPoint, summary
+from secateur.report.summary import GroupWidth, RecoveryPoint, part_records, summary
 from secateur.runfolder import PARTS, RunFolder, golden_file, parts_json, stems, to_json, write_atomically
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
@@ -331,10 +331,14 @@ def publish(
     parity = Parity(**json.loads((made.device / "parity.json").read_bytes()))
     loop = closed_loop_of(made.loop)
     provenance = provenance_of(job, command)
+    each = made.device / "parts.json"
+    parities = json.loads(each.read_bytes()) if each.is_file() else {}
+    late = late_periods(measurement.parts, job.parts, job.task.control_hz)
 
     def summarise(artifacts: list[dict[str, Any]]) -> dict[str, Any]:
         return summary(
             **pruned_of(job, made.widths, made.policy),
+            parts=part_records(job.parts, price(widths), measurement, parities, late),
             baseline=price({}),
             predicted=price(widths),
             measured=measurement,

@@ -133,7 +133,7 @@ def prepare(name: str, seed: int, mode: str, folder: Path) -> Reference:
     graph = build_graph(policy)
     seeds = [int(s) for s in np.random.SeedSequence([seed, 1]).generate_state(32)]
     # States along the way of `act` first: the planner's weights are measured there.
-    visited = visited_inputs(task, rollouts(task, torch_controller(policy, task), seeds))
+    visited = visited_inputs(task, rollouts(task, torch_controller(policy, task), seeds), policy)
     if mode == "plan":
         policy = planned(policy, visited, seed)
         episodes = rollouts(task, policy_controller(policy, task), seeds[:8])

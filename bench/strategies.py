@@ -29,9 +29,10 @@ from strategies_report import report
 
 from secateur.calibration import calibrate
 from secateur.choosing import toolkit_sha256
-from secateur.device.devices import open_device
+from secateur.device.devices import open_devices
 from secateur.errors import BudgetInfeasible
 from secateur.export.tflite import to_tflite
+from secateur.policy.parts import parts_of
 from secateur.policy.policy import Policy
 from secateur.prune.allocate import Scores, keep_best
 from secateur.prune.recover import Recovery, RecoveryPlan, recover
@@ -187,21 +188,20 @@ def int8_returns(policy: Policy, reference: Reference, seeds: list[int]) -> list
     target, task = load_target("stm32f446re"), reference.task
     calibrating = [int(s) for s in np.random.SeedSequence([reference.seed, 2]).generate_state(8)]
     with tempfile.TemporaryDirectory() as folder:
-        model = calibrate(
+        parts = parts_of(policy, task.control_hz)
+        models = calibrate(
             task,
             target,
-            to_tflite(policy),
+            {part.name: to_tflite(policy, part.name) for part in parts},
             policy,
             calibrating,
             Path(folder),
             lambda *_: None,
             "tflm",
         )
-        device = open_device("tflm", model, target, Path(folder))
-        try:
-            return [e.return_ for e in rollouts(task, FirmwareController(device, task), seeds)]
-        finally:
-            device.close()
+        with open_devices("tflm", models, parts, target, Path(folder)) as devices:
+            controller = FirmwareController(devices, task, parts)
+            return [e.return_ for e in rollouts(task, controller, seeds)]
 
 
 def main() -> None:

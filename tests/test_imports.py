@@ -23,6 +23,7 @@ ORDER = (
     (
         "pipeline",
         "stages",
+        "exporting",
         "calibration",
         "artifact",
         "benchmark",

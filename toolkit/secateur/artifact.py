@@ -14,7 +14,8 @@ from secateur.errors import SecateurError
 from secateur.export.c.names import identifier
 from secateur.export.read import read_tflite
 from secateur.network import Network
-from secateur.runfolder import control_rate, read_finished
+from secateur.records import ALONE, Part
+from secateur.runfolder import control_rate, golden_file, parts_of_run, read_finished, stems
 from secateur.target.target import Target
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Artifact:
         golden: vectors of a run; None for anything else.
         note: what the reader of the artifact should know about its making.
         control_hz: rate of the task; None where there is none, or it is not known.
+        part: of a policy in several parts, which one this is.
     """
 
     source: str
@@ -49,6 +51,7 @@ class Artifact:
     golden: "Golden | None" = None
     note: str = ""
     control_hz: float | None = None
+    part: Part = ALONE[0]
 
     @property
     def model(self) -> bytes:
@@ -80,8 +83,10 @@ BOARD_DTYPES = ("int8", "int16x8", "float32")
 """Types that a microcontroller's model can be made in: of weights and activations; int8 weights, int16 activations."""
 
 
-def open_artifact(source: str, target: Target, seed: int, share: Share, dtype: str | None = None) -> Artifact:
-    """A policy, a run's folder or a .tflite, told apart by what is there.
+def open_artifacts(
+    source: str, target: Target, seed: int, share: Share, dtype: str | None = None
+) -> tuple[Artifact, ...]:
+    """A policy, a run's folder or a .tflite, told apart by what is there; one for each part of a policy.
 
     Args:
         source: path of a .tflite; folder of a finished run; or a policy as ``policy.load`` takes it.
@@ -96,9 +101,18 @@ def open_artifact(source: str, target: Target, seed: int, share: Share, dtype: s
     path = Path(source)
     if not _is_file(path) and not _is_run(path):
         return _from_policy(source, target, seed, share, dtype or target.dtype)
-    artifact = _from_file(path) if _is_file(path) else _from_run(path)
-    file = f"model.{'int16' if dtype == 'int16x8' and _is_file(path) else dtype}.tflite"
-    if dtype is None or file == artifact.deployed:
+    artifacts = (_from_file(path),) if _is_file(path) else _from_run(path)
+    if dtype is None:
+        return artifacts
+    stored = "int16" if dtype == "int16x8" and _is_file(path) else dtype
+    return tuple(_as(artifact, source, dtype, stored) for artifact in artifacts)
+
+
+def _as(artifact: Artifact, source: str, dtype: str, stored: str) -> Artifact:
+    """The artifact with the model of another type deployed."""
+    assert artifact.deployed is not None
+    file = f"{artifact.deployed.split('.')[0]}.{stored}.tflite"
+    if file == artifact.deployed:
         return artifact
     if file not in artifact.models:
         raise SecateurError(
@@ -109,11 +123,11 @@ def open_artifact(source: str, target: Target, seed: int, share: Share, dtype: s
     return replace(artifact, deployed=file, golden=None)
 
 
-def open_model(source: str) -> Artifact:
-    """A run's folder or a .tflite, and nothing that would have to be converted first."""
+def open_models(source: str) -> tuple[Artifact, ...]:
+    """A run's folder, part by part, or a .tflite, and nothing that would have to be converted first."""
     path = Path(source)
     if _is_file(path):
-        return _from_file(path)
+        return (_from_file(path),)
     if _is_run(path):
         return _from_run(path)
     raise SecateurError(
@@ -151,55 +165,63 @@ def _from_file(path: Path) -> Artifact:
     return Artifact(str(path), symbol_name(path.stem), {file: data}, file)
 
 
-def _from_run(path: Path) -> Artifact:
+def _from_run(path: Path) -> tuple[Artifact, ...]:
     from secateur.verify.golden import load_golden
 
     summary = read_finished(path)
-    names = ("model.int8.tflite", "model.float32.tflite")
-    models = {name: (path / name).read_bytes() for name in names if (path / name).is_file()}
-    if names[0] not in models:
-        raise SecateurError(
-            "a run holds model.int8.tflite", f"{path} does not", "Run it again into a new folder."
-        )
-    golden = load_golden(path / "golden.npz") if (path / "golden.npz").is_file() else None
-    name = symbol_name(str(summary["policy"]))
-    return Artifact(str(path), name, models, names[0], golden, control_hz=control_rate(path))
+    name, rate, parts = symbol_name(str(summary["policy"])), control_rate(path), parts_of_run(path)
+    found = []
+    for part, stem in zip(parts, stems(parts).values()):
+        names = (f"{stem}.int8.tflite", f"{stem}.float32.tflite")
+        models = {name: (path / name).read_bytes() for name in names if (path / name).is_file()}
+        if names[0] not in models:
+            raise SecateurError(
+                f"a run holds {names[0]}", f"{path} does not", "Run it again into a new folder."
+            )
+        vectors = path / golden_file(stem)
+        golden = load_golden(vectors) if vectors.is_file() else None
+        found.append(Artifact(str(path), name, models, names[0], golden, control_hz=rate, part=part))
+    return tuple(found)
 
 
-def _from_policy(source: str, target: Target, seed: int, share: Share, dtype: str) -> Artifact:
+def _from_policy(source: str, target: Target, seed: int, share: Share, dtype: str) -> tuple[Artifact, ...]:
     """Converted, and calibrated where there is a task: in closed loop if the target's emulator runs the policy."""
     from secateur.calibration import calibrate
-    from secateur.export.states import mark_states, state_keeping
+    from secateur.export.flows import parts_storing
+    from secateur.export.states import mark_states
     from secateur.export.tflite import to_tflite
     from secateur.policy.load import load
+    from secateur.policy.parts import part_names, parts_of
     from secateur.policy.unroll import fed_back
-    from secateur.prune.states import evenly, met_inputs
+    from secateur.prune.states import met_inputs, samples_of_parts
     from secateur.simulate.controller import torch_controller
     from secateur.simulate.rollout import rollouts
 
     loaded = load(source)
-    converted = to_tflite(loaded.policy)
-    states = fed_back(loaded.policy, loaded.policy.entry())
-    plain = "model.float32.tflite"
-    models, name = {plain: mark_states(converted, states)}, symbol_name(loaded.policy.name)
-    if loaded.task is None or dtype == "float32":
-        rate = loaded.task.control_hz if loaded.task else None
-        return Artifact(source, name, models, plain if dtype == "float32" else None, control_hz=rate)
-
-    task = loaded.task
-    seeds = [int(s) for s in np.random.SeedSequence([seed]).generate_state(CALIBRATION_EPISODES)]
-    quantizer, note = state_keeping(dtype, states), ""
-    try:
-        with tempfile.TemporaryDirectory() as build:
-            folder = Path(build)
-            quantized = calibrate(
-                task, target, converted, loaded.policy, seeds, folder, share, quantizer=quantizer
-            )
-    except SecateurError as error:
-        rolled = rollouts(task, torch_controller(loaded.policy, task), seeds)
-        met = met_inputs(task, rolled, loaded.policy)
-        quantized = quantizer(converted, evenly(met, CALIBRATION_STATES))
-        note = f"Calibrated on the float policy's states only, and not tried in closed loop: {error}"
-    models[f"model.{dtype}.tflite"] = quantized
-    rate = loaded.task.control_hz
-    return Artifact(source, name, models, f"model.{dtype}.tflite", note=note, control_hz=rate)
+    task, policy, note = loaded.task, loaded.policy, ""
+    rate = task.control_hz if task else None
+    parts = parts_of(policy, rate) if rate else tuple(Part(name) for name in part_names(policy)[-1:])
+    converted = {part.name: to_tflite(policy, part.name) for part in parts}
+    states, quantized = fed_back(policy, policy.entry()), dict[str, bytes]()
+    if task is not None and dtype != "float32":
+        seeds = [int(s) for s in np.random.SeedSequence([seed]).generate_state(CALIBRATION_EPISODES)]
+        quantizer = parts_storing(dtype, parts, states)
+        try:
+            with tempfile.TemporaryDirectory() as build:
+                folder = Path(build)
+                quantized = calibrate(
+                    task, target, converted, policy, seeds, folder, share, quantizer=quantizer
+                )
+        except SecateurError as error:
+            met = met_inputs(task, rollouts(task, torch_controller(policy, task), seeds), policy)
+            quantized = quantizer(converted, samples_of_parts(policy, met, CALIBRATION_STATES))
+            note = f"Calibrated on the float policy's states only, and not tried in closed loop: {error}"
+    found = []
+    for part, stem in zip(parts, stems(parts).values()):
+        plain, file = f"{stem}.float32.tflite", f"{stem}.{dtype}.tflite"
+        models = {plain: mark_states(converted[part.name], states)}
+        models |= {file: quantized[part.name]} if quantized else {}
+        deployed = file if file in models else None
+        name = symbol_name(policy.name)
+        found.append(Artifact(source, name, models, deployed, note=note, control_hz=rate, part=part))
+    return tuple(found)

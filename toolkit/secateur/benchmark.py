@@ -12,18 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from secateur.artifact import Artifact, open_model
+from secateur.artifact import Artifact, open_models
 from secateur.deploy import SILENT, predicted, require_fit
-from secateur.device.devices import BUILT_FOR_BOARD, open_device
+from secateur.device.devices import BUILT_FOR_BOARD, SERIAL, open_device
 from secateur.device.protocol import random_inputs
 from secateur.errors import SecateurError, refuse_options
 from secateur.export.toolchain import compiler_name
 from secateur.network import Network
 from secateur.operators.lower import lower
 from secateur.pipeline import Progress
-from secateur.records import Cost, Measurement
+from secateur.records import Cost, Measurement, PartTime
 from secateur.target.arena import plan
 from secateur.target.patches import applied, within
+from secateur.target.schedule import with_responses
 from secateur.target.target import Target, compiled_by, load_target, optimised
 
 GENERATED_ON = ("emulator", "host", "qemu")
@@ -54,6 +55,9 @@ class BenchRequest:
 def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
     """Runs a model on a device; gives what was predicted and what was measured, side by side.
 
+    Of a run whose policy has several parts every part is run on its own, and the document has ``parts``: the document
+    of each with its ``part``, and ``schedule``, how they get along on one core at their rates.
+
     Raises:
         SecateurError: the model cannot be read, built or run.
     """
@@ -65,7 +69,50 @@ def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
     if request.device not in GENERATED_ON:
         instead = f", or take --device {', '.join(GENERATED_ON)}"
         refuse_options({"--ram": request.ram_bytes}, f"--device {request.device} is given none", instead)
-    artifact = open_model(request.source)
+    artifacts = open_models(request.source)
+    if len(artifacts) == 1:
+        return _bench(artifacts[0], target, request, progress)[0]
+    if request.device.startswith(SERIAL):
+        names = ", ".join(f"{request.source}/{artifact.deployed}" for artifact in artifacts)
+        raise SecateurError(
+            "a board on a line holds one network", f"{request.source} has several", f"Bench one of {names}."
+        )
+    found = [(artifact, *_bench(artifact, target, request, progress)) for artifact in artifacts]
+    documents = [
+        {"part": {"name": artifact.part.name, "period": artifact.part.period}, **document}
+        for artifact, document, _ in found
+    ]
+    rate = artifacts[-1].control_hz
+    times = [
+        PartTime(artifact.part.name, artifact.part.period / rate, seen.latency_s, 0.0)
+        for artifact, _, seen in found
+        if rate and seen.latency_s is not None
+    ]
+    wrong = [document["parity"] for document in documents]
+    return {
+        "schema": 1,
+        "control_hz": rate,
+        "parts": documents,
+        "schedule": [
+            {
+                "part": time.name,
+                "period_s": time.period_s,
+                "latency_s": time.latency_s.high,
+                "response_s": time.response_s,
+                "utilisation": time.utilisation,
+            }
+            for time in with_responses(times if len(times) == len(found) else ())
+        ],
+        "parity": None
+        if None in wrong
+        else {"mismatched_bytes": sum(parity["mismatched_bytes"] or 0 for parity in wrong)},
+    }
+
+
+def _bench(
+    artifact: Artifact, target: Target, request: BenchRequest, progress: Progress
+) -> tuple[dict[str, Any], Measurement]:
+    """Of one network; with what was measured."""
     network = artifact.network
     if request.ram_bytes is not None:
         progress.stage("fitting it into its RAM")
@@ -110,7 +157,7 @@ def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
         "measured": _measured(measurement),
         "arena": _arena(network, target, request.device, measurement),
         "parity": parity,
-    }
+    }, measurement
 
 
 def _calls(artifact: Artifact, network: Network, calls: int) -> dict[str, np.ndarray]:
@@ -157,7 +204,8 @@ def _arena(network: Network, target: Target, device: str, measurement: Measureme
 
 def _cost(cost: Cost, target: Target) -> dict[str, Any]:
     record = asdict(cost)
-    del record["components"]
+    for name in ("components", "kernels", "parts"):
+        del record[name]
     source = target.latency_source("predicted", cost.instructions or 0, cost.latency_s)
     fit = {"probes": target.fit.probes, "max_error": target.fit.max_error}
     return {
@@ -170,4 +218,6 @@ def _cost(cost: Cost, target: Target) -> dict[str, Any]:
 
 
 def _measured(measurement: Measurement) -> dict[str, Any]:
-    return {**asdict(measurement), "flash_bytes": measurement.flash_bytes, "ram_bytes": measurement.ram_bytes}
+    record = asdict(measurement)
+    del record["parts"]
+    return {**record, "flash_bytes": measurement.flash_bytes, "ram_bytes": measurement.ram_bytes}

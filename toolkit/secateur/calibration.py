@@ -5,16 +5,16 @@ blind outside of it: it saturates and falls. So the int8 policy is rolled out to
 quantised again, until it does as well as in float or the rounds are up (docs/adr/0005).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from secateur.device.devices import open_device
-from secateur.export.quantize import quantize
+from secateur.device.devices import open_devices
+from secateur.export.flows import Models, Quantizer, parts_storing
+from secateur.policy.parts import parts_of
 from secateur.policy.policy import Policy, Task
-from secateur.prune.states import evenly, met_inputs
+from secateur.prune.states import met_inputs, samples_of_parts
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
 from secateur.target.computer import Computer
@@ -34,44 +34,49 @@ ROUNDS, WITHIN = 4, 0.005
 def calibrate(
     task: Task,
     target: Target | Computer,
-    model: bytes,
+    models: Models,
     policy: Policy,
     seeds: Sequence[int],
     build: Path,
     share: Share,
     device: str = "emulator",
-    quantizer: Callable[[bytes, Mapping[str, np.ndarray]], bytes] = quantize,
+    quantizer: Quantizer | None = None,
     device_task: Task | None = None,
-) -> bytes:
-    """The int8 model, by return the best of a few calibrations.
+) -> dict[str, bytes]:
+    """The quantised model of each part, by return the best of a few calibrations.
 
     Args:
         task: what the policy does.
         target: its core is emulated.
-        model: float32 .tflite of the policy.
+        models: part → its float32 .tflite.
         policy: in torch. Its states at what a quantised policy met are those that it has there itself.
         seeds: of the episodes that states are taken from and returns are compared on.
         build: a folder for what is built on the way.
         share: told of progress.
         device: that runs the quantised policy; ``emulator`` and ``tflm`` give the same bytes, ``litert`` its own.
-        quantizer: float .tflite and samples → the model.
-        device_task: the task with ``to_inputs`` as the model takes them, where that is not as torch does.
+        quantizer: float .tflites and samples → the models; int8 by default.
+        device_task: the task with ``to_inputs`` as the models take them, where that is not as torch does.
     """
+    parts = parts_of(policy, task.control_hz)
+    quantizer = quantizer or parts_storing("int8", parts)
     rolled = rollouts(task, torch_controller(policy, task), seeds)
     wanted = float(np.mean([t.return_ for t in rolled]))
-    samples = evenly(met_inputs(task, rolled, policy), STATES)
-    best: tuple[float, bytes] | None = None
+    samples = samples_of_parts(policy, met_inputs(task, rolled, policy), STATES)
+    best: tuple[float, dict[str, bytes]] | None = None
     for number in range(ROUNDS):
-        quantized = quantizer(model, samples)
-        with closing(open_device(device, quantized, target, build)) as opened:
-            rolled = rollouts(task, FirmwareController(opened, device_task or task), seeds)
+        quantized = quantizer(models, samples)
+        with open_devices(device, quantized, parts, target, build) as opened:
+            rolled = rollouts(task, FirmwareController(opened, device_task or task, parts), seeds)
         reached = float(np.mean([t.return_ for t in rolled]))
         share((number + 1) / ROUNDS, f"quantised return {reached:.1f}, float {wanted:.1f}")
         if best is None or reached > best[0]:
             best = (reached, quantized)
         if reached >= wanted - WITHIN * abs(wanted):
             break
-        more = evenly(met_inputs(task, rolled, policy), STATES)
-        samples = {name: np.concatenate([array, more[name]]) for name, array in samples.items()}
+        more = samples_of_parts(policy, met_inputs(task, rolled, policy), STATES)
+        samples = {
+            part: {name: np.concatenate([array, more[part][name]]) for name, array in arrays.items()}
+            for part, arrays in samples.items()
+        }
     assert best is not None
     return best[1]

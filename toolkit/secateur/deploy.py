@@ -5,8 +5,8 @@ policy, run or .tflite → model → recorded call in TFLM → files of a format
 
 import shlex
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from secateur import __version__
-from secateur.artifact import BOARD_DTYPES, Artifact, open_artifact
+from secateur.artifact import BOARD_DTYPES, Artifact, open_artifacts
 from secateur.device.devices import open_device
 from secateur.device.protocol import random_inputs, zero_states
 from secateur.errors import SecateurError, refuse_options, require_known
 from secateur.export.c.example import Recorded
-from secateur.export.c.generate import generate
-from secateur.export.c.layouts import LAYOUTS, Package
+from secateur.export.c.handover import part_sources, prefixes
+from secateur.export.c.layouts import LAYOUTS, Package, PackedPart
 from secateur.export.firmware.boards import board_of
 from secateur.export.firmware.image import ENTRY, FIRMWARE, IMAGE, RESERVED, firmware_sources
 from secateur.export.readme import c_readme, firmware_readme, tflite_readme, tflm_readme
@@ -30,7 +30,7 @@ from secateur.network import Network
 from secateur.operators.lower import lower
 from secateur.pipeline import Progress
 from secateur.records import Cost
-from secateur.runfolder import MANIFEST, require_new, to_json, write_folder
+from secateur.runfolder import MANIFEST, PARTS, parts_json, require_new, stems, to_json, write_folder
 from secateur.target.computer import Computer
 from secateur.target.cost import price
 from secateur.target.patches import applied, within
@@ -152,34 +152,78 @@ def _for_microcontroller(
             "Leave other types and --all-entries to computers, such as raspberry-pi-4b.",
         )
     progress.stage("reading or converting the model")
-    artifact = open_artifact(request.source, target, request.seed, progress.share, request.dtype)
+    artifacts = open_artifacts(request.source, target, request.seed, progress.share, request.dtype)
     if request.ram_bytes is not None:
+        if len(artifacts) > 1:
+            raise SecateurError(
+                "a limit on RAM is split up by patches where a policy is one network",
+                f"{request.source} has the parts {', '.join(a.part.name for a in artifacts)}",
+                "Prune it with --ram, which counts all of them.",
+            )
         progress.stage("fitting it into its RAM")
-        target = within(target, artifact.network, request.ram_bytes)
+        target = within(target, artifacts[0].network, request.ram_bytes)
     progress.stage(f"writing {request.format}")
-    files = FORMATS[request.format](artifact, target, request)
+    files = FORMATS[request.format](artifacts, target, request)
     data = {path: text if isinstance(text, bytes) else text.encode() for path, text in files.items()}
-    return data, artifact.note, applied(artifact.network, target)
+    patches = applied(artifacts[0].network, target) if len(artifacts) == 1 else None
+    return data, artifacts[0].note, patches
 
 
-def _export_tflite(artifact: Artifact, target: Target, request: ExportRequest) -> Mapping[str, str | bytes]:
+Files = Mapping[str, str | bytes]
+"""Relative path → content."""
+
+
+def _export_tflite(artifacts: Sequence[Artifact], target: Target, request: ExportRequest) -> Files:
+    models = {name: model for artifact in artifacts for name, model in artifact.models.items()}
+    deployed = [artifact.deployed for artifact in artifacts if artifact.deployed is not None]
+    first = artifacts[0]
+    stated = {PARTS: parts_json([a.part for a in artifacts])} if len(artifacts) > 1 else {}
     return {
-        **artifact.models,
-        "README.md": tflite_readme(artifact.name, tuple(artifact.models), artifact.deployed, artifact.note),
+        **models,
+        **stated,
+        "README.md": tflite_readme(first.name, tuple(models), deployed, first.note),
     }
 
 
-def _export_c(artifact: Artifact, target: Target, request: ExportRequest) -> Mapping[str, str | bytes]:
-    name, network = request.name or artifact.name, artifact.network
-    files = generate(network, target, name)
-    package = Package(name, network, files, _recorded(artifact, network, target), artifact.control_hz)
-    cost = predicted(network, target)
-    if cost is not None:
-        require_fit(cost.flash_bytes, cost.ram_bytes, target)
+def _export_c(artifacts: Sequence[Artifact], target: Target, request: ExportRequest) -> Files:
+    name, parts = request.name or artifacts[0].name, [artifact.part for artifact in artifacts]
+    named = prefixes(name, parts)
+    packed = tuple(
+        PackedPart(a.part, named[a.part.name], a.network, _recorded(a, a.network, target)) for a in artifacts
+    )
+    networks = {one.part.name: one.network for one in packed}
+    files, last = part_sources(networks, parts, target, name), packed[-1]
+    several = packed if len(packed) > 1 else ()
+    package = Package(name, last.network, files, last.call, artifacts[-1].control_hz, several)
+    costs = [predicted(one.network, target) for one in packed]
+    known = [cost for cost in costs if cost is not None]
+    if len(known) == len(costs):
+        require_fit(sum(c.flash_bytes for c in known), sum(c.ram_bytes for c in known), target)
+    cost = costs[0] if not several else None
     return {**LAYOUTS[request.layout](package), "README.md": c_readme(package, request.layout, target, cost)}
 
 
-def _export_tflm(artifact: Artifact, target: Target, request: ExportRequest) -> Mapping[str, str | bytes]:
+def _each(
+    export: Callable[[Artifact, Target, ExportRequest], Files],
+) -> Callable[[Sequence[Artifact], Target, ExportRequest], Files]:
+    """Of several parts, each in a folder of its own."""
+
+    def files(artifacts: Sequence[Artifact], target: Target, request: ExportRequest) -> Files:
+        if len(artifacts) == 1:
+            return export(artifacts[0], target, request)
+        named = prefixes(request.name or artifacts[0].name, [artifact.part for artifact in artifacts])
+        return {
+            f"{stem}/{path}": content
+            for artifact, stem in zip(artifacts, stems([a.part for a in artifacts]).values())
+            for path, content in export(
+                replace(artifact, name=named[artifact.part.name]), target, replace(request, name=None)
+            ).items()
+        }
+
+    return files
+
+
+def _export_tflm(artifact: Artifact, target: Target, request: ExportRequest) -> Files:
     name, network = request.name or artifact.name, artifact.network
     call = _recorded(artifact, network, target)
     with tempfile.TemporaryDirectory() as folder:
@@ -192,7 +236,7 @@ def _export_tflm(artifact: Artifact, target: Target, request: ExportRequest) -> 
     return {**files, "README.md": tflm_readme(name, arena, len(artifact.model))}
 
 
-def _export_firmware(artifact: Artifact, target: Target, request: ExportRequest) -> Mapping[str, str | bytes]:
+def _export_firmware(artifact: Artifact, target: Target, request: ExportRequest) -> Files:
     default = f"{artifact.name}_network" if artifact.name in RESERVED else artifact.name
     name, board = request.name or default, board_of(target)
     sources = {**firmware_sources(artifact.network, artifact.model, target, board, name), **library(target)}
@@ -203,11 +247,11 @@ def _export_firmware(artifact: Artifact, target: Target, request: ExportRequest)
     return {**sources, IMAGE: image, "README.md": firmware_readme(name, target, board, build)}
 
 
-FORMATS: dict[str, Callable[[Artifact, Target, ExportRequest], Mapping[str, str | bytes]]] = {
+FORMATS: dict[str, Callable[[Sequence[Artifact], Target, ExportRequest], Files]] = {
     "tflite": _export_tflite,
     "c": _export_c,
-    "tflm": _export_tflm,
-    "firmware": _export_firmware,
+    "tflm": _each(_export_tflm),
+    "firmware": _each(_export_firmware),
 }
 """Format → relative path → content."""
 

@@ -16,6 +16,7 @@ from secateur.graph.comprehensive import matching_groups
 from secateur.graph.groups import ComponentGraph
 from secateur.pipeline import PruneRequest
 from secateur.policy.load import load
+from secateur.policy.parts import parts_of, require_one_rate
 from secateur.policy.planning import PLAN
 from secateur.policy.policy import Policy, Task
 from secateur.prune.analyse import analyse
@@ -24,7 +25,7 @@ from secateur.prune.limits import total_limits
 from secateur.prune.schedule import SCHEDULES
 from secateur.prune.strategies import STRATEGIES
 from secateur.prune.weighing import COEFFICIENTS
-from secateur.records import Budget, Limits
+from secateur.records import ALONE, Budget, Limits, Part
 from secateur.simulate.dry_run import acted_on, check_task
 from secateur.target.computer import Computer
 from secateur.target.planning import WEIGHT_BYTES
@@ -46,7 +47,10 @@ PACKAGES = (
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """The request, loaded and checked; ``cuttable`` are the groups that its strategy may cut."""
+    """The request, loaded and checked; ``cuttable`` are the groups that its strategy may cut.
+
+    ``parts`` are the entries that run on the target, in order; one where no other feeds the deployed entry.
+    """
 
     request: PruneRequest
     policy: Policy
@@ -56,6 +60,7 @@ class Job:
     budget: Budget
     identity: Mapping[str, Any]
     cuttable: tuple[str, ...]
+    parts: tuple[Part, ...] = ALONE
 
     @property
     def board(self) -> Target:
@@ -98,16 +103,6 @@ def _require_coefficients(request: PruneRequest) -> None:
             "coefficients weigh groups that are in one ranking",
             f"the {request.strategy} strategy has none: it measures what groups are worth, or treats all alike",
             f"Take --strategy {' or '.join(ranked)}, or leave --coefficients out.",
-        )
-
-
-def _require_control_rate(policy: Policy) -> None:
-    slow = [c.name for c in policy.components if c.rate_hz is not None]
-    if slow:
-        raise SecateurError(
-            "prune proves a policy whose components all run at the control rate",
-            f"{policy.name}: {', '.join(slow)} declare a rate of their own, which firmware in one piece does not keep",
-            "Leave rate_hz out to prune; secateur inspect counts it.",
         )
 
 
@@ -231,7 +226,8 @@ def prepare(request: PruneRequest) -> Job:
     }
     if request.entry is None:
         _require_entry(policy)
-    _require_control_rate(policy)
+    require_one_rate(policy, loaded.task.control_hz)
+    parts = parts_of(policy, loaded.task.control_hz)
     check_task(policy, loaded.task)
     graph = analyse(policy, acted_on(policy, loaded.task))
     comprehensive = STRATEGIES[request.strategy].comprehensive
@@ -242,5 +238,8 @@ def prepare(request: PruneRequest) -> Job:
             f"{policy.name} has {len(graph.groups)} groups, of which the {request.strategy} strategy finds none",
             "See secateur inspect for what is left whole, and why.",
         )
+    if len(parts) > 1:  # what is busy for longer than there is time keeps no rate
+        asked = total.utilisation
+        total = replace(total, utilisation=1.0 if asked is None else min(1.0, asked))
     budget = replace(request.budget, total=total)
-    return Job(request, policy, loaded.task, target, graph, budget, identity, cuttable)
+    return Job(request, policy, loaded.task, target, graph, budget, identity, cuttable, parts)

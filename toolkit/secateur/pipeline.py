@@ -86,7 +86,7 @@ def prune(
         from secateur.litert.pruning import prune_for_computer
 
         return prune_for_computer(request, output, resume, command, progress)
-    from secateur import stages
+    from secateur import exporting, stages
     from secateur.choosing import Original
     from secateur.job import prepare
     from secateur.runfolder import RunFolder, read_finished
@@ -113,7 +113,9 @@ def prune(
         exported = run.stage(
             "export",
             "exporting to .tflite and C",
-            lambda to, share: stages.export(job, chosen, recovered, to, share),
+            lambda to, share: exporting.export(
+                job, stages.recovered_policy(job, chosen, recovered), to, share
+            ),
         )
         measured = run.stage(
             "device", "running the firmware", lambda to, _: stages.run_device(job, exported, to)

@@ -12,6 +12,25 @@ Widths = Mapping[str, int]
 
 
 @dataclass(frozen=True)
+class Part:
+    """An entry that runs on the robot.
+
+    Attributes:
+        name: of the entry; empty where a network stands alone.
+        period: control steps from one of its runs to the next; 1 at the control rate.
+        fed: input → the part whose output it takes, and which output.
+    """
+
+    name: str = ""
+    period: int = 1
+    fed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+ALONE = (Part(),)
+"""A network that is the whole policy."""
+
+
+@dataclass(frozen=True)
 class Range:
     """A predicted quantity, as the interval that it is expected in."""
 
@@ -65,6 +84,35 @@ class ComponentCost:
 
 
 @dataclass(frozen=True)
+class PartTime:
+    """Time of one part of a policy whose parts run at their own rates, the quicker ones before the slower.
+
+    Attributes:
+        name: of its entry.
+        period_s: from one run to the next.
+        latency_s: of one run that nothing interrupts.
+        response_s: from when it is due until it is through, at most, interrupted by every part that runs more often;
+            where that is more than the period, a time in which it is not through.
+        flash_bytes, static_ram_bytes, stack_bytes, instructions: of this part alone, where known; code that parts
+            share counts in each.
+    """
+
+    name: str
+    period_s: float
+    latency_s: Range
+    response_s: float
+    flash_bytes: int | None = None
+    static_ram_bytes: int | None = None
+    stack_bytes: int | None = None
+    instructions: int | None = None
+
+    @property
+    def utilisation(self) -> float:
+        """Share of time that it takes, at most."""
+        return self.latency_s.high / self.period_s
+
+
+@dataclass(frozen=True)
 class Cost:
     """Predicted cost of the deployed entry on a target.
 
@@ -80,6 +128,9 @@ class Cost:
         latency_s: instructions × the target's cycles per instruction / clock.
         components: name → its share.
         utilisation: share of time that the core is busy, at most; 0 until rates are known (``target.step``).
+        kernels: whose code is in ``code_bytes``; empty where that is not known.
+        parts: of a policy in several parts: parameters, work, bytes and instructions are those of all of them, and the
+            latency is that of the parts at the control rate. Else none.
     """
 
     parameters: int
@@ -93,6 +144,8 @@ class Cost:
     latency_s: Range
     components: Mapping[str, ComponentCost] = field(default_factory=dict)
     utilisation: float = 0.0
+    kernels: frozenset[str] = frozenset()
+    parts: tuple[PartTime, ...] = ()
 
     @property
     def flash_bytes(self) -> int:
@@ -120,6 +173,7 @@ class Measurement:
         latency_source: ``"measured"``, or what the latency was predicted from.
         cycles: of the board's own counter, per call, the most over all timed calls.
         round_trip_s: of one call as the host saw it, the line to the board included.
+        parts: of a policy in several parts, as of ``Cost``; stacks add up, since one part may interrupt another.
     """
 
     device: str
@@ -134,6 +188,7 @@ class Measurement:
     latency_source: str = ""
     cycles: int | None = None
     round_trip_s: Range | None = None
+    parts: tuple[PartTime, ...] = ()
 
     @property
     def flash_bytes(self) -> int | None:

@@ -8,19 +8,23 @@ a folder with a summary is a finished run, and nothing is ever written over one.
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
 from secateur.errors import SecateurError
+from secateur.records import ALONE, Part
 
 SCHEMA = 1
 SUMMARY = "summary.json"
 MANIFEST = "manifest.json"
+PARTS = "parts.json"
 _REQUEST = "request.json"
 _STAGES = ".stages"
 _LOCK = ".lock"
@@ -39,6 +43,44 @@ def write_atomically(path: Path, data: bytes) -> None:
 def cache_folder() -> Path:
     """Where results are kept that several runs can use; ``SECATEUR_CACHE`` names another place."""
     return Path(os.environ.get("SECATEUR_CACHE") or Path.home() / ".cache" / "secateur")
+
+
+def stems(parts: Sequence[Part]) -> dict[str, str]:
+    """Part → what its files' names begin with: ``model`` where there is one part, else the part's own name."""
+    return {
+        part.name: "model" if len(parts) == 1 else re.sub(r"[^A-Za-z0-9_-]+", "_", part.name)
+        for part in parts
+    }
+
+
+def golden_file(stem: str) -> str:
+    """Where the golden vectors of a part are, by what its files' names begin with."""
+    return "golden.npz" if stem == "model" else f"{stem}.golden.npz"
+
+
+def parts_json(parts: Sequence[Part]) -> bytes:
+    """The parts of a run's policy as its folder states them, in the order in which they run."""
+    return to_json([{**asdict(part), "fed": {k: list(v) for k, v in part.fed.items()}} for part in parts])
+
+
+def parts_of_run(folder: Path) -> tuple[Part, ...]:
+    """The parts of a finished run; one where it does not name several.
+
+    Raises:
+        SecateurError: a file that no run wrote.
+    """
+    path = folder / PARTS
+    if not path.is_file():
+        return ALONE
+    try:
+        return tuple(
+            Part(str(p["name"]), int(p["period"]), {k: (str(a), str(b)) for k, (a, b) in p["fed"].items()})
+            for p in json.loads(path.read_bytes())
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SecateurError(
+            "a run states its parts", f"{path}: {error}", "Run it again into a new folder."
+        ) from error
 
 
 def control_rate(folder: Path) -> float | None:

@@ -2,28 +2,23 @@
 
 import json
 import platform
-import shutil
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.torch import load_file, save_file
 
-from secateur.calibration import Share, calibrate
+from secateur.calibration import Share
 from secateur.choosing import Original, choose_widths, scores_of
-from secateur.device.devices import open_device
-from secateur.device.protocol import Device, run_episodes
-from secateur.export.c.generate import generate
+from secateur.device.devices import open_devices
+from secateur.device.protocol import run_episodes
 from secateur.export.litert import run_float
 from secateur.export.read import read_tflite
-from secateur.export.states import mark_states, state_keeping
+from secateur.export.states import state_keeping
 from secateur.export.tflite import to_tflite
-from secateur.export.toolchain import write_sources
 from secateur.graph.groups import ComponentGraph
 from secateur.graph.probe import probe_widths
 from secateur.graph.template import Template, fit_template
@@ -36,28 +31,29 @@ from secateur.policy.weights import load_weights
 from secateur.prune.limits import Price, check_feasible
 from secateur.prune.recover import Recovery, RecoveryPlan
 from secateur.prune.schedule import SCHEDULES
-from secateur.prune.states import evenly, lengths_of, met_inputs
+from secateur.prune.states import lengths_of, met_inputs
 from secateur.prune.strategies import STRATEGIES
 from secateur.prune.surgery import rebuild, resized
-from secateur.records import ClosedLoop, Measurement, Parity, Range
+from secateur.records import ClosedLoop, Measurement, Parity, Part, PartTime, Range, Widths
 from secateur.report.html import render_html
-from secateur.report.summary import GroupWidth, RecoveryPoint, summary
-from secateur.runfolder import RunFolder, to_json, write_atomically
+from secateur.report.summary import GroupWidth, RecoveryPoint, part_records, summary
+from secateur.runfolder import PARTS, RunFolder, golden_file, parts_json, stems, to_json, write_atomically
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
 from secateur.target.by_width import PriceByWidth
-from secateur.target.step import calls_per_step, per_step, scaled
+from secateur.target.schedule import late_periods
+from secateur.target.step import calls_per_step, measurement_of_parts, of_parts, scaled
 from secateur.verify.firmware import FirmwareController
-from secateur.verify.golden import Golden, load_golden, save_golden
+from secateur.verify.golden import load_golden
 from secateur.verify.paired import evaluate_pair
-from secateur.verify.parity import compare
-from secateur.verify.quantized import quantize
+from secateur.verify.parity import compare, parity_of_parts
 from secateur.verify.verdict import judge
 
 STATES_EPISODES = 32
-CALIBRATION_EPISODES = 16
-GOLDEN_EPISODES, GOLDEN_VECTORS = 8, 1024
-"""Episodes that states are taken from, and how many are taken, evenly."""
+"""Episodes that states are taken from."""
+
+_ANY_SCALE = (0.037, 3)
+"""Of a flow where a network is converted to be priced: unlike any that its own operators come to."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,11 @@ class Made:
 
 
 def convert_template(
-    policy: Policy, graph: ComponentGraph, entry: str | None = None, dtype: str = "int8"
+    policy: Policy,
+    graph: ComponentGraph,
+    entry: str | None = None,
+    dtype: str = "int8",
+    fed: Collection[str] = (),
 ) -> Template:
     """Converts the policy at full widths and at a probe of others, both as surgery makes them, and fits every size.
 
@@ -119,14 +119,16 @@ def convert_template(
         graph: of it.
         entry: that is converted; the deployed one by default.
         dtype: key of ``export.quantize.RECIPES``.
+        fed: inputs that come in the scale of another network, whatever is done to them here.
     """
     probe = probe_widths(graph)
+    given = {("", name): _ANY_SCALE for name in fed}
 
     def converted(policy: Policy) -> Network:
         chosen = policy.entry(entry)
         examples = {n: e.numpy().repeat(2, 0).astype(np.float32) for n, e in chosen.example_inputs.items()}
         states = fed_back(policy, chosen) if chosen.name == policy.deployed else {}
-        return read_tflite(state_keeping(dtype, states)(to_tflite(policy, entry), examples))
+        return read_tflite(state_keeping(dtype, states, given=given)(to_tflite(policy, entry), examples))
 
     full, other = (converted(resized(policy, graph, widths)) for widths in (graph.full, probe))
     return fit_template(graph, full, other, probe, policy.entry(entry).name)
@@ -134,8 +136,20 @@ def convert_template(
 
 def price_of(job: Job) -> Price:
     """Widths → predicted cost of a control step on the job's target."""
-    by_width = PriceByWidth(convert_template(job.policy, job.graph), job.board)
-    return per_step(by_width, job.policy, job.task.control_hz)
+    templates = {
+        part.name: convert_template(job.policy, job.graph, part.name, fed=part.fed) for part in job.parts
+    }
+    prices = {name: PriceByWidth(template, job.board) for name, template in templates.items()}
+    flows = sorted({source for part in job.parts for source in part.fed.values()})
+
+    def handed(widths: Widths) -> tuple[int, ...]:
+        complete = {**job.graph.full, **widths}
+        return (*(-(-templates[part].output_bytes(output, complete) // 4) * 4 for part, output in flows), 4)
+
+    def code_of(kernel: str) -> int:
+        return job.board.kernels[kernel].code_bytes
+
+    return of_parts(prices, job.policy, job.parts, job.task.control_hz, handed, code_of)
 
 
 def require_feasible(job: Job, price: Price) -> None:
@@ -200,50 +214,33 @@ def recovered_policy(job: Job, chosen: Path, recovered: Path) -> Policy:
     return policy
 
 
-def export(job: Job, chosen: Path, recovered: Path, to: Path, share: Share) -> None:
-    """Writes float and int8 .tflite, ``golden.npz`` with every reference's answers, and ``c/``."""
-    policy = recovered_policy(job, chosen, recovered)
-    model, states = to_tflite(policy), fed_back(policy, policy.entry())
-    seeds, store = job.seeds("calibration", CALIBRATION_EPISODES), state_keeping("int8", states)
-    calibrated = calibrate(job.task, job.board, model, policy, seeds, to / "build", share, quantizer=store)
-    (to / "model.float32.tflite").write_bytes(mark_states(model, states))
-    (to / "model.int8.tflite").write_bytes(calibrated)
-    with closing(open_device("tflm", calibrated, job.board, to / "build")) as reference:
-        save_golden(golden_of(job, policy, reference), to / "golden.npz")
-    network = read_tflite(calibrated)
-    write_sources(generate(network, job.board, "policy"), to / "c")
-    shutil.rmtree(to / "build")
-
-
-def golden_of(job: Job, policy: Policy, reference: Device) -> Golden:
-    """Vectors from the policy's own way: evenly over all episodes, or its first steps where it is recurrent.
-
-    Those are episodes one after the other from their start, the last of them cut off at ``GOLDEN_VECTORS``.
-    """
-    controller, network = torch_controller(policy, job.task), reference.network
-    rolled = rollouts(job.task, controller, job.seeds("golden", GOLDEN_EPISODES))
-    met: Mapping[str, torch.Tensor] = met_inputs(job.task, rolled, policy)
-    starts: tuple[int, ...] = ()
-    if network.states:
-        begins = np.cumsum([0, *lengths_of(rolled)[:-1]])
-        starts = tuple(int(row) for row in begins if row < GOLDEN_VECTORS)
-        met = {name: rows[:GOLDEN_VECTORS] for name, rows in met.items()}
-    inputs = evenly(met, GOLDEN_VECTORS)
-    stored = {name: quantize(inputs[name], network.inputs, network, name) for name in network.external}
-    return Golden(inputs, controller.infer(inputs), stored, run_episodes(reference, stored, starts), starts)
-
-
 def run_device(job: Job, exported: Path, to: Path) -> None:
-    """Builds the C, runs the golden vectors on the emulated core; writes ``parity.json`` and ``measurement.json``."""
-    model = (exported / "model.int8.tflite").read_bytes()
-    golden = load_golden(exported / "golden.npz")
-    with closing(open_device("emulator", model, job.board, to / "build")) as device:
-        answers = run_episodes(device, golden.quantized_inputs, golden.starts)
-        measurement = _of_a_step(device.measure(), calls_per_step(job.policy))
-        floats = run_float((exported / "model.float32.tflite").read_bytes(), golden.inputs)
-        parity = compare(golden, floats, answers, device.network)
+    """Builds the C, runs the golden vectors on the emulated core; writes ``parity.json`` and ``measurement.json``.
+
+    Of several parts ``parts.json`` as well, the parity of each.
+    """
+    measurements: dict[str, Measurement] = {}
+    parities: dict[str, Parity] = {}
+    with open_devices(
+        "emulator", int8_models(job.parts, exported), job.parts, job.board, to / "build"
+    ) as devices:
+        for name, stem in stems(job.parts).items():
+            golden = load_golden(exported / golden_file(stem))
+            answers = run_episodes(devices[name], golden.quantized_inputs, golden.starts)
+            measurements[name] = _of_a_step(devices[name].measure(), calls_per_step(job.policy, name))
+            floats = run_float((exported / f"{stem}.float32.tflite").read_bytes(), golden.inputs)
+            parities[name] = compare(golden, floats, answers, devices[name].network)
+    measurement = measurement_of_parts(measurements, job.parts, job.task.control_hz)
     write_atomically(to / "measurement.json", to_json(asdict(measurement)))
-    write_atomically(to / "parity.json", to_json(asdict(parity)))
+    write_atomically(to / "parity.json", to_json(asdict(parity_of_parts(parities))))
+    if len(job.parts) > 1:
+        each = {name: asdict(parity) for name, parity in parities.items()}
+        write_atomically(to / "parts.json", to_json(each))
+
+
+def int8_models(parts: Sequence[Part], exported: Path) -> dict[str, bytes]:
+    """Part → its int8 .tflite, as the stage that exports left it."""
+    return {name: (exported / f"{stem}.int8.tflite").read_bytes() for name, stem in stems(parts).items()}
 
 
 def _of_a_step(measurement: Measurement, times: int) -> Measurement:
@@ -264,20 +261,24 @@ def _of_a_step(measurement: Measurement, times: int) -> Measurement:
 def _measurement(measured: Path) -> Measurement:
     record = json.loads((measured / "measurement.json").read_bytes())
     latency = record.pop("latency_s")
-    return Measurement(**record, latency_s=Range(**latency) if latency else None)
+    parts = tuple(
+        PartTime(**{**part, "latency_s": Range(**part["latency_s"])}) for part in record.pop("parts")
+    )
+    return Measurement(**record, latency_s=Range(**latency) if latency else None, parts=parts)
 
 
 def close_loop(job: Job, exported: Path, measured: Path, to: Path, share: Share) -> None:
     """The firmware drives the robot, at its board's worst predicted latency; writes ``loop.json``."""
-    latency = _measurement(measured).latency_s
-    model = (exported / "model.int8.tflite").read_bytes()
-    with closing(open_device("emulator", model, job.board, to / "build")) as device:
+    seen = _measurement(measured)
+    late = late_periods(seen.parts, job.parts, job.task.control_hz)
+    models = int8_models(job.parts, exported)
+    with open_devices("emulator", models, job.parts, job.board, to / "build") as devices:
         loop = evaluate_pair(
             job.task,
             torch_controller(job.policy, job.task),
-            FirmwareController(device, job.task),
+            FirmwareController(devices, job.task, job.parts, late),
             job.seeds("verdict", job.request.episodes),
-            latency.high if latency else 0.0,
+            seen.latency_s.high if seen.latency_s else 0.0,
             np.random.default_rng([job.request.seed, 95]),
             progress=lambda done, total: share(done / total, f"{done} of {total} episodes"),
         )
@@ -330,10 +331,14 @@ def publish(
     parity = Parity(**json.loads((made.device / "parity.json").read_bytes()))
     loop = closed_loop_of(made.loop)
     provenance = provenance_of(job, command)
+    each = made.device / "parts.json"
+    parities = json.loads(each.read_bytes()) if each.is_file() else {}
+    late = late_periods(measurement.parts, job.parts, job.task.control_hz)
 
     def summarise(artifacts: list[dict[str, Any]]) -> dict[str, Any]:
         return summary(
             **pruned_of(job, made.widths, made.policy),
+            parts=part_records(job.parts, price(widths), measurement, parities, late),
             baseline=price({}),
             predicted=price(widths),
             measured=measurement,
@@ -353,10 +358,14 @@ def publish(
         "report.html": report,
         "widths.json": made.widths / "widths.json",
         "policy.safetensors": made.policy / "policy.safetensors",
-        "model.float32.tflite": made.export / "model.float32.tflite",
-        "model.int8.tflite": made.export / "model.int8.tflite",
-        "golden.npz": made.export / "golden.npz",
     }
+    for stem in stems(job.parts).values():
+        for name in (f"{stem}.float32.tflite", f"{stem}.int8.tflite", golden_file(stem)):
+            artifacts[name] = made.export / name
+    if len(job.parts) > 1:
+        written = made.loop.parent / PARTS
+        write_atomically(written, parts_json(job.parts))
+        artifacts[PARTS] = written
     artifacts |= {
         f"c/{p.relative_to(made.export / 'c')}": p
         for p in sorted((made.export / "c").rglob("*"))

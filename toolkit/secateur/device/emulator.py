@@ -50,8 +50,7 @@ class Emulator:
             image: ELF, from ``build`` for ``linked_for(target)``.
             target: whose core it was made for.
             name: the prefix it was generated with.
-            core: where the image is loaded already, to be closed by who opened it; of the networks in an image, one
-                at a time is measured.
+            core: where the image is loaded already, to be closed by who opened it.
 
         Raises:
             SecateurError: the core has no emulator, or the image is not one.
@@ -76,8 +75,10 @@ class Emulator:
         self.name = f"emulator ({target.core}, {self._core.name})"
         place = linked_for(target)
         self._stack_top = place.ram_origin + place.ram_bytes
-        self._stack_end = max(self._arena + self._arena_bytes, self._stack_top - _PAINTED_BYTES)
-        self._core.write(self._stack_end, bytes([_PAINT]) * (self._stack_top - self._stack_end))
+        static_end = place.ram_origin + image_sizes(image).static_ram_bytes
+        self._stack_end = max(static_end, self._arena + self._arena_bytes, self._stack_top - _PAINTED_BYTES)
+        self._deepest = 0
+        self._paint()
         self.reset()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -92,6 +93,8 @@ class Emulator:
         sinks = [
             (self._places[name, "output"], values, values[:1].nbytes) for name, values in outputs.items()
         ]
+        if not self._owned:  # another network's calls have been there
+            self._paint()
         for call in range(count):
             for address, values in sources:
                 self._core.write(address, values[call].tobytes())
@@ -99,6 +102,7 @@ class Emulator:
             for address, values, size in sinks:
                 stored = self._core.read(address, size)
                 values[call] = np.frombuffer(stored, values.dtype).reshape(values.shape[1:])
+        self._deepest = max(self._deepest, self._stack_bytes())
         return outputs
 
     def reset(self) -> None:
@@ -109,8 +113,10 @@ class Emulator:
     def measure(self) -> Measurement:
         """Sizes from the image, the deepest stack of all calls so far, instructions counted one by one."""
         kept = {place: self._core.read(place, size) for place, size in self._states()}
-        if self._stack_bytes() == 0:
+        if self._deepest == 0:
+            self._paint()
             self._core.call(self._entry, self._stack_top)
+            self._deepest = self._stack_bytes()
         total, steps = self._count()
         for place, content in kept.items():
             self._core.write(place, content)
@@ -125,7 +131,7 @@ class Emulator:
             tables_bytes=sizes.tables_bytes,
             code_bytes=sizes.code_bytes,
             static_ram_bytes=sizes.static_ram_bytes,
-            stack_bytes=self._stack_bytes(),
+            stack_bytes=self._deepest,
             instructions=total,
             operator_instructions=steps,
             latency_s=latency_s,
@@ -167,6 +173,10 @@ class Emulator:
             (self._places[name, "input"], self.program.buffers[self.program.inputs[name]].size_bytes)
             for name in self.network.states
         ]
+
+    def _paint(self) -> None:
+        """The stack as no call has been there."""
+        self._core.write(self._stack_end, bytes([_PAINT]) * (self._stack_top - self._stack_end))
 
     def _stack_bytes(self) -> int:
         """How far below its start the stack has been written."""

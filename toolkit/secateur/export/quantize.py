@@ -23,6 +23,9 @@ Samples = Mapping[str, np.ndarray]
 """Input name → float32 ``[n, ...]``, inputs met in use; the leading axis counts rows, of which a call takes as many as
 its signature is made for."""
 
+Scale = tuple[float, int]
+"""Scale and zero point."""
+
 Tie = tuple[str, str, str]
 """A signature, one of its outputs and the input that it is fed back to: they get one range, or a state drifts."""
 
@@ -40,7 +43,13 @@ def quantize(model: bytes, samples: Samples) -> bytes:
     return convert(model, "int8", {"": samples})
 
 
-def convert(model: bytes, dtype: str, samples: Mapping[str, Samples], ties: Sequence[Tie] = ()) -> bytes:
+def convert(
+    model: bytes,
+    dtype: str,
+    samples: Mapping[str, Samples],
+    ties: Sequence[Tie] = (),
+    given: Mapping[tuple[str, str], Scale] = {},
+) -> bytes:
     """The model in another dtype; the same weights are stored once, whichever signatures share them.
 
     Args:
@@ -49,6 +58,8 @@ def convert(model: bytes, dtype: str, samples: Mapping[str, Samples], ties: Sequ
         samples: signature → samples; an empty name stands for the only signature. Used by dtypes of
             ``CALIBRATED`` only.
         ties: states that are fed back.
+        given: (signature, input) → the scale that it comes in, where another network made it; used by dtypes of
+            ``CALIBRATED`` only.
 
     Raises:
         SecateurError: no samples where they are needed, samples that are not finite, or a model that cannot be
@@ -65,6 +76,10 @@ def convert(model: bytes, dtype: str, samples: Mapping[str, Samples], ties: Sequ
     if dtype in CALIBRATED:
         model = _with_own_biases(model)
     ranges = _ranges(model, rules, samples, ties) if dtype in CALIBRATED else None
+    if ranges is not None:
+        for (signature, fed), scale in given.items():
+            name = _input(model, signature, fed)["name"]
+            _set_range(ranges, name, *scale, 8 if dtype == "int8" else 16)
 
     def stored() -> bytes:
         try:
@@ -81,7 +96,34 @@ def convert(model: bytes, dtype: str, samples: Mapping[str, Samples], ties: Sequ
     made = stored()
     if ranges is not None and _follow(ranges, made, model, ties):
         made = stored()
-    return made
+    return _with_scales(made, given) if ranges is not None and given else made
+
+
+def _with_scales(made: bytes, given: Mapping[tuple[str, str], Scale]) -> bytes:
+    """Scales of inputs to the last bit as they were given: on the way through a range they may lose one.
+
+    Raises:
+        SecateurError: the quantiser took another scale.
+    """
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    parsed = flatbuffer_utils.read_model_from_bytearray(bytearray(made))
+    for (signature, fed), (scale, zero_point) in given.items():
+        details = _input(made, signature, fed)
+        got, got_zero = details["quantization"]
+        if got_zero != zero_point or not abs(got - scale) <= 1e-5 * scale:
+            raise SecateurError(
+                "a flow between two networks has one scale at both ends",
+                f"{fed!r} comes as {scale:g} · (stored − {zero_point}) and is taken as {got:g} · (stored − {got_zero})",
+                "This is a fault of secateur; please report it with the policy.",
+            )
+        wanted = details["name"].encode()
+        for graph in parsed.subgraphs:
+            for index in graph.inputs:
+                tensor = graph.tensors[index]
+                if tensor.name == wanted:
+                    tensor.quantization.scale = [scale]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
 
 
 def _give_inputs_out(made: Any, model: Any) -> None:
@@ -103,18 +145,21 @@ def _follow(ranges: dict[str, Any], made: bytes, model: bytes, ties: Sequence[Ti
         (scale, zero_point), own = (each["quantization"] for each in details)
         if (scale, zero_point) == tuple(own) or not scale:
             continue
-        limits = np.iinfo(details[0]["dtype"])
-        low = scale * (
-            max(limits.min, -limits.max) - zero_point if limits.bits > 8 else limits.min - zero_point
-        )
-        high = scale * (limits.max - zero_point)
         name = _tensor_names(model, signature, output, fed)[1]
-        old = ranges.get(name, {})
-        for key, value in (("min", low), ("max", high)):
-            shape = np.shape(old.get(key, 0.0))
-            ranges[name] = {**ranges.get(name, {}), key: np.full(shape, value, np.float32)}
+        _set_range(ranges, name, scale, zero_point, np.iinfo(details[0]["dtype"]).bits)
         changed = True
     return changed
+
+
+def _set_range(ranges: dict[str, Any], name: str, scale: float, zero_point: int, bits: int) -> None:
+    """Gives a tensor the range that an integer of so many bits has at a scale; of 16 bits it is symmetric."""
+    limits = np.iinfo(f"int{bits}")
+    low = scale * (max(limits.min, -limits.max) - zero_point if bits > 8 else limits.min - zero_point)
+    high = scale * (limits.max - zero_point)
+    old = ranges.get(name, {})
+    for key, value in (("min", low), ("max", high)):
+        shape = np.shape(old.get(key, 0.0))
+        ranges[name] = {**ranges.get(name, {}), key: np.full(shape, value, np.float32)}
 
 
 def _with_own_biases(model: bytes) -> bytes:
@@ -194,6 +239,15 @@ def _calls(samples: Samples, rows: int) -> list[dict[str, np.ndarray]]:
 def _tensor_names(model: bytes, signature: str, output: str, fed: str) -> tuple[str, str]:
     first, second = _details(model, signature, output, fed)
     return first["name"], second["name"]
+
+
+def _input(model: bytes, signature: str, name: str) -> dict[str, Any]:
+    """What LiteRT says of an input; an empty signature is the only one."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=model, num_threads=1)
+    runner = interpreter.get_signature_runner(signature or next(iter(interpreter.get_signature_list())))
+    return runner.get_input_details()[name]
 
 
 def _details(model: bytes, signature: str, output: str, fed: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from secateur.export.quantize import Samples, convert
+from secateur.export.quantize import Samples, Scale, convert
 
 ENTRY = "secateur.states"
 """Name of the metadata entry."""
@@ -17,16 +17,24 @@ Quantizer = Callable[[bytes, Samples], bytes]
 """float .tflite and samples of its inputs → the model in another dtype."""
 
 
-def state_keeping(dtype: str, states: Mapping[str, str], signature: str = "") -> Quantizer:
+def state_keeping(
+    dtype: str,
+    states: Mapping[str, str],
+    signature: str = "",
+    given: Mapping[tuple[str, str], Scale] = {},
+) -> Quantizer:
     """Stores a model in a dtype, with one scale for both ends of each state, and marks its states.
 
     Args:
         dtype: key of ``export.quantize.RECIPES``.
         states: input → output, from ``policy.unroll.fed_back``; for none it is ``convert`` alone.
         signature: that has them; the only one by default.
+        given: see ``convert``.
     """
     ties = [(signature, output, fed) for fed, output in states.items()]
-    return lambda model, samples: mark_states(convert(model, dtype, {signature: samples}, ties), states)
+    return lambda model, samples: mark_states(
+        convert(model, dtype, {signature: samples}, ties, given), states
+    )
 
 
 def mark_states(model: bytes, states: Mapping[str, str]) -> bytes:

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from io import BytesIO
@@ -78,8 +78,8 @@ ENTRY({name}_step)
 EXTERN({name}_init)
 SECTIONS
 {{
-    .weights : {{ *(.rodata.{name}_weights_*) }} > FLASH
-    .tables : {{ *(.rodata.{name}_table_*) }} > FLASH
+    .weights : {{ {weights} }} > FLASH
+    .tables : {{ {tables} }} > FLASH
     .text : {{ *(.text .text.*) *(.rodata .rodata.*) . = ALIGN(4); }} > FLASH
     .data : {{ *(.data .data.*) }} > RAM AT > FLASH
     .bss (NOLOAD) : {{ *(.bss .bss.*) *(COMMON) . = ALIGN(4); }} > RAM
@@ -105,7 +105,9 @@ def write_sources(files: Mapping[str, str], folder: Path) -> None:
         (folder / path).write_text(content, encoding="utf-8", newline="\n")
 
 
-def build(files: Mapping[str, str], target: Target, name: str, folder: Path) -> Path:
+def build(
+    files: Mapping[str, str], target: Target, name: str, folder: Path, prefixes: Sequence[str] = ()
+) -> Path:
     """Compile and link generated C for a board.
 
     Args:
@@ -113,6 +115,7 @@ def build(files: Mapping[str, str], target: Target, name: str, folder: Path) -> 
         target: whose compiler flags and addresses are used.
         name: the network's prefix; its step function is the entry.
         folder: sources and image are written here.
+        prefixes: of the networks in it, where there are several.
 
     Returns:
         The ELF image: ``<folder>/<name>.elf``.
@@ -122,6 +125,8 @@ def build(files: Mapping[str, str], target: Target, name: str, folder: Path) -> 
     """
     script = _SCRIPT.format(
         name=name,
+        weights=" ".join(f"*(.rodata.{prefix}_weights_*)" for prefix in prefixes or (name,)),
+        tables=" ".join(f"*(.rodata.{prefix}_table_*)" for prefix in prefixes or (name,)),
         flash_origin=target.flash_origin,
         flash_bytes=target.flash_bytes,
         ram_origin=target.ram_origin,

@@ -50,6 +50,15 @@ class Template:
             tensors[index] = replace(full, data=np.array(numbers, full.dtype).reshape(full.shape))
         return replace(self.network, tensors=tuple(tensors))
 
+    def output_bytes(self, output: str, widths: Widths) -> int:
+        """What one call's output takes, at the widths of all groups."""
+        index = self.network.outputs[output]
+        tensor = self.network.tensors[index]
+        shape = [self.sizes.get((index, axis), n) for axis, n in enumerate(tensor.shape)]
+        return np.dtype(tensor.dtype).itemsize * prod(
+            n if isinstance(n, int) else size_at(n, widths) for n in shape
+        )
+
     @cached_property
     def _shapes(self) -> dict[int, tuple[int | Size, ...]]:
         """Tensor whose shape depends on widths → its axes."""

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 
 from secateur.errors import SecateurError
+from secateur.export.flows import Models, parts_storing
 from secateur.export.litert import run_signature
-from secateur.export.quantize import CALIBRATED, RECIPES, convert
-from secateur.export.states import state_keeping
+from secateur.export.quantize import CALIBRATED, RECIPES, Samples, convert
 from secateur.export.tflite import image_inputs, to_signatures
 from secateur.litert.dtype_choice import MAX_ERROR, Judge, Time, choose, judge_of
 from secateur.litert.source import Calls, Source, file_stem, own_entries
 from secateur.policy.policy import Task
 from secateur.policy.unroll import fed_back
+from secateur.records import Part
 from secateur.target.computer import Computer
 
 FLOAT_TOLERANCE = 1e-4
@@ -197,19 +198,18 @@ def _in_closed_loop(source: Source, target: Computer, dtype: str, float_model: b
     policy, name = source.policy, source.policy.deployed
     images = image_inputs(policy.entry())
     states = fed_back(policy, policy.entry())
-    store = state_keeping(dtype, states, name)
+    store = parts_storing(dtype, (Part(name),), states, named=True)
 
-    def quantizer(model: bytes, samples: Mapping[str, np.ndarray]) -> bytes:
-        return store(
-            model, {key: np.moveaxis(a, 1, -1) if key in images else a for key, a in samples.items()}
-        )
+    def quantizer(models: Models, samples: Mapping[str, Samples]) -> dict[str, bytes]:
+        taken = {key: np.moveaxis(a, 1, -1) if key in images else a for key, a in samples[name].items()}
+        return store(models, {name: taken})
 
     task = channels_last_task(source)
     with tempfile.TemporaryDirectory() as build:
         return calibrate(
             source.task,
             target,
-            float_model,
+            {name: float_model},
             policy,
             source.seeds,
             Path(build),
@@ -217,7 +217,7 @@ def _in_closed_loop(source: Source, target: Computer, dtype: str, float_model: b
             "litert",
             quantizer,
             task,
-        )
+        )[name]
 
 
 def _judge(source: Source, target: Computer) -> Judge | None:

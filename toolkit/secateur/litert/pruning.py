@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from secateur.artifact import CALIBRATION_EPISODES
 from secateur.calibration import STATES, Share
 from secateur.choosing import Original
 from secateur.job import Job, prepare
@@ -33,7 +34,6 @@ from secateur.runfolder import RunFolder, read_finished, to_json, write_atomical
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
 from secateur.stages import (
-    CALIBRATION_EPISODES,
     Running,
     closed_loop_of,
     convert_template,

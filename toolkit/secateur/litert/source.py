@@ -11,6 +11,7 @@ import torch
 
 from secateur.artifact import CALIBRATION_EPISODES, CALIBRATION_STATES, symbol_name
 from secateur.errors import SecateurError
+from secateur.policy.parts import components_of
 from secateur.policy.policy import Entry, Policy, Task
 from secateur.policy.unroll import fed_back
 
@@ -190,24 +191,6 @@ def own_entries(policy: Policy) -> dict[str, str]:
                 "Declare it: Entry(name, call, example_inputs, feeds) in policy.py.",
             )
     return {name: entry for name, entry in found.items() if name in deployed}
-
-
-def components_of(policy: Policy, entry: Entry) -> set[str]:
-    """Components whose parameters an entry uses, as the gradient of its outputs tells."""
-    owner = policy.component_of()
-    parameters = [p for p in policy.module.parameters() if p.is_floating_point()]
-    needed = [p.requires_grad for p in parameters]
-    try:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-        outputs = entry.run(policy.module.eval(), entry.example_inputs)
-        total = torch.stack([tensor.float().sum() for tensor in outputs.values()]).sum()
-        gradients = torch.autograd.grad(total, parameters, allow_unused=True) if total.requires_grad else ()
-    finally:
-        for parameter, before in zip(parameters, needed):
-            parameter.requires_grad_(before)
-    names = [name for name, p in policy.module.named_parameters() if p.is_floating_point()]
-    return {owner[name] for name, gradient in zip(names, gradients) if gradient is not None}
 
 
 def file_stem(name: str) -> str:

@@ -115,7 +115,7 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
         met = [next(seeds) for _ in range(plan.episodes)]
         if met:
             collected = rollouts(task, policy_controller(student, task), met)
-            seen = visited_inputs(task, collected)
+            seen = visited_inputs(task, collected, student)
             lesson = lesson.joined(teacher.lesson(seen, lengths_of(collected), (student, keep)))
         losses = []
         student.module.train()

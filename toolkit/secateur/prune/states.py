@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from secateur.policy.parts import part_names, periods_of_inputs
 from secateur.policy.policy import Entry, Policy, Task, Tensors
-from secateur.policy.unroll import fed_back, own_feeds, run_along
+from secateur.policy.unroll import fed_back, own_feeds, run_along, run_entries
 from secateur.simulate.controller import acting
 from secateur.simulate.rollout import Trajectory
 
@@ -17,12 +18,26 @@ OTHER_ENTRIES_WEIGHT = 0.1
 state that is fed back counts for beside the outputs that move the robot."""
 
 
-def visited_inputs(task: Task, trajectories: Iterable[Trajectory]) -> dict[str, torch.Tensor]:
-    """The deployed entry's inputs at every step of the trajectories: name → ``[steps, ...]``."""
+def visited_inputs(
+    task: Task, trajectories: Iterable[Trajectory], policy: Policy | None = None
+) -> dict[str, torch.Tensor]:
+    """What the task gives the policy's entries at every step of the trajectories: name → ``[steps, ...]``.
+
+    Args:
+        task: its ``to_inputs`` is used.
+        trajectories: episodes.
+        policy: inputs of parts that run less often are those that they last took; at every step by default.
+    """
     rows: list[dict[str, np.ndarray]] = []
+    steps: list[int] = []
     for trajectory in trajectories:
+        steps.extend(range(trajectory.length))
         rows.extend(task.to_inputs(_at(trajectory.observations, step)) for step in range(trajectory.length))
-    return {name: torch.from_numpy(np.concatenate([row[name] for row in rows])) for name in rows[0]}
+    arrays = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    for name, period in (periods_of_inputs(policy, task) if policy is not None else {}).items():
+        if period > 1:
+            arrays[name] = arrays[name][np.arange(len(steps)) - np.array(steps) % period]
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def lengths_of(trajectories: Iterable[Trajectory]) -> tuple[int, ...]:
@@ -32,7 +47,22 @@ def lengths_of(trajectories: Iterable[Trajectory]) -> tuple[int, ...]:
 
 def met_inputs(task: Task, trajectories: Sequence[Trajectory], policy: Policy) -> dict[str, torch.Tensor]:
     """Inputs at every step: those that the task gives, and the states that ``policy`` in torch has there."""
-    return with_states(policy, visited_inputs(task, trajectories), lengths_of(trajectories))
+    return with_states(policy, visited_inputs(task, trajectories, policy), lengths_of(trajectories))
+
+
+def inputs_of_parts(policy: Policy, met: Tensors) -> dict[str, dict[str, torch.Tensor]]:
+    """Every part's inputs, those that other parts feed as ``policy`` in torch has them: part → name → ``[n, ...]``.
+
+    Args:
+        policy: whose parts are meant.
+        met: from ``met_inputs``.
+    """
+    names = part_names(policy)
+    if len(names) == 1:
+        return {names[0]: dict(met)}
+    with acting(policy.module):
+        calls = run_entries(policy, policy.module, met, passes=1, wanted=names[-1])
+    return {call.entry.name: dict(call.inputs) for call in calls}
 
 
 def with_states(policy: Policy, rows: Tensors, lengths: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -88,6 +118,15 @@ def evenly(states: Tensors, count: int) -> dict[str, np.ndarray]:
     total = len(next(iter(states.values())))
     index = np.linspace(0, total - 1, min(count, total)).round().astype(int)
     return {name: tensor.numpy()[index] for name, tensor in states.items()}
+
+
+def samples_of_parts(policy: Policy, met: Tensors, count: int) -> dict[str, dict[str, np.ndarray]]:
+    """``inputs_of_parts`` at ``count`` states, evenly."""
+    some = {name: torch.from_numpy(array) for name, array in evenly(met, count).items()}
+    return {
+        part: {name: tensor.numpy() for name, tensor in inputs.items()}
+        for part, inputs in inputs_of_parts(policy, some).items()
+    }
 
 
 def weight_of(policy: Policy, entry: Entry, output: str, outputs: Collection[str]) -> float:

@@ -22,6 +22,12 @@ _SIZES = (
 
 def print_bench(found: Mapping[str, Any], console: Console) -> None:
     """Sizes, instructions and latency, then steps, arena and parity, from the document of ``bench``."""
+    if "parts" in found:
+        for part in found["parts"]:
+            console.print(f"\nPart {part['part']['name']}", style="bold")
+            print_bench(part, console)
+        _print_schedule(found, console)
+        return
     predicted, measured, model = found["predicted"] or {}, found["measured"], found["model"]
     compiled = f", compiled by {found['compiler']}" if found["compiler"] else ""
     console.print(
@@ -64,6 +70,18 @@ def print_bench(found: Mapping[str, Any], console: Console) -> None:
     _print_steps(measured["operator_instructions"], console)
     _print_arena(found["arena"], console)
     _print_parity(found["parity"], console)
+
+
+def _print_schedule(found: Mapping[str, Any], console: Console) -> None:
+    """How parts share one core, the quicker interrupting the slower."""
+    if not found["schedule"]:
+        return
+    console.print("\nOn one core at their rates, worst latencies, the quicker parts interrupting the slower:")
+    table = Table("part", "period", "latency", "through after", "of the time", box=None, pad_edge=False)
+    for one in found["schedule"]:
+        times = (format_seconds(one[key]) for key in ("period_s", "latency_s", "response_s"))
+        table.add_row(one["part"], *times, f"{100 * one['utilisation']:.1f} %")
+    console.print(table)
 
 
 def _print_steps(steps: Mapping[str, int], console: Console) -> None:

@@ -13,6 +13,8 @@ from secateur.records import (
     Limits,
     Measurement,
     Parity,
+    Part,
+    PartTime,
     Range,
     Verdict,
 )
@@ -71,6 +73,7 @@ def summary(
     provenance: Mapping[str, Any] | None = None,
     planner: Mapping[str, Any] | None = None,
     computer: Mapping[str, Any] | None = None,
+    parts: Sequence[Mapping[str, Any]] = (),
 ) -> Summary:
     """The document, of nothing but dicts, lists, strings, numbers, booleans and None.
 
@@ -100,6 +103,7 @@ def summary(
         provenance: versions, seeds, command line, in sections of name → value.
         planner: its settings before and after, and what a decision calls; None where no planner is deployed.
         computer: dtype and place of what was run, where a computer was pruned for; None for others.
+        parts: of a policy in several parts, each with what is told of it alone; ``parts`` is left out for others.
     """
     return _plain(
         {
@@ -128,8 +132,56 @@ def summary(
             "provenance": provenance or {},
             "planner": planner,
             "computer": computer,
+            **({"parts": parts} if parts else {}),
         }
     )
+
+
+def part_records(
+    parts: Sequence[Part],
+    predicted: Cost,
+    measured: Measurement | None,
+    parities: Mapping[str, Any],
+    late: Mapping[str, int],
+) -> list[dict[str, Any]]:
+    """``summary.json``'s ``parts``, in the order in which they run; none where there is one.
+
+    Args:
+        parts: of the policy.
+        predicted: cost of the artifact.
+        measured: observed on the device; None where nothing was run.
+        parities: part → its parity.
+        late: part → control periods by which others saw its output late in the closed loop.
+    """
+    if len(parts) == 1:
+        return []
+    foreseen = {time.name: time for time in predicted.parts}
+    seen = {time.name: time for time in measured.parts} if measured is not None else {}
+    return [
+        {
+            "name": part.name,
+            "period": part.period,
+            "rate_hz": 1 / foreseen[part.name].period_s,
+            "fed": {name: list(source) for name, source in part.fed.items()},
+            "predicted": _part_time(foreseen[part.name]),
+            "measured": _part_time(seen[part.name]) if part.name in seen else None,
+            "parity": parities.get(part.name),
+            "late_periods": late.get(part.name, 0),
+        }
+        for part in parts
+    ]
+
+
+def _part_time(time: PartTime) -> dict[str, Any]:
+    return {
+        **_latency(time.latency_s),
+        "response_s": time.response_s,
+        "utilisation": time.utilisation,
+        "flash_bytes": time.flash_bytes,
+        "static_ram_bytes": time.static_ram_bytes,
+        "stack_bytes": time.stack_bytes,
+        "instructions": time.instructions,
+    }
 
 
 def _limits(limits: Limits) -> dict[str, Any]:

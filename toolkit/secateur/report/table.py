@@ -15,6 +15,7 @@ from secateur.report.wording import (
     loop_lines,
     parameters_line,
     parity_line,
+    part_lines,
     planner_lines,
 )
 
@@ -32,6 +33,7 @@ def render(summary: Mapping[str, Any]) -> Group:
         Text(f"Before and after are predicted. {device_line(summary)}"),
         Text(parameters_line(summary)),
         Text(""),
+        *([_labelled("Rates", rates)] if (rates := part_lines(summary)) else []),
         *([_labelled("Planner", lines)] if (lines := planner_lines(summary)) else []),
         _labelled("Parity", [parity_line(summary)]),
         _labelled("Closed loop", loop_lines(summary)),

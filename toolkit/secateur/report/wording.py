@@ -173,6 +173,27 @@ def planner_lines(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def part_lines(summary: Mapping[str, Any]) -> list[str]:
+    """Parts at rates of their own and how long each takes; nothing for a policy in one part."""
+    lines = []
+    for part in summary.get("parts") or ():
+        seen, where = part["measured"] or part["predicted"], "measured" if part["measured"] else "predicted"
+        if where == "measured" and not latency_is_measured(summary["measured"]):
+            where = "predicted from counted instructions"
+        lines.append(
+            f"{part['name']} at {part['rate_hz']:.4g} Hz: {span(seen['latency_range_s'])} ({where}), through after "
+            f"{duration(seen['response_s'])} of {duration(1 / part['rate_hz'])} at worst, "
+            f"{share(seen['utilisation'])} of the time."
+        )
+    if lines:
+        busy = sum((part["measured"] or part["predicted"])["utilisation"] for part in summary["parts"])
+        lines.append(
+            f"Together {share(busy)} of the time. The total's latency is that of the parts at the control rate, which "
+            "interrupt the others; flash, RAM and instructions are those of all."
+        )
+    return lines
+
+
 def loop_lines(summary: Mapping[str, Any]) -> list[str]:
     """What the episodes showed."""
     loop = summary["closed_loop"]
@@ -181,7 +202,8 @@ def loop_lines(summary: Mapping[str, Any]) -> list[str]:
     low, high = loop["ci95"]
     lines = [
         f"Mean return {loop['baseline_return_mean']:.4g} → {loop['artifact_return_mean']:.4g} over "
-        f"{loop['episodes']} paired episodes, actions delayed by {duration(loop['delay_s'])}.",
+        f"{loop['episodes']} paired episodes, actions delayed by {duration(loop['delay_s'])}"
+        f"{_late(summary)}.",
         f"{share(loop['return_ratio'])} of the return is kept (95 % interval {share(low)} to {share(high)}; "
         f"at least {share(1 - summary['budget']['max_return_drop'])} is asked for).",
     ]
@@ -192,3 +214,12 @@ def loop_lines(summary: Mapping[str, Any]) -> list[str]:
             f"(95 % interval {share(low)} to {share(high)})."
         )
     return lines
+
+
+def _late(summary: Mapping[str, Any]) -> str:
+    """What slower parts made arrived late too."""
+    slow = [p for p in summary.get("parts") or () if p["late_periods"]]
+    return "".join(
+        f", what {p['name']} gives by {p['late_periods']} control period{'s' * (p['late_periods'] > 1)}"
+        for p in slow
+    )

@@ -9,8 +9,11 @@ import torch
 from torch import nn
 
 from secateur.errors import SecateurError
-from secateur.policy.policy import Policy, Task
+from secateur.policy.parts import parts_of
+from secateur.policy.policy import Entry, Policy, Task
 from secateur.policy.unroll import fed_back
+from secateur.records import Part
+from secateur.simulate.holding import Holding, Rows
 
 LANES = 8
 """Episodes that advance side by side. Larger batches gain little on small networks and lose on convolutions
@@ -60,18 +63,15 @@ class FunctionController:
 class TorchController:
     """The deployed entry of a policy in torch: without gradients, in evaluation mode, on one thread.
 
+    Entries that feed it run at their own rates, and what they gave stands in between (``simulate.holding``).
+
     It holds the policy's module itself, not a copy, so it acts with the weights of the moment; the module's
     training mode and torch's number of threads are as before after every call.
 
-    A matrix product of eight rows differs in its last bits from eight products of one, and in a chaotic
-    system that is another episode. Every call therefore has ``batch`` rows, filled up with copies of the
-    last. Whether a row's result then depends on its place is up to the matrix library (it does for about one
-    linear layer in eight), so it is tried out at the start: where it does, every call has one row.
-
     Args:
-        policy: its deployed entry is called.
+        policy: its deployed entry is called, with those that feed it.
         task: its ``to_inputs`` and ``to_action`` are used.
-        batch: rows per call of the entry, at most.
+        batch: rows per call of an entry, at most.
     """
 
     def __init__(self, policy: Policy, task: Task, batch: int = LANES) -> None:
@@ -80,10 +80,18 @@ class TorchController:
         self.task = task
         self.states = fed_back(policy, self.entry)
         self._kept: dict[int, dict[str, np.ndarray]] = {}
-        self.batch = batch if self._places_agree(batch) else 1
+        parts = parts_of(policy, task.control_hz)
+        self._calls = {part.name: EntryCalls(policy.module, policy.entry(part.name), batch) for part in parts}
+        self._holding = Holding(parts)
+
+    @property
+    def batch(self) -> int:
+        """Rows per call of the deployed entry."""
+        return self._calls[self.entry.name].batch
 
     def reset(self, lanes: Sequence[int]) -> None:
-        """States of these lanes, if the entry has any, become zero."""
+        """States of these lanes, if the entry has any, become zero; parts start anew."""
+        self._holding.reset(lanes)
         for lane in lanes:
             self._kept[lane] = {
                 name: np.zeros_like(self.entry.example_inputs[name][:1].numpy()) for name in self.states
@@ -92,13 +100,19 @@ class TorchController:
     def act(self, observations: Sequence[Any], lanes: Sequence[int]) -> list[Any]:
         """One action for each observation."""
         inputs = stack_inputs([self.task.to_inputs(observation) for observation in observations])
-        outputs = self.infer({**inputs, **self.kept(lanes)})
+        outputs = self._holding.step({**inputs, **self.kept(lanes)}, lanes, self._run)
         for row, lane in enumerate(lanes):
             self.keep(lane, outputs, row)
         return [
             self.task.to_action({name: rows[row : row + 1] for name, rows in outputs.items()})
             for row in range(len(observations))
         ]
+
+    def _run(self, part: Part, inputs: Rows, lanes: Sequence[int]) -> dict[str, np.ndarray]:
+        calls = self._calls[part.name]
+        return calls(
+            inputs if len(self._calls) == 1 else {name: inputs[name] for name in calls.entry.example_inputs}
+        )
 
     def keep(self, lane: int, outputs: Mapping[str, np.ndarray], row: int = 0) -> None:
         """Takes a lane's states from a row of the entry's outputs."""
@@ -109,15 +123,39 @@ class TorchController:
         """States of some lanes: input → ``[lanes, ...]``; empty where the entry has none."""
         return {name: np.concatenate([self._kept[lane][name] for lane in lanes]) for name in self.states}
 
-    def infer(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Calls the entry.
+    def infer(self, inputs: Rows, part: str | None = None) -> dict[str, np.ndarray]:
+        """Calls the deployed entry, or another part.
 
         Args:
             inputs: name → array ``[n, ...]``.
+            part: its name.
 
         Returns:
             Name → array ``[n, ...]``.
         """
+        return self._calls[part or self.entry.name](inputs)
+
+
+class EntryCalls:
+    """Calls of one entry on any number of rows, each row's result the same to the last bit whatever the others are.
+
+    A matrix product of eight rows differs in its last bits from eight products of one, and in a chaotic
+    system that is another episode. Every call therefore has ``batch`` rows, filled up with copies of the
+    last. Whether a row's result then depends on its place is up to the matrix library (it does for about one
+    linear layer in eight), so it is tried out at the start: where it does, every call has one row.
+
+    Args:
+        module: of the policy.
+        entry: that is called.
+        batch: rows per call, at most.
+    """
+
+    def __init__(self, module: nn.Module, entry: Entry, batch: int) -> None:
+        self.module, self.entry = module, entry
+        self.batch = batch if self._places_agree(batch) else 1
+
+    def __call__(self, inputs: Rows) -> dict[str, np.ndarray]:
+        """Name → array ``[n, ...]``, of inputs likewise."""
         rows = len(next(iter(inputs.values())))
         pieces: list[dict[str, np.ndarray]] = []
         with acting(self.module):

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 
 from secateur.errors import SecateurError
+from secateur.policy.parts import outside_inputs, part_names
 from secateur.policy.policy import Policy, Task
 from secateur.policy.unroll import fed_back
 from secateur.simulate.delay import delayed
@@ -112,13 +113,13 @@ class _Watched(UserDict[str, Any]):
 
 
 def _check_inputs(policy: Policy, inputs: dict[str, np.ndarray]) -> None:
-    entry = policy.entry()
-    states = fed_back(policy, entry)
-    examples = {name: example for name, example in entry.example_inputs.items() if name not in states}
+    examples = outside_inputs(policy)
     if inputs.keys() != examples.keys():
         raise SecateurError(
-            "to_inputs gives the deployed entry's inputs, but not the states that it feeds back to itself",
-            f"it gives {', '.join(sorted(inputs))}, the entry takes {', '.join(sorted(examples))}",
+            "to_inputs gives the inputs of the deployed entry and of those that feed it, but not what an entry feeds, "
+            "nor the states that it feeds back to itself",
+            f"it gives {', '.join(sorted(inputs))}, {', '.join(part_names(policy))} takes "
+            f"{', '.join(sorted(examples))}",
             "Correct to_inputs or the entry.",
         )
     for name, example in examples.items():

@@ -95,6 +95,7 @@ class Ledger:
             instructions=round(total),
             latency_s=self._latency_s([*zip(self.kernels, instructions), ("", outside)]),
             components=parts,
+            kernels=frozenset(self.kernels),
         )
 
     def _latency_s(self, steps: Sequence[tuple[str, float]]) -> Range:

@@ -1,6 +1,7 @@
 """Whether the forms of one network agree: torch, float .tflite, int8 .tflite in TFLM, C on the device."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -37,6 +38,24 @@ def compare(golden: Golden, float_outputs: Arrays, device_outputs: Arrays, netwo
         int8_mismatched_bytes=mismatched_bytes(golden.quantized, device_outputs),
         int8_max_abs_error=max_abs_error(*(_acting(outputs, network) for outputs in (golden.torch, real))),
         largest_output=max(float(np.abs(array).max(initial=0.0)) for array in golden.torch.values()),
+    )
+
+
+def parity_of_parts(parities: Mapping[str, Parity]) -> Parity:
+    """Of several networks, the last of which moves the robot: all vectors and bytes, and the worst errors.
+
+    The error against torch in float is that of the network where it is largest beside its outputs; of int8 it is that
+    of the last, in units of the action.
+    """
+    *_, last = parities.values()
+    worst = max(parities.values(), key=lambda p: p.float_max_abs_error / max(1.0, p.largest_output))
+    bytes_ = [p.int8_mismatched_bytes for p in parities.values()]
+    return replace(
+        last,
+        vectors=sum(p.vectors for p in parities.values()),
+        float_max_abs_error=worst.float_max_abs_error,
+        largest_output=worst.largest_output,
+        int8_mismatched_bytes=None if None in bytes_ else sum(n for n in bytes_ if n is not None),
     )
 
 

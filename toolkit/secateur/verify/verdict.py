@@ -29,7 +29,8 @@ def judge(
     - measured flash and RAM, and the worst measured latency, are within the totals. What was not measured on
       this device (``None``, or no measurement at all) is judged as predicted, and the sentence says so;
     - every component's predicted flash, RAM and worst latency are within its own limits;
-    - the worst latency fits one control period, where that is given;
+    - the worst latency fits one control period, where that is given; of a policy in parts, that of the parts at the
+      control rate, and every other part is through within its own period, however often it is interrupted;
     - the float .tflite agrees with torch within ``float_tolerance``, and no byte differs between TFLM and the
       device;
     - the lower end of the 95 % interval of the retained return is at least ``1 − max_return_drop``.
@@ -49,6 +50,7 @@ def judge(
             *_total(cost, measurement, budget.total),
             *_components(cost, budget),
             *_period(cost, measurement, control_period_s),
+            *_parts(cost, measurement),
             *_parity(parity, float_tolerance),
             *_return(closed_loop, budget.max_return_drop),
         )
@@ -108,6 +110,20 @@ def _period(cost: Cost, measurement: Measurement | None, period_s: float | None)
             f"Worst-case latency is {format_seconds(latency)} ({how}), "
             f"longer than one control period of {format_seconds(period_s)}."
         )
+
+
+def _parts(cost: Cost, measurement: Measurement | None) -> Iterator[str]:
+    """Parts at rates of their own; those at the control rate are judged by ``_period``."""
+    times = cost.parts if measurement is None or not measurement.parts else measurement.parts
+    quickest = min((time.period_s for time in times), default=0.0)
+    _, how = _worst_latency(cost, measurement)
+    for time in times:
+        if time.period_s > quickest and time.response_s > time.period_s * (1 + 1e-9):
+            yield (
+                f"{time.name} takes {format_seconds(time.latency_s.high)} at worst ({how}) and is interrupted by the "
+                f"quicker parts: it is not through after {format_seconds(time.response_s)}, longer than its period of "
+                f"{format_seconds(time.period_s)}."
+            )
 
 
 def _worst_latency(cost: Cost, measurement: Measurement | None) -> tuple[float, str]:

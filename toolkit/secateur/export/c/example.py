@@ -1,6 +1,6 @@
 """An example that replays one recorded call through a generated network, and says whether it got the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,10 @@ class Recorded:
 
     inputs: Mapping[str, np.ndarray]
     outputs: Mapping[str, np.ndarray]
+
+
+Replay = tuple[Network, str, Recorded]
+"""A network, the prefix of its symbols, and a call of it."""
 
 
 def c_array(values: np.ndarray) -> str:
@@ -71,29 +75,34 @@ def replay(network: Network, name: str, call: Recorded) -> str:
     )
 
 
-def main_source(network: Network, name: str, call: Recorded) -> str:
-    """``main.c``: replays the call, prints the outcome where there is a console, ends with 0 if it was right."""
+def main_source(replays: Sequence[Replay], name: str) -> str:
+    """``main.c``: replays the calls, prints the outcome where there is a console, ends with 0 if it was right.
+
+    Args:
+        replays: of every network.
+        name: whose header declares all of them.
+    """
     return (
         f"/* Replays a recorded call through {name}. Generated. */\n"
         f'#include <stdint.h>\n#include <stdio.h>\n#include <string.h>\n\n#include "{name}.h"\n\n'
-        f"{replay(network, name, call)}\n"
+        f"{_all(replays)}\n"
         "int main(void)\n{\n"
-        f"    const int different = {name}_replay();\n"
+        f"    const int different = {_called(replays)};\n"
         f'    printf("{name}: %d values differ\\n", different);\n'
         "    return different != 0;\n}\n"
     )
 
 
-def sketch_source(network: Network, name: str, call: Recorded) -> str:
+def sketch_source(replays: Sequence[Replay], name: str) -> str:
     """The Arduino sketch that does the same, over the serial monitor, once a second."""
     return (
         f"/* Replays a recorded call through {name}. Generated. */\n"
         f'#include <Arduino.h>\n#include <string.h>\n\nextern "C" {{\n#include <{name}.h>\n}}\n\n'
-        f"{replay(network, name, call)}\n"
+        f"{_all(replays)}\n"
         "void setup()\n{\n    Serial.begin(115200);\n}\n\n"
         "void loop()\n{\n"
         "    const unsigned long start = micros();\n"
-        f"    const int different = {name}_replay();\n"
+        f"    const int different = {_called(replays)};\n"
         "    const unsigned long took = micros() - start;\n"
         f'    Serial.print("{name}: ");\n'
         "    Serial.print(different);\n"
@@ -101,6 +110,14 @@ def sketch_source(network: Network, name: str, call: Recorded) -> str:
         "    Serial.println(took);\n"
         "    delay(1000);\n}\n"
     )
+
+
+def _all(replays: Sequence[Replay]) -> str:
+    return "\n".join(replay(network, prefix, call) for network, prefix, call in replays)
+
+
+def _called(replays: Sequence[Replay]) -> str:
+    return " + ".join(f"{prefix}_replay()" for _, prefix, _ in replays)
 
 
 def _array(name: str, values: np.ndarray) -> str:

@@ -5,11 +5,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from secateur.export.c.control import control_files
-from secateur.export.c.example import Recorded, main_source, sketch_source
+from secateur.export.c.example import Recorded, Replay, main_source, sketch_source
+from secateur.export.c.rates import rates_files
 from secateur.network import Network
+from secateur.records import Part
 
 VERSION = "1.0.0"
 """Of the package; build systems ask for one."""
+
+
+@dataclass(frozen=True, eq=False)
+class PackedPart:
+    """A part of a policy in several: what it is, the prefix of its symbols, its network, and a call for the example."""
+
+    part: Part
+    prefix: str
+    network: Network
+    call: Recorded
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +34,7 @@ class Package:
         files: relative path → content, from ``generate``.
         call: for the example.
         control_hz: rate of the task; None where it is not known.
+        parts: of a policy in several parts, all of them; ``network`` and ``call`` are then those of the last.
     """
 
     name: str
@@ -29,6 +42,7 @@ class Package:
     files: Mapping[str, str]
     call: Recorded
     control_hz: float | None = None
+    parts: tuple[PackedPart, ...] = ()
 
     @property
     def sources(self) -> list[str]:
@@ -46,18 +60,37 @@ class Package:
 
     def control(self, folder: str) -> dict[str, str]:
         """The loop of fixed rate, in a folder of its own."""
-        files = control_files(self.network, self.name, self.control_hz)
-        return {f"{folder}/{path}": content for path, content in files.items()}
+        return {f"{folder}/{path}": content for path, content in self._control.items()}
+
+    @property
+    def control_names(self) -> list[str]:
+        """Files of that folder, ``main.c`` first."""
+        return ["main.c", *(path for path in self._control if path != "main.c")]
+
+    @property
+    def _control(self) -> dict[str, str]:
+        if not self.parts:
+            return control_files(self.network, self.name, self.control_hz)
+        networks = {packed.part.name: packed.network for packed in self.parts}
+        return rates_files(networks, [packed.part for packed in self.parts], self.name, self.control_hz)
+
+    @property
+    def replays(self) -> list[Replay]:
+        """What the example replays."""
+        if not self.parts:
+            return [(self.network, self.name, self.call)]
+        return [(packed.network, packed.prefix, packed.call) for packed in self.parts]
 
     def main(self) -> str:
         """The example's ``main.c``."""
-        return main_source(self.network, self.name, self.call)
+        return main_source(self.replays, self.name)
 
 
 def cmake(package: Package) -> dict[str, str]:
     """A static library, and the example as its test."""
     name = package.name
     sources = "\n    ".join(package.sources)
+    control = " ".join(f"example/control/{path}" for path in package.control_names if path.endswith(".c"))
     lists = f"""\
 cmake_minimum_required(VERSION 3.16)
 project({name} C)
@@ -74,7 +107,7 @@ if(CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
     add_test(NAME {name}_replay COMMAND {name}_example)
     set({name.upper()}_BOARD "" CACHE FILEPATH "C of what example/control/board.h declares")
     if({name.upper()}_BOARD)
-        add_executable({name}_control example/control/main.c example/control/control.c ${{{name.upper()}_BOARD}})
+        add_executable({name}_control {control} ${{{name.upper()}_BOARD}})
         target_include_directories({name}_control PRIVATE example/control)
         target_link_libraries({name}_control PRIVATE {name})
     endif()
@@ -102,7 +135,7 @@ url=README.md
 architectures=*
 includes={package.name}.h
 """
-    sketch = sketch_source(package.network, package.name, package.call)
+    sketch = sketch_source(package.replays, package.name)
     control = package.control("examples/control")
     main = control["examples/control/main.c"].replace("int main(void)", "int control_main(void)")
     start = (
@@ -133,7 +166,7 @@ def platformio(package: Package) -> dict[str, str]:
             {
                 "name": "control",
                 "base": "examples/control",
-                "files": ["main.c", "control.c", "control.h", "board.h"],
+                "files": package.control_names,
             },
         ],
     }

@@ -36,8 +36,8 @@ class Subject:
 
     Attributes:
         timed: what is sent.
-        kind: ``whole``, ``component`` or ``entries``.
-        rate_hz: of a component; None for the task's rate.
+        kind: ``whole``, ``component``, ``part`` or ``entries``.
+        rate_hz: of a component or part; None for the task's rate.
         calls_per_step: of the entry, in one control step.
     """
 
@@ -79,7 +79,7 @@ def subjects_of(source: str) -> tuple[tuple[Subject, ...], float | None]:
         read_finished(path)
         return tuple(
             _subject(f.name, f.read_bytes(), signatures(f.read_bytes())[0], "whole")
-            for f in sorted(path.glob("model.*.tflite"))
+            for f in sorted(path.glob("*.tflite"))
         ), None
     raise SecateurError(
         "bench takes a .tflite, an exported folder or a finished run",
@@ -245,7 +245,7 @@ def _record(
                 "held_hz": utilisation / measured["call"]["p99_s"] / subject.calls_per_step,
             }
         )
-    components = [m for m in models if m["kind"] == "component"]
+    components = [m for m in models if m["kind"] in ("component", "part")]
     rates = [m["rate_hz"] or control_hz for m in components]
     busy = (
         sum(m["call"]["p99_s"] * m["calls_per_step"] * (rate or 0.0) for m, rate in zip(components, rates))

@@ -6,7 +6,7 @@ policy or run → entries that are exported → float .tflite of each file → d
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from secateur.export.quantize import CALIBRATED, RECIPES, Samples, convert
 from secateur.export.tflite import image_inputs, to_signatures
 from secateur.litert.dtype_choice import MAX_ERROR, Judge, Time, choose, judge_of
 from secateur.litert.source import Calls, Source, file_stem, own_entries
+from secateur.policy.parts import part_names, parts_of
 from secateur.policy.policy import Task
 from secateur.policy.unroll import fed_back
 from secateur.records import Part
@@ -55,7 +56,7 @@ class Exported:
 
     Attributes:
         file: its name.
-        kind: ``whole``, ``component`` or ``entries``.
+        kind: ``whole``, ``component``, ``part`` or ``entries``.
         component: whose file it is; None for the others.
         entries: signatures in it.
         dtype: key of ``RECIPES``.
@@ -63,6 +64,8 @@ class Exported:
         accuracy: by signature.
         candidates: dtype → error, bytes, measured seconds and closed loop of all that were tried, where one was
             chosen; None for what was not looked at.
+        period: of a part: control steps from one run to the next.
+        late: of a part: control steps after which its output is used.
     """
 
     file: str
@@ -73,6 +76,8 @@ class Exported:
     model: bytes
     accuracy: Mapping[str, Accuracy]
     candidates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    period: int = 1
+    late: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,14 @@ class Wish:
             decide, and any sense where it does.
         all_entries: also write every entry as a signature of one file.
         max_return_drop: share of the return that the deployed entry's dtype may lose, where there is a task.
+        late: part → control steps after which its output is used; 0 where it is not named.
     """
 
     dtype: str = "float32"
     max_error: float | None = None
     all_entries: bool = False
     max_return_drop: float = 0.05
+    late: Mapping[str, int] = field(default_factory=dict)
 
 
 def export_files(
@@ -103,13 +110,15 @@ def export_files(
             enough.
     """
     policy = source.policy
-    parts: list[tuple[str, str, str | None, tuple[str, ...]]] = [
-        (f"{source.name}", "whole", None, (policy.deployed,))
-    ]
-    parts += [(f"{source.name}.{file_stem(c)}", "component", c, (e,)) for c, e in own_entries(policy).items()]
+    made = list(_parts(source, target, wish, share))
+    parts: list[tuple[str, str, str | None, tuple[str, ...]]] = []
+    if not made:
+        parts = [(f"{source.name}", "whole", None, (policy.deployed,))]
+        own = own_entries(policy).items()
+        parts += [(f"{source.name}.{file_stem(c)}", "component", c, (e,)) for c, e in own]
     if wish.all_entries and len(policy.entries) > 1:
         parts.append((f"{source.name}.entries", "entries", None, tuple(e.name for e in policy.entries)))
-    calls, made = source.calls(), []
+    calls = source.calls()
     for number, (stem, kind, component, entries) in enumerate(parts):
         share(number / len(parts), stem)
         float_model = to_signatures(policy, entries)
@@ -135,6 +144,64 @@ def export_files(
     return tuple(made)
 
 
+def _parts(
+    source: Source, target: Computer, wish: Wish, share: Callable[[float, str], None]
+) -> tuple[Exported, ...]:
+    """One file for each part of a policy in several; none for others, or where no task tells the rates.
+
+    Raises:
+        SecateurError: a dtype is to be chosen: it is measured of one file; or as ``export_files``.
+    """
+    if source.task is None or len(part_names(source.policy)) == 1:
+        return ()
+    policy, dtype = source.policy, wish.dtype
+    parts = parts_of(policy, source.task.control_hz)
+    if dtype == AUTO:
+        raise SecateurError(
+            "a dtype is chosen for a policy in one part",
+            f"{policy.name} has {', '.join(part.name for part in parts)}",
+            f"Name one by --dtype: {', '.join(RECIPES)}.",
+        )
+    floats = {part.name: to_signatures(policy, (part.name,)) for part in parts}
+    calls = source.calls()
+    share(0.5, dtype)
+    if dtype in CALIBRATED:
+        models = _in_closed_loop(source, target, dtype, floats, parts)
+    else:
+        models = {name: convert(model, dtype, {}) for name, model in floats.items()}
+    made = []
+    for part in parts:
+        stem, model = f"{source.name}.{file_stem(part.name)}", models[part.name]
+        accuracy = {part.name: _accuracy(source, part.name, dtype, model, calls)}
+        _require_same(accuracy, (part.name,), dtype)
+        _require_sense(accuracy, stem, dtype)
+        late = wish.late.get(part.name, 0)
+        file = f"{stem}.{dtype}.tflite"
+        made.append(
+            Exported(
+                *(file, "part", None, (part.name,), dtype, model, accuracy), period=part.period, late=late
+            )
+        )
+    return tuple(made)
+
+
+def _accuracy(source: Source, entry: str, dtype: str, model: bytes, calls: Mapping[str, Calls]) -> Accuracy:
+    """Of a model's signature, on the odd rows."""
+    inputs = _as_taken(source, entry, calls[entry].inputs, slice(1, None, 2))
+    wanted = {key: array[1::2] for key, array in calls[entry].outputs.items()}
+    return compare(wanted, _run(model, inputs, entry, dtype))
+
+
+def _require_same(accuracy: Mapping[str, Accuracy], entries: Sequence[str], dtype: str) -> None:
+    worst = max(accuracy.values(), key=lambda a: a.error_share)
+    if dtype == "float32" and not worst.error_share <= FLOAT_TOLERANCE:
+        raise SecateurError(
+            "the float .tflite computes what torch does",
+            f"{', '.join(entries)}: differs by {worst.max_abs_error:.3g}, {worst.error_share:.2%} of the range",
+            "Its entry does something that does not convert: random numbers, or branches on values.",
+        )
+
+
 def _one(
     source: Source,
     target: Computer,
@@ -151,21 +218,12 @@ def _one(
         for state, output in fed_back(source.policy, source.policy.entry(name)).items()
     ]
     if dtype in CALIBRATED and source.task is not None and entries == (source.policy.deployed,):
-        model = _in_closed_loop(source, target, dtype, float_model)
+        deployed = source.policy.deployed
+        model = _in_closed_loop(source, target, dtype, {deployed: float_model}, (Part(deployed),))[deployed]
     else:
         model = convert(float_model, dtype, samples, ties)
-    accuracy = {}
-    for name in entries:
-        inputs = _as_taken(source, name, calls[name].inputs, slice(1, None, 2))
-        wanted = {key: array[1::2] for key, array in calls[name].outputs.items()}
-        accuracy[name] = compare(wanted, _run(model, inputs, name, dtype))
-    worst = max(accuracy.values(), key=lambda a: a.error_share)
-    if dtype == "float32" and not worst.error_share <= FLOAT_TOLERANCE:
-        raise SecateurError(
-            "the float .tflite computes what torch does",
-            f"{', '.join(entries)}: differs by {worst.max_abs_error:.3g}, {worst.error_share:.2%} of the range",
-            "Its entry does something that does not convert: random numbers, or branches on values.",
-        )
+    accuracy = {name: _accuracy(source, name, dtype, model, calls) for name in entries}
+    _require_same(accuracy, entries, dtype)
     return model, accuracy
 
 
@@ -190,26 +248,32 @@ def _run(model: bytes, inputs: Mapping[str, np.ndarray], entry: str, dtype: str)
         ) from error
 
 
-def _in_closed_loop(source: Source, target: Computer, dtype: str, float_model: bytes) -> bytes:
+def _in_closed_loop(
+    source: Source, target: Computer, dtype: str, models: Models, parts: Sequence[Part]
+) -> dict[str, bytes]:
     """Calibrated on what the quantised policy meets too (docs/adr/0005), on LiteRT."""
     from secateur.calibration import calibrate
 
     assert source.task is not None
-    policy, name = source.policy, source.policy.deployed
-    images = image_inputs(policy.entry())
-    states = fed_back(policy, policy.entry())
-    store = parts_storing(dtype, (Part(name),), states, named=True)
+    policy = source.policy
+    images = {part.name: image_inputs(policy.entry(part.name)) for part in parts}
+    store = parts_storing(dtype, parts, fed_back(policy, policy.entry()), named=True)
 
     def quantizer(models: Models, samples: Mapping[str, Samples]) -> dict[str, bytes]:
-        taken = {key: np.moveaxis(a, 1, -1) if key in images else a for key, a in samples[name].items()}
-        return store(models, {name: taken})
+        return store(
+            models,
+            {
+                name: {key: np.moveaxis(a, 1, -1) if key in images[name] else a for key, a in arrays.items()}
+                for name, arrays in samples.items()
+            },
+        )
 
     task = channels_last_task(source)
     with tempfile.TemporaryDirectory() as build:
         return calibrate(
             source.task,
             target,
-            {name: float_model},
+            models,
             policy,
             source.seeds,
             Path(build),
@@ -217,7 +281,7 @@ def _in_closed_loop(source: Source, target: Computer, dtype: str, float_model: b
             "litert",
             quantizer,
             task,
-        )[name]
+        )
 
 
 def _judge(source: Source, target: Computer) -> Judge | None:
@@ -233,7 +297,8 @@ def _judge(source: Source, target: Computer) -> Judge | None:
 def channels_last_task(source: Source) -> Task:
     """The task with inputs as the exported file takes them."""
     assert source.task is not None
-    images, to_inputs = image_inputs(source.policy.entry()), source.task.to_inputs
+    entries, to_inputs = map(source.policy.entry, part_names(source.policy)), source.task.to_inputs
+    images = frozenset(name for entry in entries for name in image_inputs(entry))
     if not images:
         return source.task
 

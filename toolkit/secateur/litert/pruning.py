@@ -29,8 +29,16 @@ from secateur.planner.stages import Made, close_loop, publish_bundle
 from secateur.prune.limits import Price
 from secateur.prune.states import evenly, visited_inputs
 from secateur.records import Parity
-from secateur.report.summary import summary
-from secateur.runfolder import RunFolder, read_finished, to_json, write_atomically
+from secateur.report.summary import part_records, summary
+from secateur.runfolder import (
+    PARTS,
+    RunFolder,
+    parts_json,
+    read_finished,
+    stems,
+    to_json,
+    write_atomically,
+)
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
 from secateur.stages import (
@@ -45,7 +53,9 @@ from secateur.stages import (
     widths_of,
 )
 from secateur.target.on_computer import PriceOnComputer
-from secateur.target.step import per_step
+from secateur.target.schedule import late_periods
+from secateur.target.step import of_parts
+from secateur.verify.parity import parity_of_parts
 from secateur.verify.verdict import judge
 
 
@@ -78,7 +88,9 @@ def prune_for_computer(
         )
         chosen, recovered = run.pruned(job, price, Original(job, rolled))
         exported = run.stage(
-            "export", "exporting to .tflite", lambda to, share: export(job, chosen, recovered, to, share)
+            "export",
+            "exporting to .tflite",
+            lambda to, share: export(job, price, chosen, recovered, to, share),
         )
         looped = run.stage(
             "loop",
@@ -92,34 +104,45 @@ def prune_for_computer(
 
 def price_of(job: Job) -> Price:
     """Widths → predicted cost of a control step on the job's computer, in the dtype asked for."""
-    dtype = job.dtype
-    template = convert_template(job.policy, job.graph, dtype=dtype)
-    return per_step(PriceOnComputer(template, job.computer, dtype), job.policy, job.task.control_hz)
+    prices = {
+        part.name: PriceOnComputer(
+            convert_template(job.policy, job.graph, part.name, job.dtype, part.fed), job.computer, job.dtype
+        )
+        for part in job.parts
+    }
+    return of_parts(prices, job.policy, job.parts, job.task.control_hz)
 
 
-def export(job: Job, chosen: Path, recovered: Path, to: Path, share: Share) -> None:
+def export(job: Job, price: Price, chosen: Path, recovered: Path, to: Path, share: Share) -> None:
     """Writes the float .tflite and that of the dtype asked for, ``parity.json``, and the bundle."""
     policy = recovered_policy(job, chosen, recovered)
     seeds = job.seeds("calibration", CALIBRATION_EPISODES)
     rolled = rollouts(job.task, torch_controller(policy, job.task), seeds)
-    states = evenly(visited_inputs(job.task, rolled), 2 * STATES)
+    states = evenly(visited_inputs(job.task, rolled, policy), 2 * STATES)
     visited = {name: torch.from_numpy(array) for name, array in states.items()}
     source = Source(policy.name, file_stem(policy.name), policy, job.task, visited, tuple(seeds))
-    made: dict[str, Exported] = {}
+    late = late_periods(price(widths_of(chosen)).parts, job.parts, job.task.control_hz)
+    made: dict[str, tuple[Exported, ...]] = {}
     for dtype in dict.fromkeys(("float32", job.dtype)):
-        (made[dtype],) = export_files(source, job.computer, Wish(dtype), lambda _: {}, share)
-        (to / f"model.{dtype}.tflite").write_bytes(made[dtype].model)
-    deployed, entry = made[job.dtype], policy.deployed
-    outputs = source.calls()[entry].outputs
-    parity = Parity(
-        vectors=deployed.accuracy[entry].rows,
-        float_max_abs_error=made["float32"].accuracy[entry].max_abs_error,
-        int8_mismatched_bytes=None,
-        int8_max_abs_error=deployed.accuracy[entry].max_abs_error,
-        largest_output=max(float(np.abs(array).max()) for array in outputs.values()),
-    )
+        made[dtype] = export_files(source, job.computer, Wish(dtype, late=late), lambda _: {}, share)
+        for stem, file in zip(stems(job.parts).values(), made[dtype]):
+            (to / f"{stem}.{dtype}.tflite").write_bytes(file.model)
+    calls, parities = source.calls(), {}
+    for part, real, deployed in zip(job.parts, made["float32"], made[job.dtype]):
+        parities[part.name] = Parity(
+            vectors=deployed.accuracy[part.name].rows,
+            float_max_abs_error=real.accuracy[part.name].max_abs_error,
+            int8_mismatched_bytes=None,
+            int8_max_abs_error=deployed.accuracy[part.name].max_abs_error,
+            largest_output=max(float(np.abs(a).max()) for a in calls[part.name].outputs.values()),
+        )
+    if len(job.parts) > 1:
+        write_atomically(to / PARTS, parts_json(job.parts))
+        each = {name: asdict(one) for name, one in parities.items()}
+        write_atomically(to / "parities.json", to_json(each))
+    parity, files = parity_of_parts(parities), made[job.dtype]
     write_atomically(to / "parity.json", to_json(asdict(parity)))
-    write_bundle(to / FOLDER, laid_out([deployed], sidecar(source, [deployed]), job.computer, "python"))
+    write_bundle(to / FOLDER, laid_out(files, sidecar(source, files), job.computer, "python"))
 
 
 def publish(
@@ -130,10 +153,14 @@ def publish(
     parity = Parity(**json.loads((made.export / "parity.json").read_bytes()))
     loop = closed_loop_of(made.loop)
     provenance = provenance_of(job, command)
+    each = made.export / "parities.json"
+    parities = json.loads(each.read_bytes()) if each.is_file() else {}
+    late = late_periods(after.parts, job.parts, job.task.control_hz)
 
     def summarise(artifacts: list[dict[str, Any]]) -> dict[str, Any]:
         return summary(
             **pruned_of(job, made.widths, made.policy),
+            parts=part_records(job.parts, after, None, parities, late),
             baseline=price({}),
             predicted=after,
             measured=None,

@@ -22,13 +22,15 @@ def sidecar(
 
     Args:
         source: what was exported.
-        files: of it; the first that is whole, or a planner, takes the observation.
+        files: of it; the first that is whole, or a planner, takes the observation, or all parts do and the last gives
+            the action.
         outputs: name → shape of what the action is made of, where it is not the outputs of that file.
 
     ``observation`` and ``action`` are null where the task's maps are more than scaling, clipping, picking and
     reordering: a robot's program then has to fill the inputs itself.
     """
-    whole = next(file for file in files if file.kind in ("whole", "planner"))
+    parts = [file for file in files if file.kind == "part"]
+    whole = parts[-1] if parts else next(file for file in files if file.kind in ("whole", "planner"))
     entry, task = source.policy.entry(), source.task
     _, given = signature_details(whole.model, entry.name)
     states = fed_back(source.policy, entry)
@@ -61,6 +63,9 @@ def _first(example: Any) -> list[float]:
 
 def _file(source: Source, file: Exported) -> dict[str, Any]:
     rates = {component.name: component.rate_hz for component in source.policy.components}
+    rate = rates.get(file.component or "")
+    if source.task is not None and file.period > 1:
+        rate = source.task.control_hz / file.period
     signatures = []
     for name in file.entries:
         taken, given = signature_details(file.model, name)
@@ -80,7 +85,8 @@ def _file(source: Source, file: Exported) -> dict[str, Any]:
         "file": file.file,
         "kind": file.kind,
         "component": file.component,
-        "rate_hz": rates.get(file.component or ""),
+        "rate_hz": rate,
+        **({"period": file.period, "late": file.late} if file.kind == "part" else {}),
         "dtype": file.dtype,
         "bytes": len(file.model),
         "sha256": sha256(file.model).hexdigest(),

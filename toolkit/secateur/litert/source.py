@@ -130,7 +130,8 @@ def open_source(source: str, seed: int, share: Share) -> Source:
         )
     share(0.0, "rolling the policy out")
     states = evenly(
-        visited_inputs(task, rollouts(task, torch_controller(policy, task), seeds)), 2 * CALIBRATION_STATES
+        visited_inputs(task, rollouts(task, torch_controller(policy, task), seeds), policy),
+        2 * CALIBRATION_STATES,
     )
     visited = {name: torch.from_numpy(array) for name, array in states.items()}
     return Source(source, symbol_name(policy.name), policy, task, visited, seeds)

@@ -140,6 +140,11 @@ print(ControlLoop(policy, {rate:g}, read, write, safe_action=...).run(seconds=60
 The loop keeps its rate by the monotonic clock, writes the safe action where the policy fails, gives something not
 finite or sees nothing for too long, and counts all of it.
 """
+    if any(file["kind"] == "part" and file["period"] > 1 for file in document["files"]):
+        text += """
+Parts at rates of their own run in line, in the control step in which they are due. Where they take longer than is left
+of it, `Policy(".", background=True)` runs them in a thread of their own; what is used when is the same.
+"""
     if "udp_node.py" in program:
         return f"""{text}
 `python3 udp_node.py --port 5005 --rate {rate:g}` answers observations over UDP; `ros2_node.py` is laid out for ROS 2
@@ -149,6 +154,18 @@ and was not run.
 What the task does to observations or actions is more than scaling, clipping, picking and reordering, so
 `policy.json` does not describe it: `act` takes the network's inputs, or gives its outputs, by name; the rest is yours.
 """
+
+
+def signatures_of(file: Mapping[str, Any]) -> str:
+    """Names of a file's signatures."""
+    return ", ".join(signature["name"] for signature in file["signatures"])
+
+
+def _every(file: Mapping[str, Any]) -> str:
+    """How often a part runs."""
+    period, late = file.get("period", 1), file.get("late", 0)
+    often = "at every control step" if period == 1 else f"once in {period} control steps"
+    return often + (f", used {late} later" if late else "")
 
 
 def _kept(loop: Mapping[str, Any] | None) -> str:
@@ -175,6 +192,7 @@ def _readme(document: Mapping[str, Any], target: Computer) -> str:
             "component": f"component {file['component']}",
             "entries": "every entry",
             "planner": "what the planner calls",
+            "part": f"part {signatures_of(file)}, {_every(file)}",
         }
         lines.append(
             f"| `{file['file']}` | {what[file['kind']]} | {file['dtype']} | {format_bytes(file['bytes'])} |"

@@ -33,7 +33,7 @@ from secateur.prune.strategies import STRATEGIES
 from secateur.records import Parity
 from secateur.report.html import render_html
 from secateur.report.summary import summary
-from secateur.runfolder import RunFolder, to_json, write_atomically
+from secateur.runfolder import PARTS, RunFolder, to_json, write_atomically
 from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
 from secateur.stages import (
@@ -268,7 +268,8 @@ def publish_bundle(
         "widths.json": made.widths / "widths.json",
         "policy.safetensors": made.policy / "policy.safetensors",
     }
-    artifacts |= {path.name: path for path in sorted(made.export.glob("model.*.tflite"))}
+    artifacts |= {path.name: path for path in sorted(made.export.glob("*.tflite"))}
+    artifacts |= {path.name: path for path in made.export.glob(PARTS)}
     artifacts |= {
         f"{FOLDER}/{path.name}": path for path in sorted((made.export / FOLDER).iterdir()) if path.is_file()
     }

@@ -16,6 +16,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,26 +117,64 @@ class _Slower:
         return self.outputs
 
 
+class _Held:
+    """A part that runs once in so many control steps; what it makes is used so many steps later, and then stands.
+
+    The first time it is used at once: the robot looks before it moves. With a worker it runs in the background until
+    it is used; what is used when is the same.
+    """
+
+    def __init__(self, network: Network, period: int, late: int, worker: Any) -> None:
+        self.network, self.period, self.late, self.worker = network, period, late, worker
+        self.reset()
+
+    def reset(self) -> None:
+        self.step = 0
+        self.made: list[tuple[int, Callable[[], dict[str, np.ndarray]]]] = []
+
+    def __call__(self, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
+        if self.step % self.period == 0:
+            seen = {name: np.array(values) for name, values in inputs.items()}
+            if self.worker is None:
+                outputs = self.network(seen)
+                self.made.append((self.step + self.late if self.step else 0, lambda: outputs))
+            else:
+                run = self.worker.submit(self.network, seen)
+                self.made.append((self.step + self.late if self.step else 0, run.result))
+        while len(self.made) > 1 and self.made[1][0] <= self.step:
+            del self.made[0]
+        self.step += 1
+        return self.made[0][1]()
+
+
 class Policy:
     """Observation → action, as it was in simulation.
 
-    Components with rates of their own run when they are due; in between, their last outputs are used.
+    Components with rates of their own run when they are due; in between, their last outputs are used. So do parts of a
+    policy, which count control steps.
 
     Args:
         folder: holds policy.json and the .tflite files.
         threads: of each call.
         whole: run the policy as one network, even where its components have rates of their own.
         clock: seconds; for tests.
+        background: run parts slower than the control rate in a thread of their own, where they take longer than is
+            left of a control period.
     """
 
     def __init__(
-        self, folder: Any, threads: int = 1, whole: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Any,
+        threads: int = 1,
+        whole: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        background: bool = False,
     ) -> None:
         self.folder, self._clock = Path(folder), clock
         self.description = json.loads((self.folder / "policy.json").read_text())
         files = {
             kind: [f for f in self.description["files"] if f["kind"] == kind]
-            for kind in ("whole", "component", "planner")
+            for kind in ("whole", "component", "planner", "part")
         }
         self._steps: list[tuple[dict[str, Any], Any]] = []
         for file in files["planner"]:
@@ -148,6 +187,14 @@ class Policy:
             network = Network(str(self.folder / file["file"]), signature, threads)
             rate_hz = file["rate_hz"] if file["kind"] == "component" else None
             self._steps.append((signature, _Slower(network, 1.0 / rate_hz) if rate_hz else network))
+        slow = [file for file in files["part"] if file["period"] > 1]
+        worker = ThreadPoolExecutor(1) if background and slow else None
+        for file in files["part"]:
+            signature = file["signatures"][0]
+            network = Network(str(self.folder / file["file"]), signature, threads)
+            held = _Held(network, file["period"], file["late"], worker if file["period"] > 1 else None)
+            self._steps.append((signature, held))
+        self._last = files["part"][-1]["signatures"][0]["name"] if files["part"] else None
         self.reset()
 
     @property
@@ -189,6 +236,8 @@ class Policy:
         for signature, run in self._in_order():
             own = {name: self._find(name, signature, known, made) for name in signature["inputs"]}
             made[signature["name"]] = run(own, now) if isinstance(run, _Slower) else run(own)
+        if self._last is not None:
+            return made[self._last]
         outputs: dict[str, np.ndarray] = {}
         for values in made.values():
             outputs.update(values)

@@ -11,6 +11,7 @@ ROOT = Path(secateur.__file__).parent
 ORDER = (
     ("__init__", "records", "errors", "units", "network", "shipped", "runfolder", "budget"),
     ("policy",),
+    ("adapters",),
     ("graph",),
     ("operators",),
     ("target",),

@@ -136,10 +136,13 @@ def test_normalisation_is_that_of_vecnormalize(library, tmp_path):
     np.savez(tmp_path / "normalise.npz", **arrays, epsilon=env.epsilon, clip=env.clip_obs)
     policy = sb3.load_ppo(tmp_path / "model.zip", env, normalise=tmp_path / "normalise.npz")
     task = sb3.task(lambda: Constant(observation, ACTIONS), control_hz=20)
+    bare = sb3.load_ppo(tmp_path / "model.zip", env)
+    before = sb3.task(lambda: Constant(observation, ACTIONS), 20, normalise=tmp_path / "normalise.npz")
     for _ in range(8):
         seen = observation.sample()
         wanted, _ = model.predict(env.normalize_obs(seen), deterministic=True)
         np.testing.assert_allclose(acted(policy, task, seen), wanted, atol=1e-5)
+        np.testing.assert_allclose(acted(bare, before, seen), wanted, atol=1e-5)
 
 
 def test_files_of_other_algorithms_and_custom_classes_are_refused(tmp_path):

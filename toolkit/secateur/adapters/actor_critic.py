@@ -13,6 +13,7 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
+from secateur.adapters.layers import Normalisation, normalisers
 from secateur.errors import SecateurError
 from secateur.policy.policy import Component, Entry, Policy, Task
 
@@ -203,6 +204,7 @@ def make_task(
     make_env: Callable[[], gymnasium.Env],
     control_hz: float,
     success: Callable[[dict[str, Any]], bool] | None = None,
+    normalise: Normalisation = None,
 ) -> Task:
     """The task of a policy that an adapter loaded, from the environment that it was trained in.
 
@@ -210,17 +212,22 @@ def make_task(
         make_env: a new environment, without ``VecNormalize``.
         control_hz: steps a second.
         success: the last ``info`` of an episode → whether it succeeded.
+        normalise: statistics, where observations are to be normalised before the network and not in it.
     """
     env = make_env()
     observed, acted = env.observation_space, env.action_space
     env.close()
     parts = subspaces(observed)
+    layers = normalisers(normalise, list(parts))
 
     def to_inputs(observation: Any) -> dict[str, np.ndarray]:
         single = not isinstance(observed, spaces.Dict)
-        return {
-            key: to_input(part, observation if single else observation[key]) for key, part in parts.items()
-        }
+        found = {}
+        for key, part in parts.items():
+            found[key] = to_input(part, observation if single else observation[key])
+            if key in layers:
+                found[key] = layers[key](torch.from_numpy(found[key])).numpy()
+        return found
 
     def to_action(outputs: dict[str, np.ndarray]) -> Any:
         (name,) = [one for one in (SQUASHED, ACTION, LOGITS) if one in outputs]

@@ -20,7 +20,7 @@ from secateur.adapters.actor_critic import (
     subspaces,
 )
 from secateur.adapters.archive import read_state, refuse_rest, under
-from secateur.adapters.layers import Clip, Normalise, Statistics, sequential, split_head
+from secateur.adapters.layers import Clip, Normalisation, normalisers, sequential, split_head
 from secateur.errors import SecateurError
 from secateur.policy.policy import Policy
 
@@ -32,7 +32,7 @@ def load_ppo(
     env: HasSpaces,
     *,
     activation: str,
-    normalise: Statistics | None = None,
+    normalise: Normalisation = None,
     name: str = "cleanrl_ppo",
 ) -> Policy:
     """A PPO agent; the deployed action is its mean, clipped to the action space, or one logit per choice.
@@ -62,6 +62,6 @@ def load_ppo(
         raise SecateurError("the agent reads one vector", f"the space has {', '.join(keys)}", "Flatten it.")
     module = ActorCritic(
         *({keys[0]: nn.Identity()}, actor, head, bound, LOGITS if discrete else ACTION, [critic]),
-        {keys[0]: Normalise(normalise)} if normalise else {},
+        normalisers(normalise, keys),
     )
     return describe(name, module, examples(env.observation_space), False)

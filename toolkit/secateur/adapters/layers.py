@@ -1,7 +1,7 @@
 """Layers from the names and shapes of a state dict, and what is not in one: activations, normalisation, bounds."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,6 +179,37 @@ class Normalise(nn.Module):
         """``[batch, n]`` → the same shape."""
         normal = (x - self.mean) * self.scale
         return normal if self.clip == float("inf") else normal.clamp(-self.clip, self.clip)
+
+
+Normalisation = str | Path | Statistics | Mapping[str, Statistics] | None
+"""Statistics of observations: an ``.npz``, those of the only key, or key → statistics; None for none."""
+
+
+def statistics_of(given: Normalisation, keys: Sequence[str]) -> dict[str, Statistics]:
+    """Key of the observation → its statistics.
+
+    Raises:
+        SecateurError: statistics of a key that the observation has not, or a file as ``load_statistics`` refuses it.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, str | Path):
+        given = load_statistics(given)
+    named = {"": given} if isinstance(given, Statistics) else dict(given)
+    if set(named) == {""} and len(keys) == 1:
+        named = {keys[0]: named[""]}
+    if unknown := sorted(set(named) - set(keys)):
+        raise SecateurError(
+            "statistics are of keys of the observation",
+            f"{unknown[0]!r} is none of {', '.join(keys)}",
+            "Name them KEY.mean and KEY.var.",
+        )
+    return named
+
+
+def normalisers(given: Normalisation, keys: Sequence[str]) -> dict[str, nn.Module]:
+    """Key → a layer that normalises it, for keys that have statistics. Errors are those of ``statistics_of``."""
+    return {key: Normalise(statistics) for key, statistics in statistics_of(given, keys).items()}
 
 
 def load_statistics(path: str | Path) -> dict[str, Statistics]:

@@ -19,7 +19,6 @@ from torch import nn
 from secateur.adapters.actor_critic import (
     ACTION,
     LOGITS,
-    OBSERVATION,
     SQUASHED,
     ActorCritic,
     HasSpaces,
@@ -43,11 +42,10 @@ from secateur.adapters.archive import (
 from secateur.adapters.layers import (
     ACTIVATIONS,
     Clip,
-    Normalise,
-    Statistics,
+    Normalisation,
     convolution,
     linear,
-    load_statistics,
+    normalisers,
     sequential,
     split_head,
 )
@@ -60,8 +58,6 @@ _OWN_CLASSES = ("common.policies", "sac.policies", "td3.policies")
 _EXTRACTORS = ("FlattenExtractor", "NatureCNN", "CombinedExtractor")
 _NATURE_STRIDES = {0: 4, 2: 2, 4: 1}
 """Number of a convolution in ``NatureCNN`` → its stride (Mnih et al. 2015)."""
-
-Normalisation = str | Path | Statistics | Mapping[str, Statistics] | None
 
 
 def load_ppo(
@@ -240,7 +236,7 @@ def _policy(name: str, saved: _Saved, env: HasSpaces, normalise: Normalisation, 
         of_critic = _extractors(saved, observed, parts.critic_extractor)
     module = ActorCritic(
         *(extractors, parts.actor, parts.head, parts.bound, parts.output, parts.critics),
-        *(_normalisers(normalise, extractors), of_critic),
+        *(normalisers(normalise, list(extractors)), of_critic),
     )
     return describe(name, module, examples(observed), parts.critics_read_action)
 
@@ -273,21 +269,3 @@ def _nature(state: State, key: str, scaled: bool) -> nn.Module:
     last = [nn.Flatten(), linear(under(state, "linear.0."), what), nn.ReLU()]
     network = nn.Sequential(*layers, *last)
     return Scaled(network) if scaled else network
-
-
-def _normalisers(normalise: Normalisation, keys: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    if normalise is None:
-        return {}
-    if isinstance(normalise, str | Path):
-        normalise = load_statistics(normalise)
-    if isinstance(normalise, Statistics):
-        normalise = {"": normalise}
-    if set(normalise) == {""}:
-        normalise = {next(iter(keys)): normalise[""]} if len(keys) == 1 else normalise
-    if unknown := sorted(set(normalise) - set(keys)):
-        raise SecateurError(
-            "statistics are of keys of the observation",
-            f"{unknown[0] or OBSERVATION!r} is none of {', '.join(keys)}",
-            "Name them KEY.mean and KEY.var.",
-        )
-    return {key: Normalise(statistics) for key, statistics in normalise.items()}

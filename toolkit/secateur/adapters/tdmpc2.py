@@ -185,7 +185,7 @@ def from_state(
         _network({key: t[n] for key, t in ensemble.items()}, f"_Qs, member {n}", None)
         for n in range(len(next(iter(ensemble.values()))))
     ]
-    bins = len(parts["reward"][-1].weight)
+    bins = len(list(parts["reward"].parameters())[-1])
     module = WorldModel(parts, values, TwoHot(bins, *bounds) if bins > 1 else nn.Identity())
     embedding = _set_task(module, state, task, path)
     observation = torch.zeros(1, _inputs(parts["encoder"]) - embedding)

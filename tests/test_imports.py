@@ -34,7 +34,7 @@ ORDER = (
         "litert",
         "planner",
     ),
-    ("cli", "terminal"),
+    ("cli", "cli_init", "terminal"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 

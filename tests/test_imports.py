@@ -11,6 +11,7 @@ ROOT = Path(secateur.__file__).parent
 ORDER = (
     ("__init__", "records", "errors", "units", "network", "shipped", "runfolder", "budget"),
     ("policy",),
+    ("adapters",),
     ("graph",),
     ("operators",),
     ("target",),
@@ -35,7 +36,7 @@ ORDER = (
         "latency",
         "planner",
     ),
-    ("cli", "terminal"),
+    ("cli", "cli_init", "terminal"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 

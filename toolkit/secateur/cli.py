@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from secateur import __version__
+from secateur.cli_init import init
 from secateur.errors import EXIT_ERROR, EXIT_VERDICT_FAILED, SecateurError
 from secateur.terminal import console, progress, quiet_libraries
 from secateur.units import parse_bytes
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(init)
 
 IMPORTANCE_HELP = (
     "taylor, taylor2, l1, l2, activation, activation-rms, gradient, fisher, bayesian, closed-loop or random."

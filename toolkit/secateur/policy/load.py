@@ -53,7 +53,7 @@ def load(reference: str) -> Loaded:
             f"got {reference!r}",
             f"Shipped: {names}.",
         )
-    module = _import_folder(folder.resolve())
+    module = import_from(folder.resolve(), "policy")
     if not hasattr(module, "policy"):
         raise SecateurError("policy.py defines policy()", f"{folder / 'policy.py'} does not", "Add it.")
     policy = module.policy()
@@ -104,8 +104,8 @@ def _code_of(folder: Path) -> list[Path]:
     ]
 
 
-def _import_folder(folder: Path) -> ModuleType:
-    """Imports the folder as a package within a package of the folder around it.
+def package_of(folder: Path) -> str:
+    """Makes a folder a package within a package of the folder around it; gives its name.
 
     Its files can then import each other relatively (``.model``), and what several policies share from beside them
     (``..tdmpc.model``).
@@ -117,4 +117,9 @@ def _import_folder(folder: Path) -> ModuleType:
         if name not in sys.modules:
             sys.modules[name] = ModuleType(name)
             sys.modules[name].__path__ = [str(path)]
-    return importlib.import_module(f"{package}.policy")
+    return package
+
+
+def import_from(folder: Path, name: str) -> ModuleType:
+    """Imports one file of a folder, by its name without ``.py``; this runs it."""
+    return importlib.import_module(f"{package_of(folder)}.{name}")

@@ -32,6 +32,7 @@ ORDER = (
         "choosing",
         "litert",
         "planner",
+        "proof",
     ),
     ("cli", "terminal"),
 )

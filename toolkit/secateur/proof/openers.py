@@ -6,16 +6,22 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from secateur.device.devices import open_device
 from secateur.errors import SecateurError
 from secateur.job import planning
 from secateur.planner.controller import BundleController
 from secateur.policy.load import load
 from secateur.policy.policy import Policy, Task
+from secateur.policy.weights import load_weights
+from secateur.simulate.controller import acting
 from secateur.simulate.parallel import Opened
 from secateur.simulate.planner import policy_controller
 from secateur.target.target import Target, compiled_by, load_target, optimised
 from secateur.verify.firmware import FirmwareController
+from secateur.verify.swapped import with_int8
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,49 @@ class OnDevice:
                 "a model stays as it is while it is proven", f"{self.model} was changed", "Start again."
             )
         return data
+
+
+@dataclass(frozen=True)
+class Reweighted:
+    """The original's architecture with other weights of the same shapes.
+
+    Attributes:
+        original: whose architecture it is.
+        weights: path of a .safetensors.
+    """
+
+    original: Original
+    weights: str
+
+    def __call__(self) -> Opened:
+        """Loads it."""
+        policy, task = self.original.loaded()
+        load_weights(policy.module, Path(self.weights))
+        return Opened(task, policy_controller(policy, task))
+
+
+@dataclass(frozen=True)
+class InInt8:
+    """The original with some components computing in int8.
+
+    Attributes:
+        original: in torch.
+        components: that do.
+        visited: path of an .npz with inputs of the deployed entry, over which scales are fixed.
+    """
+
+    original: Original
+    components: tuple[str, ...]
+    visited: str
+
+    def __call__(self) -> Opened:
+        """Loads it."""
+        policy, task = self.original.loaded()
+        with np.load(self.visited, allow_pickle=False) as archive:
+            visited = {name: torch.from_numpy(archive[name]) for name in archive.files}
+        with acting(policy.module):
+            policy = with_int8(policy, self.components, visited)
+        return Opened(task, policy_controller(policy, task))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -20,6 +21,7 @@ import numpy as np
 from secateur.deploy import SILENT
 from secateur.errors import SecateurError, UsageError
 from secateur.pipeline import Progress
+from secateur.proof.attribution import attribute
 from secateur.proof.latency import Lateness, lateness_of
 from secateur.proof.subject import Subject, is_run, open_subject
 from secateur.runfolder import to_json, write_atomically
@@ -30,14 +32,17 @@ from secateur.simulate.parallel import (
     Opener,
     close_all,
     episodes,
+    opened,
     paired,
     processes_here,
 )
 from secateur.simulate.rollout import Trajectory
 from secateur.verify import sequential
+from secateur.verify.deviation import compare, replayed
 from secateur.verify.profile import WORSE, row, spread_of, standard_set
 from secateur.verify.scores import Score, improvement, lowest_of, retained, returns_of, score, side
 from secateur.verify.statistics import require_judgeable
+from secateur.verify.swapped import INT8
 
 SCHEMA = 1
 FILE = "verify.json"
@@ -101,7 +106,7 @@ def verify(
                 request.source, request.device, request.target, request.seed, Path(folder), progress.share
             )
             proof = Proof(request, subject, lateness_of(subject, request.delay), progress)
-            parts = _parts(proof, kinds)
+            parts = _parts(proof, kinds, Path(folder))
         finally:
             close_all()
     document = {
@@ -126,13 +131,14 @@ def verify(
     return document
 
 
-def _parts(proof: "Proof", kinds: Sequence[str]) -> dict[str, Any]:
+def _parts(proof: "Proof", kinds: Sequence[str], work: Path) -> dict[str, Any]:
     """Section → its data; None where it was not asked for."""
+    request = proof.request
     return {
         "test": proof.test(),
         "stress": proof.stress(kinds) if kinds else None,
-        "deviation": None,
-        "attribution": None,
+        "deviation": proof.deviation() if request.deviation else None,
+        "attribution": proof.attribution(work) if request.attribution else None,
         "region": None,
     }
 
@@ -263,12 +269,9 @@ class Proof:
     def stress(self, kinds: Sequence[str]) -> dict[str, Any]:
         """The robustness profile."""
         self.progress.stage("disturbing both")
-        env = self.subject.task.make_env()
-        try:
+        with closing(self.subject.task.make_env()) as env:
             scale = spread_of(env, self.calm)
             chosen, left_out = standard_set(env, kinds, scale)
-        finally:
-            env.close()
         calm = float(np.mean([t.return_ for t in self.calm]))
         seeds, generator = (
             self.seeds("stress", self.request.stress_pairs),
@@ -287,6 +290,27 @@ class Proof:
             "rows": rows,
             "left_out": left_out,
         }
+
+    def deviation(self) -> dict[str, Any] | None:
+        """Where actions differ; None where actions are no numbers."""
+        self.progress.stage("comparing actions")
+        subject = self.subject
+        with closing(subject.task.make_env()) as env:
+            space = env.action_space
+        if not np.issubdtype(np.asarray(self.calm[0].actions).dtype, np.number):
+            return None
+        artifact = episodes(subject.artifact, [t.seed for t in self.calm], self.late, self.processes)
+        controller = opened(subject.artifact).controller
+        answers = []
+        for done, trajectory in enumerate(self.calm):
+            self.progress.share(done / len(self.calm), f"{done} of {len(self.calm)} episodes")
+            answers.append(replayed(controller, trajectory))
+        return compare(self.calm, artifact, answers, space, subject.task.control_hz)
+
+    def attribution(self, work: Path) -> dict[str, Any]:
+        """Which component costs the return."""
+        self.progress.stage("swapping components")
+        return attribute(self, work)
 
 
 def _verdict(proof: Proof, parts: dict[str, Any]) -> dict[str, Any]:
@@ -311,6 +335,9 @@ def _verdict(proof: Proof, parts: dict[str, Any]) -> dict[str, Any]:
         warnings.append(
             f"Some rewards are negative, so how bad an episode can be was guessed: {test['lowest_return']:.4g}."
         )
+    for each in (parts["attribution"] or {"rows": ()})["rows"]:
+        if each["form"] == INT8 and each["ci95"][1] < 1 - test["max_return_drop"]:
+            warnings.append(f"int8 in {each['component']} alone keeps {each['ratio']:.1%} of the return.")
     for each in (parts["stress"] or {"rows": ()})["rows"]:
         if each["judged"] == WORSE:
             warnings.append(

@@ -116,11 +116,45 @@ def _stress_table(stress: Mapping[str, Any]) -> Table:
 
 
 def _deviation(found: Mapping[str, Any] | None) -> Iterator[Any]:
-    yield from ()
+    if found is None:
+        return
+    one, two = found["baseline"], found["artifact"]
+    parted = found["divergence_median_s"]
+    yield Text(
+        f"\nActions at what the original saw differ by {found['action_rms']:.3g} (root mean square; at most "
+        f"{found['action_max']:.3g}; 1 is the {found['unit']}). In {found['diverged_share']:.0%} of {found['episodes']} "
+        f"episodes their ways part{'' if parted is None else f', after {format_seconds(parted)} (median)'}."
+    )
+    saturated = (
+        ""
+        if one["saturated_share"] is None
+        else f"; at the limit {one['saturated_share']:.1%} and {two['saturated_share']:.1%} of the time"
+    )
+    if one["change_per_step"] is not None and two["change_per_step"] is not None:
+        yield Text(
+            f"Original and artifact change their actions by {one['change_per_step']:.3g} and "
+            f"{two['change_per_step']:.3g} a step{saturated}; effort {one['effort']:.3g} and {two['effort']:.3g}."
+        )
 
 
 def _attribution(found: Mapping[str, Any] | None) -> Iterator[Any]:
-    yield from ()
+    if found is None:
+        return
+    title = (
+        f"One component of the original replaced at a time, {found['pairs']} pairs each; share of return kept"
+    )
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    forms = list(dict.fromkeys(row["form"] for row in found["rows"]))
+    for column in ("", *forms):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    rows = {(row["component"], row["form"]): row for row in found["rows"]}
+    for component in dict.fromkeys(row["component"] for row in found["rows"]):
+        cells = [rows[component, form] for form in forms]
+        table.add_row(component, *(f"{_share(r['ratio'])} ({_interval(r['ci95'])})" for r in cells))
+    yield Text("")
+    yield table
+    for form, reason in found["left_out"].items():
+        yield Text(f"  left out: {form}, because {reason}")
 
 
 def _region(found: Mapping[str, Any] | None) -> Iterator[Any]:

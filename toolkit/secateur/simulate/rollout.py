@@ -47,16 +47,16 @@ class Trajectory:
         return len(self.rewards)
 
 
-def rollout(task: Task, controller: Controller, seed: int, delay: Delay = 0.0) -> Trajectory:
+def rollout(task: Task, controller: Controller, seed: int, delay_s: Delay = 0.0) -> Trajectory:
     """One episode; the same, bit for bit, as among others in ``rollouts``."""
-    return rollouts(task, controller, (seed,), delay)[0]
+    return rollouts(task, controller, (seed,), delay_s)[0]
 
 
 def rollouts(
     task: Task,
     controller: Controller | ControllerFactory,
     seeds: Sequence[int],
-    delay: Delay = 0.0,
+    delay_s: Delay = 0.0,
     progress: Progress | None = None,
 ) -> tuple[Trajectory, ...]:
     """One episode for each seed, in the order of the seeds.
@@ -69,7 +69,7 @@ def rollouts(
         task: its environment is made once per lane.
         controller: or a function that makes one; it may say how many ``lanes`` it can keep apart.
         seeds: of the environment's resets.
-        delay: of the actions, s, or jitter; see ``simulate.delay`` and ``simulate.jitter``.
+        delay_s: of the actions, s, or jitter; see ``simulate.delay`` and ``simulate.jitter``.
         progress: told of every episode that ends.
 
     Raises:
@@ -83,7 +83,7 @@ def rollouts(
     try:
         lanes: dict[int, _Episode] = {}
         for lane in range(min(getattr(acting, "lanes", LANES), len(seeds))):
-            envs.append(held_up(task.make_env(), delay, task.control_hz))
+            envs.append(held_up(task.make_env(), delay_s, task.control_hz))
             lanes[lane] = _Episode(*waiting.pop(), envs[lane], task)
         acting.reset(tuple(lanes))
         while lanes:

@@ -204,8 +204,8 @@ def _games(b: np.ndarray, a: np.ndarray, retained: float, low: float, more: bool
         high = np.maximum(b, a).max(axis=-1, keepdims=True)
         slack = 0.1 * np.abs(b.mean(axis=-1, keepdims=True))
         gain, worst = due - a, high + slack - due.min(axis=-1, keepdims=True)
-    share = gain / np.maximum(worst, np.finfo(float).tiny)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
+        share = gain / np.maximum(worst, np.finfo(float).tiny)
         capitals = [np.log(w) + np.cumsum(np.log1p(s * share), axis=-1) for s, w in zip(STAKES, SHARES)]
     return np.logaddexp.reduce(capitals, axis=0)
 

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -25,6 +25,7 @@ from secateur.proof.attribution import attribute
 from secateur.proof.latency import Lateness, lateness_of
 from secateur.proof.subject import Subject, is_run, open_subject
 from secateur.runfolder import to_json, write_atomically
+from secateur.simulate.displaced import coordinates
 from secateur.simulate.disturb import KINDS
 from secateur.simulate.parallel import (
     CALM,
@@ -40,6 +41,7 @@ from secateur.simulate.rollout import Trajectory
 from secateur.verify import sequential
 from secateur.verify.deviation import compare, replayed
 from secateur.verify.profile import WORSE, row, spread_of, standard_set
+from secateur.verify.region import SEEDS, axes_of, recovered, summarise
 from secateur.verify.scores import Score, improvement, lowest_of, retained, returns_of, score, side
 from secateur.verify.statistics import require_judgeable
 from secateur.verify.swapped import INT8
@@ -139,7 +141,7 @@ def _parts(proof: "Proof", kinds: Sequence[str], work: Path) -> dict[str, Any]:
         "stress": proof.stress(kinds) if kinds else None,
         "deviation": proof.deviation() if request.deviation else None,
         "attribution": proof.attribution(work) if request.attribution else None,
-        "region": None,
+        "region": proof.region() if request.region else None,
     }
 
 
@@ -194,13 +196,15 @@ class Proof:
         return tuple(episodes(self.subject.original, self.seeds("calm", 16), CALM, self.processes))
 
     def pairs(
-        self, seeds: Sequence[int], conditions: Conditions, artifact: Opener | None = None
-    ) -> tuple[list[Score], list[Score]]:
-        """Original and artifact on the same seeds and under the same disturbances; the artifact is late."""
-        late = Conditions(self.late.delay, conditions.disturbances)
-        sides = ((self.subject.original, conditions), (artifact or self.subject.artifact, late))
-        both = paired(sides, seeds, self.processes, score)
-        return [one for one, _ in both], [other for _, other in both]
+        self, seeds: Sequence[int], under: Sequence[Conditions], progress: Callable[[int, int], None]
+    ) -> list[tuple[list[Score], list[Score]]]:
+        """For each condition original and artifact on the same seeds; the artifact is late."""
+        sides: list[tuple[Opener, Conditions]] = []
+        for conditions in under:
+            late = replace(conditions, delay=self.lateness.delay)
+            sides += [(self.subject.original, conditions), (self.subject.artifact, late)]
+        found = list(zip(*paired(sides, seeds, self.processes, score, progress), strict=True))
+        return [(list(one), list(two)) for one, two in zip(found[::2], found[1::2])]
 
     def test(self) -> dict[str, Any]:
         """Pairs until they say enough."""
@@ -239,10 +243,10 @@ class Proof:
             if evidence.outcome != sequential.UNDECIDED or len(baseline) == most:
                 break
             ahead = seeds[len(baseline) : len(baseline) + sequential.BATCH]
-            more = self.pairs(ahead, CALM)
-            baseline, artifact = baseline + more[0], artifact + more[1]
+            ((one, two),) = self.pairs(ahead, [CALM], lambda *_: None)
+            baseline, artifact = baseline + one, artifact + two
             self.told(0, plan.pairs or most, "pairs")(len(baseline), most)
-        one, two = side(baseline), side(artifact)
+        first_side, second_side = side(baseline), side(artifact)
         return {
             "outcome": evidence.outcome,
             "pairs": len(baseline),
@@ -252,12 +256,10 @@ class Proof:
             "plan": asdict(plan),
             "looks": looks,
             "seeds": seeds[: len(baseline)],
-            "baseline": one,
-            "artifact": two,
+            "baseline": first_side,
+            "artifact": second_side,
             "retained": retained(before, after, self.generator("bootstrap")),
-            "retained_iqm": 1 - (one["return_iqm"] - two["return_iqm"]) / abs(one["return_iqm"])
-            if one["return_iqm"]
-            else None,
+            "retained_iqm": _share(first_side["return_iqm"], second_side["return_iqm"]),
             "retained_at_least": evidence.retained_at_least,
             "retained_at_most": evidence.retained_at_most,
             "improvement": improvement(before, after, self.generator("improvement")),
@@ -277,11 +279,12 @@ class Proof:
             self.seeds("stress", self.request.stress_pairs),
             self.generator("stress bootstrap"),
         )
-        rows = []
-        for number, disturbance in enumerate(chosen):
-            self.progress.share(number / len(chosen), disturbance.title)
-            before, after = self.pairs(seeds, Conditions(0.0, (disturbance,)))
-            rows.append(row(disturbance, before, after, calm, self.request.max_return_drop, generator))
+        total = 2 * len(seeds) * len(chosen)
+        each = self.pairs(seeds, [Conditions(0.0, (d,)) for d in chosen], self.told(0, total))
+        rows = [
+            row(disturbance, before, after, calm, self.request.max_return_drop, generator)
+            for disturbance, (before, after) in zip(chosen, each)
+        ]
         return {
             "pairs": len(seeds),
             "calm_return_mean": calm,
@@ -311,6 +314,33 @@ class Proof:
         """Which component costs the return."""
         self.progress.stage("swapping components")
         return attribute(self, work)
+
+    def region(self) -> dict[str, Any]:
+        """From which starts either recovers: of the last joint that is no limb of its own, position and velocity."""
+        self.progress.stage("starting elsewhere")
+        subject = self.subject
+        with closing(subject.task.make_env()) as env:
+            joints = coordinates(env)
+        if not joints:
+            return {"left_out": "the environment is no MujocoEnv with a hinge or a slide"}
+        joint = joints[min(2, len(joints) - 1)]
+        positions, velocities = axes_of(joint)
+        seeds = self.seeds("region", SEEDS)
+        calm = float(np.mean([t.return_ for t in self.calm]))
+        grid = [(float(p), float(v)) for p in positions for v in velocities]
+        starts = [Conditions(qpos=((joint.qpos, p),), qvel=((joint.qvel, v),)) for p, v in grid]
+        cells = [
+            (*place, [recovered(s, calm) for s in one], [recovered(s, calm) for s in two])
+            for place, (one, two) in zip(
+                grid, self.pairs(seeds, starts, self.told(0, 2 * len(grid) * len(seeds)))
+            )
+        ]
+        return {**summarise(cells, joint), "left_out": None}
+
+
+def _share(baseline: float, artifact: float) -> float | None:
+    """What is kept of one number by another; None of nothing."""
+    return 1 - (baseline - artifact) / abs(baseline) if baseline else None
 
 
 def _verdict(proof: Proof, parts: dict[str, Any]) -> dict[str, Any]:

@@ -122,8 +122,9 @@ def _deviation(found: Mapping[str, Any] | None) -> Iterator[Any]:
     parted = found["divergence_median_s"]
     yield Text(
         f"\nActions at what the original saw differ by {found['action_rms']:.3g} (root mean square; at most "
-        f"{found['action_max']:.3g}; 1 is the {found['unit']}). In {found['diverged_share']:.0%} of {found['episodes']} "
-        f"episodes their ways part{'' if parted is None else f', after {format_seconds(parted)} (median)'}."
+        f"{found['action_max']:.3g}; 1 is the {found['unit']}). In {found['diverged_share']:.0%} of "
+        f"{found['episodes']} episodes their ways part"
+        + ("." if parted is None else f", after {format_seconds(parted)} (median).")
     )
     saturated = (
         ""
@@ -158,4 +159,14 @@ def _attribution(found: Mapping[str, Any] | None) -> Iterator[Any]:
 
 
 def _region(found: Mapping[str, Any] | None) -> Iterator[Any]:
-    yield from ()
+    if found is None:
+        return
+    if found["left_out"]:
+        yield Text(f"\nNo region of attraction, because {found['left_out']}.")
+        return
+    yield Text(
+        f"\nOf {sum(cell['seeds'] for cell in found['cells'])} moved starts of {found['joint']} the original recovers "
+        f"from {_share(found['baseline']['share'])} ({_interval(found['baseline']['ci95'])}), the artifact from "
+        f"{_share(found['artifact']['share'])} ({_interval(found['artifact']['ci95'])}); the original alone from "
+        f"{found['only_original']}, the artifact alone from {found['only_artifact']}."
+    )

@@ -16,6 +16,7 @@ import gymnasium
 from secateur.errors import SecateurError
 from secateur.policy.policy import Task
 from secateur.simulate.controller import LANES, Controller
+from secateur.simulate.displaced import Displaced
 from secateur.simulate.disturb import Disturbance, disturbed, extra_delay_s
 from secateur.simulate.jitter import Delay, later
 from secateur.simulate.rollout import Progress, Trajectory, rollouts
@@ -56,10 +57,13 @@ class Conditions:
     Attributes:
         delay: of the actions.
         disturbances: one inside the other, the first innermost.
+        qpos, qvel: index and offset of positions and velocities that episodes start away from; of a MujocoEnv.
     """
 
     delay: Delay = 0.0
     disturbances: tuple[Disturbance, ...] = ()
+    qpos: tuple[tuple[int, float], ...] = ()
+    qvel: tuple[tuple[int, float], ...] = ()
 
 
 CALM = Conditions()
@@ -160,18 +164,21 @@ def _run(
 ) -> list[T]:
     """Runs in whichever process."""
     here = opened(opener)
-    task = under(here.task, conditions.disturbances)
+    task = under(here.task, conditions)
     delay = later(conditions.delay, extra_delay_s(conditions.disturbances, task.control_hz))
     return [keep(trajectory) for trajectory in rollouts(task, here.controller, seeds, delay)]
 
 
-def under(task: Task, disturbances: Sequence[Disturbance]) -> Task:
-    """The task with its environment disturbed."""
-    if not disturbances:
+def under(task: Task, conditions: Conditions) -> Task:
+    """The task with its environment disturbed, its episodes starting elsewhere."""
+    if not (conditions.disturbances or conditions.qpos or conditions.qvel):
         return task
 
     def make_env() -> gymnasium.Env:
-        return disturbed(task.make_env(), disturbances, task.control_hz)
+        env = task.make_env()
+        if conditions.qpos or conditions.qvel:
+            env = Displaced(env, conditions.qpos, conditions.qvel)
+        return disturbed(env, conditions.disturbances, task.control_hz)
 
     return replace(task, make_env=make_env)
 

@@ -51,7 +51,7 @@ def _share(value: float | None) -> str:
 
 
 def _interval(pair: Any) -> str:
-    return "–" if pair is None else f"{100 * pair[0]:.1f} to {100 * pair[1]:.1f} %"
+    return "–" if pair is None else f"{100 * pair[0]:.1f}–{100 * pair[1]:.1f} %"
 
 
 def _test_table(test: Mapping[str, Any]) -> Table:
@@ -97,10 +97,12 @@ def _delay_line(delay: Mapping[str, Any]) -> str:
 
 
 def _stress_table(stress: Mapping[str, Any]) -> Table:
-    title = f"Under stress, {stress['pairs']} pairs each; shares are of the original's calm return"
+    title = f"Under stress, {stress['pairs']} pairs each; shares of the original's calm return"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column in ("", "original", "artifact", "kept", "95 % interval", ""):
-        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for column in ("original", "artifact", "kept", "95 %"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for each in stress["rows"]:
         style = "red" if each["judged"] == "worse" else "yellow" if each["judged"] == "unclear" else ""
         table.add_row(
@@ -109,7 +111,7 @@ def _stress_table(stress: Mapping[str, Any]) -> Table:
             _share(each["artifact_of_calm"]),
             _share(each["ratio"]),
             _interval(each["ci95"]),
-            each["judged"] or "no share: the original fails",
+            each["judged"] or "no share",
             style=style,
         )
     return table
@@ -151,7 +153,7 @@ def _attribution(found: Mapping[str, Any] | None) -> Iterator[Any]:
     rows = {(row["component"], row["form"]): row for row in found["rows"]}
     for component in dict.fromkeys(row["component"] for row in found["rows"]):
         cells = [rows[component, form] for form in forms]
-        table.add_row(component, *(f"{_share(r['ratio'])} ({_interval(r['ci95'])})" for r in cells))
+        table.add_row(component, *(f"{_share(r['ratio'])}, {_interval(r['ci95'])}" for r in cells))
     yield Text("")
     yield table
     for form, reason in found["left_out"].items():

@@ -166,7 +166,8 @@ def measured(
         student, curve = recover(recovery, untrained(pruned, reference.seed), keep)
     else:
         again = rescore or (lambda *_: scores)
-        student, curve = SCHEDULES[schedule](recovery, scores, again, widths)
+        made = SCHEDULES[schedule](recovery, scores, again, widths)
+        student, curve = made.policy, made.curve
     found |= {
         "recover_s": round(time.perf_counter() - started, 1),
         "recovery": [[point.steps, point.return_mean] for point in curve],

@@ -35,6 +35,7 @@ ORDER = (
         "litert",
         "latency",
         "planner",
+        "proof",
     ),
     ("cli", "cli_init", "terminal"),
 )

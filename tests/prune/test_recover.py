@@ -118,7 +118,9 @@ def test_every_schedule_gives_the_widths_and_follows_the_original(setting, name)
 
     plan = RecoveryPlan(rounds=6, steps=40, episodes=2, judged_episodes=4)
     recovery = Recovery(teacher, teacher.lesson(visited), task, 0, plan)
-    student, curve = SCHEDULES[name](recovery, by_size(policy, graph), by_size, {"encoder": 8})
+    made = SCHEDULES[name](recovery, by_size(policy, graph), by_size, {"encoder": 8})
+    student, curve = made.policy, made.curve
+    assert len(made.keep["encoder"].unique()) == 8
     assert student.module.encoder.out_features == 8
     assert [p.steps for p in curve] == sorted(p.steps for p in curve)
     keep = keep_best(by_size(policy, graph), {"encoder": 8})

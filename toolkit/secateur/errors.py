@@ -18,6 +18,9 @@ class SecateurError(Exception):
         self.rule, self.seen, self.remedy = rule, seen, remedy
         super().__init__(f"{rule}: {seen}. {remedy}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.rule, self.seen, self.remedy)  # how it comes home from another process
+
 
 class UsageError(SecateurError):
     """A command line that cannot be understood."""

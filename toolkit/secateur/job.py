@@ -165,7 +165,7 @@ def _dtype(request: PruneRequest, target: Target | Computer) -> str:
     return dtype
 
 
-def _planning(policy: Policy) -> Policy:
+def planning(policy: Policy) -> Policy:
     """The policy with its planner in charge."""
     if policy.planning is None:
         raise SecateurError(
@@ -190,6 +190,14 @@ def versions() -> dict[str, str]:
     return own | {name: version(name) for name in PACKAGES}
 
 
+def weights_hash(policy: Policy) -> str:
+    """sha256 over the names and values of all weights and buffers, in hexadecimal."""
+    weights = sha256()
+    for name, tensor in sorted(policy.module.state_dict().items()):
+        weights.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+    return weights.hexdigest()
+
+
 def prepare(request: PruneRequest) -> Job:
     """Loads policy, task and target, traces the graph, and fills the budget up with the board's own limits."""
     torch.set_num_threads(1)  # sums in another order would give other weights on another machine
@@ -204,7 +212,7 @@ def prepare(request: PruneRequest) -> Job:
         raise SecateurError(
             "prune needs a task", f"{request.policy} has no task()", "Add task() to its policy.py."
         )
-    policy = loaded.policy if request.entry is None else _planning(loaded.policy)
+    policy = loaded.policy if request.entry is None else planning(loaded.policy)
     for name in request.budget.components:
         if name not in {c.name for c in policy.components}:
             raise SecateurError(
@@ -213,12 +221,9 @@ def prepare(request: PruneRequest) -> Job:
                 f"{policy.name} has {', '.join(c.name for c in policy.components)}.",
             )
     total = _total(request.budget.total, target)
-    weights = sha256()
-    for name, tensor in sorted(policy.module.state_dict().items()):
-        weights.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
     identity = {
         **asdict(request),
-        "weights_sha256": weights.hexdigest(),
+        "weights_sha256": weights_hash(policy),
         "code_sha256": loaded.code_sha256,
         "control_hz": loaded.task.control_hz,
         "target_sha256": sha256(repr(target).encode()).hexdigest(),

@@ -83,6 +83,20 @@ def parts_of_run(folder: Path) -> tuple[Part, ...]:
         ) from error
 
 
+def request_of(folder: Path) -> dict[str, Any]:
+    """What a finished run was asked for, with what identifies it.
+
+    Raises:
+        SecateurError: it does not say.
+    """
+    try:
+        return dict(json.loads((folder / _REQUEST).read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise SecateurError(
+            "a run says what it was asked for", f"{folder / _REQUEST}: {error}", "Run it again."
+        ) from error
+
+
 def control_rate(folder: Path) -> float | None:
     """Rate of the task that a run was made for, in Hz; None where it is not told."""
     try:

@@ -177,7 +177,7 @@ def widths_of(chosen: Path) -> dict[str, int]:
 
 
 def cut_and_recover(job: Job, original: Original, chosen: Path, to: Path, share: Share) -> None:
-    """Writes ``policy.safetensors`` and ``recovery.json``, the learning curve."""
+    """Writes ``policy.safetensors``, ``kept.json`` (the channels of the original), and ``recovery.json``, the curve."""
     rounds = original.teacher.training.rounds
     plan = RecoveryPlan(
         rounds=rounds if job.request.recovery_steps else 0,
@@ -198,11 +198,13 @@ def cut_and_recover(job: Job, original: Original, chosen: Path, to: Path, share:
     )
     scores = load_file(chosen / "scores.safetensors")
     rescore = scores_of(job, original)
-    pruned, curve = SCHEDULES[job.request.schedule](recovery, scores, rescore, widths_of(chosen))
-    save_file({n: t.contiguous() for n, t in pruned.module.state_dict().items()}, to / "policy.safetensors")
+    made = SCHEDULES[job.request.schedule](recovery, scores, rescore, widths_of(chosen))
+    weights = {name: tensor.contiguous() for name, tensor in made.policy.module.state_dict().items()}
+    save_file(weights, to / "policy.safetensors")
+    write_atomically(to / "kept.json", to_json({name: index.tolist() for name, index in made.keep.items()}))
     points = [
         {"step": p.steps, "loss": p.loss if isfinite(p.loss) else None, "return_mean": p.return_mean}
-        for p in curve
+        for p in made.curve
     ]
     write_atomically(to / "recovery.json", to_json(points))
 
@@ -357,6 +359,7 @@ def publish(
     artifacts = {
         "report.html": report,
         "widths.json": made.widths / "widths.json",
+        "kept.json": made.policy / "kept.json",
         "policy.safetensors": made.policy / "policy.safetensors",
     }
     for stem in stems(job.parts).values():

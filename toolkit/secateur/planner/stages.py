@@ -266,6 +266,7 @@ def publish_bundle(
     artifacts = {
         "report.html": report,
         "widths.json": made.widths / "widths.json",
+        "kept.json": made.policy / "kept.json",
         "policy.safetensors": made.policy / "policy.safetensors",
     }
     artifacts |= {path.name: path for path in sorted(made.export.glob("*.tflite"))}

@@ -4,7 +4,7 @@ Weights are rounded as the converter will (symmetric, one scale per output chann
 point per tensor over the range seen so far. Gradients pass straight through (Bengio et al. 2013, arXiv 1308.3432).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,17 +22,27 @@ FADE = 0.99
 
 
 @contextmanager
-def fake_quantised(module: nn.Module) -> Iterator[None]:
-    """Within it, linear, convolutional and recurrent layers of ``module`` compute with int8 weights and inputs."""
-    hooks = []
+def fake_quantised(module: nn.Module) -> Iterator[Callable[[], None]]:
+    """Within it, linear, convolutional and recurrent layers of ``module`` compute with int8 weights and inputs.
+
+    Gives a function that holds all ranges as they are from then on.
+    """
+    hooks: list[Any] = []
+    ranges: list[_Range] = []
     for layer in module.modules():
         names = next((names for kind, names in LAYERS.items() if isinstance(layer, kind)), ())
         if names:
             seen = {name: _Range() for name in names}
+            ranges.extend(seen.values())
             hooks.append(layer.register_forward_pre_hook(lambda m, args, s=seen: _before(m, args, s)))
             hooks.append(layer.register_forward_hook(_after))
+
+    def hold() -> None:
+        for each in ranges:
+            each.held = True
+
     try:
-        yield
+        yield hold
     finally:
         for hook in hooks:
             hook.remove()
@@ -43,8 +53,11 @@ class _Range:
 
     def __init__(self) -> None:
         self.low = self.high = 0.0
+        self.held = False
 
     def see(self, values: torch.Tensor) -> tuple[float, float]:
+        if self.held:
+            return self.low, self.high
         low, high = (float(bound) for bound in torch.aminmax(values.detach()))
         self.low, self.high = min(low, FADE * self.low), max(high, FADE * self.high)
         return self.low, self.high

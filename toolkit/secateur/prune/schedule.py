@@ -1,7 +1,7 @@
 """From the original to its widths: in one cut, or in several with recovery and new scores in between."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
 
 import torch
@@ -21,20 +21,32 @@ Rescore = Callable[[Policy, ComponentGraph], Scores]
 """Scores of a policy that has been cut already."""
 
 
-def one_shot(
-    recovery: Recovery, scores: Scores, rescore: Rescore, widths: Widths
-) -> tuple[Policy, tuple[Round, ...]]:
+@dataclass(frozen=True, eq=False)
+class Scheduled:
+    """What a schedule gives.
+
+    Attributes:
+        policy: cut, and recovered.
+        keep: which channels of the original's it has, of every group that was scored.
+        curve: of the recovery.
+    """
+
+    policy: Policy
+    keep: Keep
+    curve: tuple[Round, ...]
+
+
+def one_shot(recovery: Recovery, scores: Scores, rescore: Rescore, widths: Widths) -> Scheduled:
     """One cut by the original's scores, then all of the recovery."""
     keep = keep_best(scores, {name: widths[name] for name in scores})
     pruned = cut(recovery.teacher.original, recovery.teacher.graph, keep)
     if not recovery.plan.rounds or not recovery.plan.steps:
-        return pruned, ()
-    return recover(recovery, pruned, keep)
+        return Scheduled(pruned, keep, ())
+    student, curve = recover(recovery, pruned, keep)
+    return Scheduled(student, keep, curve)
 
 
-def iterative(
-    recovery: Recovery, scores: Scores, rescore: Rescore, widths: Widths
-) -> tuple[Policy, tuple[Round, ...]]:
+def iterative(recovery: Recovery, scores: Scores, rescore: Rescore, widths: Widths) -> Scheduled:
     """Several cuts, the recovery divided among them, minutes as rounds; the last cut gets half of it.
 
     After each recovery the channels that are left are scored anew. The learning curve counts the steps of all.
@@ -69,7 +81,7 @@ def iterative(
         )
         policy, points = recover(part, policy, keep)
         curve.extend(replace(point, steps=before + point.steps) for point in points)
-    return policy, tuple(curve)
+    return Scheduled(policy, keep, tuple(curve))
 
 
 def _share(rounds: int, stage: int) -> int:

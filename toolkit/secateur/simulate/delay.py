@@ -50,8 +50,8 @@ def delayed(env: gymnasium.Env, delay_s: float, control_hz: float) -> gymnasium.
     if delay_s == 0:
         return env
     if isinstance(env.unwrapped, MujocoEnv):
-        return _PhysicsDelay(env, delay_s, control_hz)
-    return _PeriodDelay(env, whole_periods(delay_s, control_hz))
+        return PhysicsDelay(env, delay_s, control_hz)
+    return PeriodDelay(env, whole_periods(delay_s, control_hz))
 
 
 def whole_periods(delay_s: float, control_hz: float) -> int:
@@ -66,7 +66,7 @@ def effective_delay_s(env: gymnasium.Env, delay_s: float, control_hz: float) -> 
     return whole_periods(delay_s, control_hz) / control_hz
 
 
-class _PhysicsDelay(gymnasium.Wrapper):
+class PhysicsDelay(gymnasium.Wrapper):
     """Delays ``MujocoEnv.do_simulation(ctrl, n_frames)``, by which those environments apply their control."""
 
     def __init__(self, env: gymnasium.Env, delay_s: float, control_hz: float) -> None:
@@ -142,7 +142,7 @@ def _any(env: gymnasium.Env) -> Any:
     return env
 
 
-class _PeriodDelay(gymnasium.Wrapper):
+class PeriodDelay(gymnasium.Wrapper):
     """Delays actions by whole control periods, in any environment with a Box of actions."""
 
     def __init__(self, env: gymnasium.Env, periods: int) -> None:

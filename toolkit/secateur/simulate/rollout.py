@@ -10,7 +10,7 @@ import numpy as np
 from secateur.errors import SecateurError
 from secateur.policy.policy import Task
 from secateur.simulate.controller import LANES, Controller, ControllerFactory
-from secateur.simulate.delay import delayed
+from secateur.simulate.jitter import Delay, held_up
 
 Progress = Callable[[int, int], None]
 """Called with (episodes done, episodes wanted) whenever an episode ends."""
@@ -47,7 +47,7 @@ class Trajectory:
         return len(self.rewards)
 
 
-def rollout(task: Task, controller: Controller, seed: int, delay_s: float = 0.0) -> Trajectory:
+def rollout(task: Task, controller: Controller, seed: int, delay_s: Delay = 0.0) -> Trajectory:
     """One episode; the same, bit for bit, as among others in ``rollouts``."""
     return rollouts(task, controller, (seed,), delay_s)[0]
 
@@ -56,7 +56,7 @@ def rollouts(
     task: Task,
     controller: Controller | ControllerFactory,
     seeds: Sequence[int],
-    delay_s: float = 0.0,
+    delay_s: Delay = 0.0,
     progress: Progress | None = None,
 ) -> tuple[Trajectory, ...]:
     """One episode for each seed, in the order of the seeds.
@@ -69,7 +69,7 @@ def rollouts(
         task: its environment is made once per lane.
         controller: or a function that makes one; it may say how many ``lanes`` it can keep apart.
         seeds: of the environment's resets.
-        delay_s: actuation delay, s; see ``simulate.delay``.
+        delay_s: of the actions, s, or jitter; see ``simulate.delay`` and ``simulate.jitter``.
         progress: told of every episode that ends.
 
     Raises:
@@ -83,7 +83,7 @@ def rollouts(
     try:
         lanes: dict[int, _Episode] = {}
         for lane in range(min(getattr(acting, "lanes", LANES), len(seeds))):
-            envs.append(delayed(task.make_env(), delay_s, task.control_hz))
+            envs.append(held_up(task.make_env(), delay_s, task.control_hz))
             lanes[lane] = _Episode(*waiting.pop(), envs[lane], task)
         acting.reset(tuple(lanes))
         while lanes:

@@ -1,0 +1,189 @@
+"""``secateur verify`` on known cases with known answers, and what it refuses."""
+
+import json
+from contextlib import closing
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from moving import TASK, Pendulum
+
+from secateur.errors import SecateurError, UsageError
+from secateur.pipeline import Progress
+from secateur.proof.latency import Lateness
+from secateur.proof.story import Proof, VerifyRequest, _kinds, _parts, _verdict
+from secateur.proof.subject import Subject
+from secateur.report.verification import print_verification
+from secateur.runfolder import to_json
+from secateur.simulate.displaced import Displaced, coordinates
+from secateur.simulate.parallel import CALM, Conditions, close_all, episodes
+from secateur.verify.scores import score
+from secateur.verify.sequential import FAILED, PASSED, UNDECIDED
+
+SHORT = {"deviation": False, "processes": 1, "stress_pairs": 8, "episodes": 96}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    close_all()
+
+
+def proof_of(artifact, delay_s=0.0, **request):
+    """What is proven of a copy of the pendulum's controller."""
+    policy = SimpleNamespace(name="pendulum")
+    subject = Subject("here", policy, TASK, Pendulum(), artifact, "none", "torch", None, None, None)
+    wanted = VerifyRequest("here", "torch", **{**SHORT, **request})
+    return Proof(wanted, subject, Lateness("fixed", delay_s, "as asked for"), Progress())
+
+
+def outcome_of(proof, kinds=(), work=None):
+    parts = _parts(proof, kinds, work)
+    return parts, _verdict(proof, parts)
+
+
+def test_a_controller_against_itself_passes_early():
+    parts, verdict = outcome_of(proof_of(Pendulum()))
+    test = parts["test"]
+    assert verdict["passed"]
+    assert 59 <= test["pairs"] <= 96
+    assert test["looks"][-1]["outcome"] == PASSED
+    assert test["retained"] == {"ratio": 1.0, "ci95": [1.0, 1.0]}
+    assert test["improvement"]["value"] == 0.5
+    assert test["retained_at_least"] >= 0.95
+    assert "keeps at least" in verdict["reasons"][0]
+
+
+def test_two_periods_of_delay_fell_a_quick_copy_and_only_they_do():
+    quick = Pendulum(gain=3.0)
+    _, calm = outcome_of(proof_of(quick))
+    parts, late = outcome_of(proof_of(quick, 2 / TASK.control_hz))
+    assert calm["outcome"] == PASSED
+    assert late["outcome"] == FAILED
+    assert parts["test"]["pairs"] < 96
+    assert parts["test"]["delay"]["worst_periods"] == pytest.approx(2.0)
+    assert "at most" in late["reasons"][0]
+
+
+def test_an_unclear_case_is_not_passed_and_says_so():
+    parts, verdict = outcome_of(proof_of(Pendulum(), episodes=40))
+    assert verdict["outcome"] == UNDECIDED
+    assert not verdict["passed"]
+    assert "Not enough evidence after 40 pairs" in verdict["reasons"][0]
+    assert "Fewer than 59 never are" in verdict["reasons"][0]
+    assert any("as worked out before it ran" in warning for warning in verdict["warnings"])
+    assert parts["test"]["plan"]["pairs"] is None
+
+
+def test_a_copy_that_is_as_good_in_calm_and_worse_under_pushes_shows_up():
+    weak = Pendulum(hardest=0.4)
+    parts, verdict = outcome_of(proof_of(weak), ("pushes", "mass", "camera-exposure"))
+    assert verdict["passed"]
+    judged = {(row["kind"], row["level"]): row for row in parts["stress"]["rows"]}
+    assert judged["pushes", 1.5]["judged"] == "worse"
+    assert judged["pushes", 1.5]["ci95"][1] < 0.95
+    assert judged["mass", 0.8]["judged"] == "as good"
+    assert any("pushes of 1.5" in warning for warning in verdict["warnings"])
+    assert parts["stress"]["left_out"] == {"camera-exposure": "no image is observed"}
+
+
+def test_the_same_seed_gives_the_same_document_with_one_process_and_with_two():
+    kinds = ("sensor-noise", "actuator-delay")
+    one, two = (
+        outcome_of(proof_of(Pendulum(gain=0.8), 0.013, processes=n, region=True, deviation=True), kinds)
+        for n in (1, 2)
+    )
+    assert to_json(one) == to_json(two)  # and every number is finite
+    assert one[0]["deviation"]["action_rms"] > 0
+    assert one[0]["deviation"]["artifact"]["change_per_step"] > 0
+    assert len(one[0]["region"]["cells"]) == 49
+
+
+def test_it_is_shown_verdict_first(capsys):
+    from rich.console import Console
+
+    proof = proof_of(Pendulum(gain=0.9), episodes=64, region=True, deviation=True)
+    parts, verdict = outcome_of(proof, ("sensor-bias", "camera-exposure"))
+    document = {
+        "verdict": verdict,
+        "verification": parts,
+        "policy": "pendulum",
+        "device": "torch",
+        "wall_s": 3.0,
+        "processes": 1,
+        "peak_memory_bytes": {"main": 1, "largest_child": 0},
+    }
+    print_verification(json.loads(json.dumps(document)), Console(width=120))
+    shown = capsys.readouterr().out
+    assert shown.startswith(("PASSED", "NOT ENOUGH EVIDENCE"))
+    for words in ("mean return", "sensor bias 20%", "left out: camera-exposure", "moved starts", "ways part"):
+        assert words in shown
+
+
+def test_a_start_is_moved_by_what_it_is_told():
+    with closing(TASK.make_env()) as env:
+        slide, hinge = coordinates(env)
+        assert (slide.unit, hinge.unit) == ("m", "rad")
+        plain, _ = env.reset(seed=3)
+        moved = Displaced(env, ((hinge.qpos, 0.3),), ((slide.qvel, -1.0),))
+        away, _ = moved.reset(seed=3)
+        again, _ = env.reset(seed=3)
+    np.testing.assert_allclose(away - plain, [0, 0.3, -1.0, 0], atol=1e-12)
+    assert np.array_equal(again, plain)
+    far = episodes(Pendulum(), range(4), Conditions(qpos=((hinge.qpos, 0.9),)), 1, score)
+    near = episodes(Pendulum(), range(4), CALM, 1, score)
+    assert max(s.return_ for s in far) < min(s.return_ for s in near)
+
+
+@pytest.mark.parametrize("stress", ["earthquakes", "pushes,,", "standard,mass"])
+def test_stress_is_of_known_kinds(stress):
+    with pytest.raises(UsageError, match="standard set or some"):
+        _kinds(stress)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("nowhere", "--device", "tflm"), 2, "--target"),
+        (("nowhere", "--device", "tflm", "--target", "rp2040"), 1, "a policy is a shipped name"),
+        (("tdmpc_cartpole", "--device", "toaster", "--target", "rp2040"), 2, "the device is one of"),
+        (
+            ("tdmpc_cartpole", "--device", "tflm", "--target", "raspberry-pi-5"),
+            1,
+            "Prune it for that computer",
+        ),
+        (("tdmpc_cartpole", "--device", "tflm", "--max-return-drop", "200%"), 2, "at most 100 %"),
+        (("tdmpc_cartpole", "--device", "tflm", "--stress", "hail"), 2, "standard set"),
+    ],
+)
+def test_what_cannot_be_proven_is_refused_in_one_line(secateur, arguments, code, words):
+    ended, out, said = secateur("verify", *arguments)
+    assert ended == code
+    assert out == ""
+    assert words in said
+
+
+def test_a_folder_that_is_no_run_is_refused(secateur, tmp_path):
+    (tmp_path / "something").write_text("else")
+    code, _, said = secateur("verify", tmp_path, "--device", "tflm")
+    assert code == 1
+    assert "a run folder holds summary.json" in said
+
+
+def test_nothing_is_written_over(secateur, tmp_path):
+    there = tmp_path / "verify.json"
+    there.write_text("{}")
+    code, _, said = secateur(
+        "verify", "tdmpc_cartpole", "--target", "rp2040", "--device", "tflm", "-o", there
+    )
+    assert code == 1
+    assert "nothing is written over" in said
+    assert there.read_text() == "{}"
+
+
+def test_errors_keep_their_three_parts():
+    import pickle
+
+    error = pickle.loads(pickle.dumps(UsageError("rule", "seen", "remedy")))
+    assert isinstance(error, SecateurError)
+    assert (error.rule, error.seen, error.remedy, error.exit_code) == ("rule", "seen", "remedy", 2)

@@ -1,0 +1,412 @@
+"""The story of ``secateur verify``.
+
+run or policy → original and artifact → by how much the artifact is late → how many pairs it takes
+      → pairs of episodes until they say enough → stress → where it differs → verdict → one document
+"""
+
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from secateur.deploy import SILENT
+from secateur.errors import SecateurError, UsageError
+from secateur.pipeline import Progress
+from secateur.proof.attribution import attribute
+from secateur.proof.latency import Lateness, lateness_of
+from secateur.proof.subject import Subject, is_run, open_subject
+from secateur.runfolder import to_json, write_atomically
+from secateur.simulate.displaced import coordinates
+from secateur.simulate.disturb import KINDS
+from secateur.simulate.parallel import (
+    CALM,
+    Conditions,
+    Opener,
+    close_all,
+    episodes,
+    opened,
+    paired,
+    processes_here,
+)
+from secateur.simulate.rollout import Trajectory
+from secateur.verify import sequential
+from secateur.verify.deviation import compare, replayed
+from secateur.verify.profile import WORSE, row, spread_of, standard_set
+from secateur.verify.region import SEEDS, axes_of, recovered, summarise
+from secateur.verify.scores import Score, improvement, lowest_of, retained, returns_of, score, side
+from secateur.verify.statistics import require_judgeable
+from secateur.verify.swapped import INT8
+
+SCHEMA = 1
+FILE = "verify.json"
+STANDARD = "standard"
+
+
+@dataclass(frozen=True)
+class VerifyRequest:
+    """What is asked of ``verify``.
+
+    Attributes:
+        source: folder of a finished run, or a policy.
+        device: that runs the artifact.
+        target: board of a policy; a run has its own.
+        episodes: pairs at most; None for as many as the power needs, up to ``sequential.MOST``.
+        delay: ``measured``, ``predicted``, ``none`` or a time.
+        max_return_drop: largest acceptable loss of return, a share.
+        stress: ``standard``, kinds of ``simulate.disturb.KINDS`` with commas, or None for none.
+        stress_pairs: pairs of episodes of each disturbance.
+        attribution: whether to find out which component costs the return.
+        deviation: whether to find out where actions differ.
+        region: whether to map the region of attraction.
+        processes: None for as many as this machine has cores for.
+        seed: of everything random.
+    """
+
+    source: str
+    device: str
+    target: str | None = None
+    episodes: int | None = None
+    delay: str = "predicted"
+    max_return_drop: float = 0.05
+    stress: str | None = None
+    stress_pairs: int = 24
+    attribution: bool = False
+    deviation: bool = True
+    region: bool = False
+    processes: int | None = None
+    seed: int = 0
+
+
+def verify(
+    request: VerifyRequest, output: Path | None, command: str, progress: Progress = SILENT
+) -> dict[str, Any]:
+    """Proves, or does not, and gives the document; writes it to ``output`` or, of a run, beside it.
+
+    Raises:
+        SecateurError: a request that cannot be carried out, or a file that is there already.
+    """
+    kinds = _kinds(request.stress)
+    where = output or (Path(request.source) / FILE if is_run(request.source) else None)
+    if where is not None and (where.exists() or where.is_symlink()):
+        raise SecateurError(
+            "nothing is written over an earlier result", f"{where} is there already", "Choose another -o."
+        )
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+        progress.stage("reading the run" if is_run(request.source) else "converting the policy")
+        try:
+            subject = open_subject(
+                request.source, request.device, request.target, request.seed, Path(folder), progress.share
+            )
+            proof = Proof(request, subject, lateness_of(subject, request.delay), progress)
+            parts = _parts(proof, kinds, Path(folder))
+        finally:
+            close_all()
+    document = {
+        "schema": SCHEMA,
+        "command": command,
+        "request": asdict(request),
+        "policy": subject.policy.name,
+        "target": subject.target,
+        "device": subject.device,
+        "ran_on": proof.ran_on,
+        "control_hz": subject.task.control_hz,
+        "verdict": _verdict(proof, parts),
+        "verification": parts,
+        "processes": proof.processes,
+        "peak_memory_bytes": _peak_memory_bytes(),
+        "wall_s": time.perf_counter() - started,
+    }
+    document = json.loads(to_json(document))
+    if where is not None:
+        where.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(where, to_json(document))
+    return document
+
+
+def _parts(proof: "Proof", kinds: Sequence[str], work: Path) -> dict[str, Any]:
+    """Section → its data; None where it was not asked for."""
+    request = proof.request
+    return {
+        "test": proof.test(),
+        "stress": proof.stress(kinds) if kinds else None,
+        "deviation": proof.deviation() if request.deviation else None,
+        "attribution": proof.attribution(work) if request.attribution else None,
+        "region": proof.region() if request.region else None,
+    }
+
+
+def _kinds(stress: str | None) -> tuple[str, ...]:
+    if stress in (None, "", "none"):
+        return ()
+    if stress == STANDARD:
+        return tuple(KINDS)
+    names = tuple(name.strip() for name in str(stress).split(","))
+    for name in names:
+        if name not in KINDS:
+            raise UsageError(
+                "stress is the standard set or some of its kinds",
+                f"got {name!r}",
+                f"Choose {STANDARD}, or {', '.join(KINDS)}.",
+            )
+    return names
+
+
+class Proof:
+    """What is proven, under what, by how many processes."""
+
+    def __init__(
+        self, request: VerifyRequest, subject: Subject, lateness: Lateness, progress: Progress
+    ) -> None:
+        self.request, self.subject, self.lateness, self.progress = request, subject, lateness, progress
+        self.processes = 1 if subject.alone else (request.processes or processes_here())
+        self.late = Conditions(lateness.delay)
+        self.ran_on = (
+            "LiteRT in Python on this machine" if subject.network is None else f"{subject.device}, each call"
+        )
+
+    def seeds(self, purpose: str, count: int) -> list[int]:
+        """Of episodes for one purpose."""
+        tag = int.from_bytes(sha256(f"verify {purpose}".encode()).digest()[:4], "big")
+        return [int(s) for s in np.random.SeedSequence([self.request.seed, tag]).generate_state(count)]
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """Random numbers for one purpose."""
+        tag = int.from_bytes(sha256(purpose.encode()).digest()[:4], "big")
+        return np.random.default_rng([self.request.seed, tag])
+
+    def told(self, before: int, total: int, what: str = "episodes") -> Callable[[int, int], None]:
+        """Progress of a part of something."""
+        return lambda done, _: self.progress.share(
+            min(1.0, (before + done) / total), f"{before + done} of {total} {what}"
+        )
+
+    @cached_property
+    def calm(self) -> tuple[Trajectory, ...]:
+        """Some whole episodes of the original, undisturbed."""
+        return tuple(episodes(self.subject.original, self.seeds("calm", 16), CALM, self.processes))
+
+    def pairs(
+        self, seeds: Sequence[int], under: Sequence[Conditions], progress: Callable[[int, int], None]
+    ) -> list[tuple[list[Score], list[Score]]]:
+        """For each condition original and artifact on the same seeds; the artifact is late."""
+        sides: list[tuple[Opener, Conditions]] = []
+        for conditions in under:
+            late = replace(conditions, delay=self.lateness.delay)
+            sides += [(self.subject.original, conditions), (self.subject.artifact, late)]
+        found = list(zip(*paired(sides, seeds, self.processes, score, progress), strict=True))
+        return [(list(one), list(two)) for one, two in zip(found[::2], found[1::2])]
+
+    def test(self) -> dict[str, Any]:
+        """Pairs until they say enough."""
+        request, subject = self.request, self.subject
+        self.progress.stage("working out how many pairs it takes")
+        most = request.episodes or sequential.MOST
+        seeds = self.seeds("test", most)
+        first = min(sequential.PILOT, most)
+        baseline = episodes(subject.original, seeds[:first], CALM, self.processes, score)
+        require_judgeable(returns_of(baseline), np.random.default_rng(0))
+        plan = sequential.plan(
+            returns_of(baseline), request.max_return_drop, self.generator("plan"), most, lowest_of(baseline)
+        )
+        self.progress.stage(
+            f"pairs of episodes: {plan.pairs} should do"
+            if plan.pairs
+            else f"pairs of episodes: {most} may not be enough"
+        )
+        artifact = episodes(
+            subject.artifact, seeds[:first], self.late, self.processes, score, self.told(0, first)
+        )
+        looks: list[dict[str, Any]] = []
+        while True:
+            before, after = returns_of(baseline), returns_of(artifact)
+            evidence = sequential.weigh(
+                before, after, request.max_return_drop, lowest_of([*baseline, *artifact])
+            )
+            looks.append(
+                {
+                    "pairs": len(baseline),
+                    "outcome": evidence.outcome,
+                    "retained_at_least": evidence.retained_at_least,
+                    "retained_at_most": evidence.retained_at_most,
+                }
+            )
+            if evidence.outcome != sequential.UNDECIDED or len(baseline) == most:
+                break
+            ahead = seeds[len(baseline) : len(baseline) + sequential.BATCH]
+            ((one, two),) = self.pairs(ahead, [CALM], lambda *_: None)
+            baseline, artifact = baseline + one, artifact + two
+            self.told(0, plan.pairs or most, "pairs")(len(baseline), most)
+        first_side, second_side = side(baseline), side(artifact)
+        return {
+            "outcome": evidence.outcome,
+            "pairs": len(baseline),
+            "max_return_drop": request.max_return_drop,
+            "alpha": sequential.ALPHA,
+            "power": sequential.POWER,
+            "plan": asdict(plan),
+            "looks": looks,
+            "seeds": seeds[: len(baseline)],
+            "baseline": first_side,
+            "artifact": second_side,
+            "retained": retained(before, after, self.generator("bootstrap")),
+            "retained_iqm": _share(first_side["return_iqm"], second_side["return_iqm"]),
+            "retained_at_least": evidence.retained_at_least,
+            "retained_at_most": evidence.retained_at_most,
+            "improvement": improvement(before, after, self.generator("improvement")),
+            "lowest_return": evidence.lowest_return,
+            "lowest_is_known": evidence.lowest_is_known,
+            "delay": self.lateness.to_data(subject.task.control_hz),
+        }
+
+    def stress(self, kinds: Sequence[str]) -> dict[str, Any]:
+        """The robustness profile."""
+        self.progress.stage("disturbing both")
+        with closing(self.subject.task.make_env()) as env:
+            scale = spread_of(env, self.calm)
+            chosen, left_out = standard_set(env, kinds, scale)
+        calm = float(np.mean([t.return_ for t in self.calm]))
+        seeds, generator = (
+            self.seeds("stress", self.request.stress_pairs),
+            self.generator("stress bootstrap"),
+        )
+        total = 2 * len(seeds) * len(chosen)
+        each = self.pairs(seeds, [Conditions(0.0, (d,)) for d in chosen], self.told(0, total))
+        rows = [
+            row(disturbance, before, after, calm, self.request.max_return_drop, generator)
+            for disturbance, (before, after) in zip(chosen, each)
+        ]
+        return {
+            "pairs": len(seeds),
+            "calm_return_mean": calm,
+            "max_return_drop": self.request.max_return_drop,
+            "scale": list(scale),
+            "rows": rows,
+            "left_out": left_out,
+        }
+
+    def deviation(self) -> dict[str, Any] | None:
+        """Where actions differ; None where actions are no numbers."""
+        self.progress.stage("comparing actions")
+        subject = self.subject
+        with closing(subject.task.make_env()) as env:
+            space = env.action_space
+        if not np.issubdtype(np.asarray(self.calm[0].actions).dtype, np.number):
+            return None
+        artifact: Any = episodes(subject.artifact, [t.seed for t in self.calm], self.late, self.processes)
+        controller = opened(subject.artifact).controller
+        answers = []
+        for done, trajectory in enumerate(self.calm):
+            self.progress.share(done / len(self.calm), f"{done} of {len(self.calm)} episodes")
+            answers.append(replayed(controller, trajectory))
+        return compare(self.calm, artifact, answers, space, subject.task.control_hz)
+
+    def attribution(self, work: Path) -> dict[str, Any]:
+        """Which component costs the return."""
+        self.progress.stage("swapping components")
+        return attribute(self, work)
+
+    def region(self) -> dict[str, Any]:
+        """From which starts either recovers: of the last joint that is no limb of its own, position and velocity."""
+        self.progress.stage("starting elsewhere")
+        subject = self.subject
+        with closing(subject.task.make_env()) as env:
+            joints = coordinates(env)
+        if not joints:
+            return {"left_out": "the environment is no MujocoEnv with a hinge or a slide"}
+        joint = joints[min(2, len(joints) - 1)]
+        positions, velocities = axes_of(joint)
+        seeds = self.seeds("region", SEEDS)
+        calm = float(np.mean([t.return_ for t in self.calm]))
+        grid = [(float(p), float(v)) for p in positions for v in velocities]
+        starts = [Conditions(qpos=((joint.qpos, p),), qvel=((joint.qvel, v),)) for p, v in grid]
+        cells = [
+            (*place, [recovered(s, calm) for s in one], [recovered(s, calm) for s in two])
+            for place, (one, two) in zip(
+                grid, self.pairs(seeds, starts, self.told(0, 2 * len(grid) * len(seeds)))
+            )
+        ]
+        return {**summarise(cells, joint), "left_out": None}
+
+
+def _share(baseline: float, artifact: float) -> float | None:
+    """What is kept of one number by another; None of nothing."""
+    return 1 - (baseline - artifact) / abs(baseline) if baseline else None
+
+
+def _verdict(proof: Proof, parts: dict[str, Any]) -> dict[str, Any]:
+    """Outcome, reasons and what else should be known."""
+    test, control_hz = parts["test"], proof.subject.task.control_hz
+    reasons, warnings = [_reason(test)], []
+    outcome = test["outcome"]
+    late = proof.lateness
+    if late.of_board and late.worst_s > 1 / control_hz:
+        outcome = sequential.FAILED
+        reasons.append(
+            f"A call takes up to {late.worst_s:.3g} s ({late.mode}), longer than one control period of "
+            f"{1 / control_hz:.3g} s."
+        )
+    plan = test["plan"]
+    if test["outcome"] == sequential.UNDECIDED and plan["pairs"] is None:
+        warnings.append(
+            f"With at most {plan['most']} pairs an artifact without loss passes in "
+            f"{plan['power_to_pass']:.0%} of cases, as worked out before it ran."
+        )
+    if not test["lowest_is_known"]:
+        warnings.append(
+            f"Some rewards are negative, so how bad an episode can be was guessed: {test['lowest_return']:.4g}."
+        )
+    for each in (parts["attribution"] or {"rows": ()})["rows"]:
+        if each["form"] == INT8 and each["ci95"][1] < 1 - test["max_return_drop"]:
+            warnings.append(f"int8 in {each['component']} alone keeps {each['ratio']:.1%} of the return.")
+    for each in (parts["stress"] or {"rows": ()})["rows"]:
+        if each["judged"] == WORSE:
+            warnings.append(
+                f"Under {each['title']} the artifact keeps {each['ratio']:.1%} of what the original gets there "
+                f"(95 % interval {each['ci95'][0]:.1%} to {each['ci95'][1]:.1%})."
+            )
+    return {
+        "outcome": outcome,
+        "passed": outcome == sequential.PASSED,
+        "reasons": reasons,
+        "warnings": warnings,
+    }
+
+
+def _reason(test: dict[str, Any]) -> str:
+    wanted = f"{100 * (1 - test['max_return_drop']):g} %"
+    after = f"after {test['pairs']} pairs of episodes"
+    if test["outcome"] == sequential.PASSED:
+        return (
+            f"It keeps at least {100 * test['retained_at_least']:.1f} % of the original's return, with 95 % confidence "
+            f"at all times, {after}; {wanted} are asked for."
+        )
+    if test["outcome"] == sequential.FAILED:
+        return (
+            f"It keeps at most {100 * test['retained_at_most']:.1f} % of the original's return, with 95 % confidence "
+            f"at all times, {after}; {wanted} are asked for."
+        )
+    least = test["plan"]["least"]
+    few = f" Fewer than {least} never are." if test["pairs"] < least else ""
+    return (
+        f"Not enough evidence {after}: it keeps {100 * test['retained']['ratio']:.1f} % of the original's return, and "
+        f"neither {wanted} nor less could be shown.{few}"
+    )
+
+
+def _peak_memory_bytes() -> dict[str, int]:
+    """The largest resident set of this process, and of the largest among its children that have ended."""
+    scale = 1024  # Linux counts KiB
+    return {
+        "main": scale * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "largest_child": scale * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,
+    }

@@ -1,0 +1,189 @@
+"""What is proven: a finished run, or a policy as it is converted for a board."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NoReturn
+
+from secateur.artifact import open_artifacts
+from secateur.calibration import Share
+from secateur.errors import SecateurError, UsageError
+from secateur.export.read import read_tflite
+from secateur.job import weights_hash
+from secateur.network import Network
+from secateur.planner.bundle import FOLDER
+from secateur.policy.parts import part_names, require_one_rate
+from secateur.policy.policy import Policy, Task
+from secateur.proof.openers import Bundled, OnDevice, Original
+from secateur.runfolder import SUMMARY, parts_of_run, read_finished, request_of
+from secateur.simulate.dry_run import check_task
+from secateur.target.computer import Computer
+from secateur.target.target import load_any
+
+BOARD_DEVICES = ("emulator", "host", "qemu", "tflm")
+MODEL = "model.int8.tflite"
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """The original, the artifact, and where they come from.
+
+    Attributes:
+        source: as it was asked for.
+        policy, task: the original.
+        original, artifact: openers.
+        target: name of the board or computer.
+        device: that runs the artifact.
+        network: of the artifact; None for a bundle.
+        run: folder of a finished run; None for a policy.
+        summary: of the run.
+    """
+
+    source: str
+    policy: Policy
+    task: Task
+    original: Original
+    artifact: OnDevice | Bundled
+    target: str
+    device: str
+    network: Network | None
+    run: Path | None
+    summary: Mapping[str, Any] | None
+
+    @property
+    def alone(self) -> bool:
+        """Whether only one process can have the device."""
+        return self.device.startswith("serial:")
+
+
+def open_subject(
+    source: str, device: str, target: str | None, seed: int, work: Path, share: Share
+) -> Subject:
+    """A run's folder or a policy, told apart by what is there.
+
+    Args:
+        source: folder of a finished run, or a policy as ``policy.load`` takes it.
+        device: ``emulator``, ``host``, ``qemu``, ``tflm``, ``serial:PORT`` for a board, ``host`` or ``ssh://…`` for a
+            computer.
+        target: board of a policy; a run has its own.
+        seed: of the episodes that a policy is calibrated on.
+        work: a folder that stays there as long as the subject is used.
+        share: told of progress.
+
+    Raises:
+        SecateurError: neither; an original that is not what the run was made from; a device that does not run it.
+    """
+    path = Path(source)
+    if path.is_dir() and not (path / "policy.py").is_file():
+        if target is not None:
+            raise UsageError(
+                "a run has its target",
+                f"--target {target} was given",
+                "Leave --target out, or name a policy.",
+            )
+        return _of_run(path, device)
+    if target is None:
+        raise UsageError(
+            "a policy is proven as it is converted for a board",
+            f"no --target was given for {source}",
+            "Add --target, for example --target stm32f446re; or name the folder of a finished run.",
+        )
+    return _of_policy(source, device, target, seed, work, share)
+
+
+def _of_run(path: Path, device: str) -> Subject:
+    summary, request = read_finished(path), request_of(path)
+    if "policy" not in request or "verdict" not in summary:
+        raise SecateurError("a run holds one policy", f"{path} holds a front", "Prune to one of its points.")
+    original = Original(str(request["policy"]), request.get("entry") is not None)
+    policy, task = original.loaded()
+    if weights_hash(policy) != request["weights_sha256"]:
+        raise SecateurError(
+            "a run is held against the original that it was made from",
+            f"the weights of {request['policy']} have changed since",
+            "Prune it again, or bring the earlier weights back.",
+        )
+    artifact: OnDevice | Bundled
+    if (path / FOLDER / "policy.json").is_file():
+        _require_device(device, ("host", "ssh://"), f"{summary['target']} is a computer")
+        artifact = Bundled(original, str(path / FOLDER))
+        return Subject(
+            str(path), policy, task, original, artifact, summary["target"], device, None, path, summary
+        )
+    _require_device(device, (*BOARD_DEVICES, "serial:"), f"{summary['target']} is a microcontroller")
+    if len(parts_of_run(path)) > 1:
+        _refuse_parts(str(path))
+    model = (path / MODEL).read_bytes()
+    artifact = OnDevice(
+        original,
+        str(path / MODEL),
+        sha256(model).hexdigest(),
+        device,
+        str(request["target"]),
+        request.get("optimise"),
+        request.get("toolchain"),
+    )
+    return Subject(
+        str(path),
+        policy,
+        task,
+        original,
+        artifact,
+        summary["target"],
+        device,
+        read_tflite(model),
+        path,
+        summary,
+    )
+
+
+def _of_policy(source: str, device: str, target: str, seed: int, work: Path, share: Share) -> Subject:
+    original = Original(source)
+    policy, task = original.loaded()
+    if isinstance(load_any(target), Computer) or policy.plans:
+        raise SecateurError(
+            "a policy is converted for a microcontroller here",
+            f"{source} for {target}",
+            "Prune it for that computer first, and name the run.",
+        )
+    _require_device(device, (*BOARD_DEVICES, "serial:"), f"{target} is a microcontroller")
+    require_one_rate(policy, task.control_hz)
+    if len(part_names(policy)) > 1:
+        _refuse_parts(source)
+    check_task(policy, task)
+    opener = OnDevice(original, "", "", device, target)
+    (artifact,) = open_artifacts(source, opener.board(), seed, share, "int8")
+    path = work / MODEL
+    path.write_bytes(artifact.model)
+    return Subject(
+        source,
+        policy,
+        task,
+        original,
+        OnDevice(original, str(path), artifact.hash, device, target),
+        opener.board().name,
+        device,
+        artifact.network,
+        None,
+        None,
+    )
+
+
+def _refuse_parts(source: str) -> NoReturn:
+    raise SecateurError(
+        "verify runs policies in one part",
+        f"{source} has several, at rates of their own",
+        "secateur prune proves them, all parts in one image.",
+    )
+
+
+def _require_device(device: str, known: tuple[str, ...], why: str) -> None:
+    if not any(device == one or (one[-1] in ":/" and device.startswith(one)) for one in known):
+        names = ", ".join(f"{one}…" if one[-1] in ":/" else one for one in known)
+        raise UsageError(f"the device is one of {names}", f"got {device!r}, and {why}", "Take one of them.")
+
+
+def is_run(source: str) -> bool:
+    """Whether the folder of a finished run is meant."""
+    return (Path(source) / SUMMARY).is_file()

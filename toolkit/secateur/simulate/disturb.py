@@ -1,0 +1,436 @@
+"""Disturbances of a task, as wrappers around its environment: sensors, actuators, mechanics, pushes, cameras.
+
+They work on any Gymnasium environment as far as it lets them: on its observations, and, where MuJoCo is behind it, on
+``model`` and ``data`` themselves. What they draw depends on the seed of the episode and on nothing else, so that two
+controllers on one seed meet the same.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium import spaces
+
+from secateur.errors import SecateurError, require_known
+
+PUSH_S, BETWEEN_PUSHES_S = 0.1, 1.0
+"""How long a push lasts, and how long it is until the next begins, on average."""
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """One of ``KINDS`` at a level.
+
+    Attributes:
+        kind: key of ``KINDS``.
+        level: in the kind's own unit.
+        scale: what 1 is for each number of an observation, flattened, a dict's parts in alphabetical order: its
+            standard deviation where the original goes. Empty for 1 everywhere. Only what disturbs numbers looks at it.
+    """
+
+    kind: str
+    level: float
+    scale: tuple[float, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """For reports."""
+        return KINDS[self.kind].title.format(self.level)
+
+
+def disturbed(env: gymnasium.Env, disturbances: Sequence[Disturbance], control_hz: float) -> gymnasium.Env:
+    """The environment under disturbances, the first innermost.
+
+    ``actuator-delay`` is carried out by whoever delays actions anyway: see ``extra_delay_s``.
+
+    Args:
+        env: a fresh one; its model is changed in place.
+        disturbances: what it meets.
+        control_hz: of the task.
+
+    Raises:
+        SecateurError: an unknown kind, or one that this environment cannot be given.
+    """
+    for disturbance in disturbances:
+        require_known("disturbance", disturbance.kind, KINDS)
+        kind = KINDS[disturbance.kind]
+        if (reason := kind.refuses(env)) is not None:
+            raise SecateurError(
+                f"an environment is given {disturbance.kind} where it has what is disturbed",
+                reason,
+                "Leave it out.",
+            )
+        if kind.wrap is not None:
+            env = kind.wrap(env, disturbance, control_hz)
+    return env
+
+
+def extra_delay_s(disturbances: Sequence[Disturbance], control_hz: float) -> float:
+    """What the actions are delayed by on top, s."""
+    return sum(d.level / control_hz for d in disturbances if d.kind == "actuator-delay")
+
+
+def simulation(env: gymnasium.Env) -> tuple[Any, Any] | None:
+    """MuJoCo's model and data behind an environment; None where there is no MuJoCo that can be seen."""
+    inner: Any = env.unwrapped
+    for holder in (inner, getattr(inner, "physics", None), getattr(inner, "_physics", None)):
+        model, data = getattr(holder, "model", None), getattr(holder, "data", None)
+        model, data = getattr(model, "ptr", model), getattr(data, "ptr", data)
+        if isinstance(model, mujoco.MjModel) and isinstance(data, mujoco.MjData):
+            return model, data
+    return None
+
+
+def generator_of(seed: int | None, kind: str) -> np.random.Generator:
+    """Random numbers of one kind of disturbance in one episode."""
+    return np.random.default_rng([seed or 0, crc32(kind.encode())])
+
+
+# What an observation is made of
+
+
+def leaves(space: spaces.Space, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], spaces.Box]]:
+    """The boxes of an observation, in alphabetical order of a dict's names."""
+    if isinstance(space, spaces.Dict):
+        for name in sorted(space.spaces):
+            yield from leaves(space[name], (*path, name))
+    elif isinstance(space, spaces.Box):
+        yield path, space
+
+
+def is_image(box: spaces.Box) -> bool:
+    """Rows and columns of bytes."""
+    return box.dtype == np.uint8 and len(box.shape) >= 2
+
+
+def is_numbers(box: spaces.Box) -> bool:
+    """Real numbers."""
+    return bool(np.issubdtype(box.dtype, np.floating))
+
+
+class _Sensed(gymnasium.Wrapper):
+    """Changes what is observed, leaf by leaf."""
+
+    def __init__(self, env: gymnasium.Env, disturbance: Disturbance, control_hz: float) -> None:
+        super().__init__(env)
+        self.kind, self.level = disturbance.kind, disturbance.level
+        self.generator = generator_of(0, self.kind)
+        self.wanted = {path: box for path, box in leaves(env.observation_space) if self.takes(box)}
+        self.scales = self._scales(disturbance.scale)
+
+    def takes(self, box: spaces.Box) -> bool:
+        """Which leaves it changes."""
+        return is_numbers(box)
+
+    def begin(self) -> None:
+        """A new episode."""
+
+    def change(self, value: np.ndarray, scale: np.ndarray, path: tuple[str, ...]) -> np.ndarray:
+        """One leaf."""
+        raise NotImplementedError
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Starts an episode, and the random numbers with it."""
+        observation, info = self.env.reset(**kwargs)
+        if kwargs.get("seed") is not None:
+            self.generator = generator_of(kwargs["seed"], self.kind)
+        self.begin()
+        return self._changed(observation, ()), info
+
+    def step(self, action: Any) -> Any:
+        """One control period."""
+        observation, *rest = self.env.step(action)
+        return (self._changed(observation, ()), *rest)
+
+    def _changed(self, observation: Any, path: tuple[str, ...]) -> Any:
+        if isinstance(observation, dict):
+            return {name: self._changed(observation[name], (*path, name)) for name in sorted(observation)}
+        if path not in self.wanted:
+            return observation
+        value = np.asarray(observation)
+        return self.change(value, self.scales[path], path).astype(value.dtype)
+
+    def _scales(self, given: tuple[float, ...]) -> dict[tuple[str, ...], np.ndarray]:
+        boxes = list(leaves(self.env.observation_space))
+        sizes = [int(np.prod(box.shape)) if is_numbers(box) else 0 for _, box in boxes]
+        if given and len(given) != sum(sizes):
+            raise SecateurError(
+                "a disturbance has a scale for each number of an observation",
+                f"{len(given)} scales, {sum(sizes)} numbers",
+                "Take the scales from episodes of the same task.",
+            )
+        flat = np.array(given) if given else np.ones(sum(sizes))
+        found, start = {}, 0
+        for (path, box), size in zip(boxes, sizes):
+            found[path] = flat[start : start + size].reshape(box.shape) if size else np.ones(1)
+            start += size
+        return found
+
+
+class _Noise(_Sensed):
+    def change(self, value: np.ndarray, scale: np.ndarray, path: tuple[str, ...]) -> np.ndarray:
+        """White, normal, of ``level`` × scale."""
+        return value + self.level * scale * self.generator.standard_normal(value.shape)
+
+
+class _Bias(_Sensed):
+    def begin(self) -> None:
+        """One sign for each number, for the whole episode."""
+        self.signs = {
+            path: self.generator.choice([-1.0, 1.0], size=box.shape) for path, box in self.wanted.items()
+        }
+
+    def change(self, value: np.ndarray, scale: np.ndarray, path: tuple[str, ...]) -> np.ndarray:
+        """Off by ``level`` × scale."""
+        return value + self.level * scale * self.signs[path]
+
+
+class _Quantised(_Sensed):
+    def change(self, value: np.ndarray, scale: np.ndarray, path: tuple[str, ...]) -> np.ndarray:
+        """In steps of ``level`` × scale; a number that never moved stays as it is."""
+        step = self.level * scale
+        return np.where(step > 0, np.round(value / np.where(step > 0, step, 1)) * step, value)
+
+
+class _Dropped(gymnasium.Wrapper):
+    """With a probability of ``level`` an observation is lost, and the one before it is seen again."""
+
+    def __init__(self, env: gymnasium.Env, disturbance: Disturbance, control_hz: float) -> None:
+        super().__init__(env)
+        self.level, self.generator, self.seen = disturbance.level, generator_of(0, "dropped"), None
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """The first observation always arrives."""
+        self.seen, info = self.env.reset(**kwargs)
+        if kwargs.get("seed") is not None:
+            self.generator = generator_of(kwargs["seed"], "dropped")
+        return self.seen, info
+
+    def step(self, action: Any) -> Any:
+        """One control period."""
+        observation, *rest = self.env.step(action)
+        if self.generator.random() >= self.level:
+            self.seen = observation
+        return (self.seen, *rest)
+
+
+class _Exposure(_Sensed):
+    def takes(self, box: spaces.Box) -> bool:
+        """Images."""
+        return is_image(box)
+
+    def change(self, value: np.ndarray, scale: np.ndarray, path: tuple[str, ...]) -> np.ndarray:
+        """``level`` times as bright; what is too bright is white."""
+        return np.clip(np.round(self.level * value.astype(np.float64)), 0, 255)
+
+
+class _Occlusion(_Sensed):
+    def takes(self, box: spaces.Box) -> bool:
+        """Images."""
+        return is_image(box)
+
+    def begin(self) -> None:
+        """A black square somewhere, of ``level`` of the area, for the whole episode."""
+        self.squares = {}
+        for path, box in self.wanted.items():
+            rows, columns = _rows_and_columns(box.shape)
+            sizes = [max(1, round(box.shape[axis] * self.level**0.5)) for axis in (rows, columns)]
+            starts = [
+                int(self.generator.integers(box.shape[axis] - size + 1))
+                for axis, size in zip((rows, columns), sizes)
+            ]
+            index: list[slice] = [slice(None)] * len(box.shape)
+            for axis, start, size in zip((rows, columns), starts, sizes):
+                index[axis] = slice(start, start + size)
+            self.squares[path] = tuple(index)
+
+    def change(self, value: np.ndarray, scale: np.ndarray, path: tuple[str, ...]) -> np.ndarray:
+        """The same place in every frame."""
+        covered = value.copy()
+        covered[self.squares[path]] = 0
+        return covered
+
+
+def _rows_and_columns(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Which axes of an image these are: the last two where channels come before them, else the two before the last."""
+    if len(shape) == 2 or shape[-1] > 4:
+        return len(shape) - 2, len(shape) - 1
+    return len(shape) - 3, len(shape) - 2
+
+
+class _Mechanics(gymnasium.Wrapper):
+    """Changes the model, once for each that the environment makes."""
+
+    def __init__(self, env: gymnasium.Env, disturbance: Disturbance, control_hz: float) -> None:
+        super().__init__(env)
+        self.change, self.level = _CHANGES[disturbance.kind], disturbance.level
+        self.changed: Any = None
+        self._apply()
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Starts an episode."""
+        result = self.env.reset(**kwargs)
+        self._apply()
+        return result
+
+    def _apply(self) -> None:
+        found = simulation(self.env)
+        if found is None or found[0] is self.changed:
+            return
+        self.changed = found[0]
+        self.change(*found, self.level)
+
+
+def _friction(model: Any, data: Any, factor: float) -> None:
+    model.geom_friction[:] *= factor
+    model.dof_frictionloss[:] *= factor
+
+
+def _mass(model: Any, data: Any, factor: float) -> None:
+    model.body_mass[:] *= factor
+    model.body_inertia[:] *= factor
+    mujoco.mj_setConst(model, mujoco.MjData(model))  # what MuJoCo works out from masses beforehand
+
+
+def _damping(model: Any, data: Any, factor: float) -> None:
+    model.dof_damping[:] *= factor
+
+
+def _gain(model: Any, data: Any, factor: float) -> None:
+    model.actuator_gainprm[:] *= factor
+    model.actuator_biasprm[:] *= factor
+
+
+_CHANGES: dict[str, Callable[[Any, Any, float], None]] = {
+    "friction": _friction,
+    "mass": _mass,
+    "damping": _damping,
+    "actuator-gain": _gain,
+}
+
+
+class _Pushed(gymnasium.Wrapper):
+    """Now and then a force on one of its bodies, ``level`` times the weight of all of them, in any direction."""
+
+    def __init__(self, env: gymnasium.Env, disturbance: Disturbance, control_hz: float) -> None:
+        super().__init__(env)
+        self.level, self.period_s = disturbance.level, 1 / control_hz
+        self.generator = generator_of(0, "pushes")
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Starts an episode; the first push comes after a while."""
+        result = self.env.reset(**kwargs)
+        if kwargs.get("seed") is not None:
+            self.generator = generator_of(kwargs["seed"], "pushes")
+        self.left_s, self.wait_s = 0.0, self.generator.exponential(BETWEEN_PUSHES_S)
+        self.body, self.force = 0, np.zeros(3)
+        return result
+
+    def step(self, action: Any) -> Any:
+        """One control period."""
+        found = simulation(self.env)
+        assert found is not None
+        model, data = found
+        if self.left_s <= 0 and self.wait_s <= 0:
+            self._aim(model)
+        if self.left_s > 0:
+            data.xfrc_applied[self.body, :3] = self.force
+        result = self.env.step(action)
+        if self.left_s > 0:
+            self.left_s -= self.period_s
+            if self.left_s <= 1e-9:
+                data.xfrc_applied[self.body, :3] = 0.0
+                self.wait_s = self.generator.exponential(BETWEEN_PUSHES_S)
+        else:
+            self.wait_s -= self.period_s
+        return result
+
+    def _aim(self, model: Any) -> None:
+        free = np.flatnonzero((model.body_weldid != 0) & (model.body_mass > 0))
+        share = model.body_mass[free] / model.body_mass[free].sum()
+        self.body = int(self.generator.choice(free, p=share))
+        direction = self.generator.standard_normal(3)
+        weight = model.body_mass.sum() * (np.linalg.norm(model.opt.gravity) or 9.81)
+        self.force = self.level * weight * direction / np.linalg.norm(direction)
+        self.left_s = PUSH_S
+
+
+# Who can be given what
+
+
+def _needs_numbers(env: gymnasium.Env) -> str | None:
+    if any(is_numbers(box) for _, box in leaves(env.observation_space)):
+        return None
+    return f"no real numbers are observed: {env.observation_space}"
+
+
+def _needs_image(env: gymnasium.Env) -> str | None:
+    return None if any(is_image(box) for _, box in leaves(env.observation_space)) else "no image is observed"
+
+
+def _needs_nothing(env: gymnasium.Env) -> str | None:
+    return None
+
+
+def _needs(what: str, there: Callable[[Any], bool]) -> Callable[[gymnasium.Env], str | None]:
+    def refuses(env: gymnasium.Env) -> str | None:
+        found = simulation(env)
+        if found is None:
+            return "there is no MuJoCo behind the environment"
+        return None if there(found[0]) else what
+
+    return refuses
+
+
+def _touches(model: Any) -> bool:
+    contacts = bool(((model.geom_contype != 0) | (model.geom_conaffinity != 0)).any())
+    return contacts or bool(model.dof_frictionloss.any())
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of disturbance.
+
+    Attributes:
+        title: with a level in it.
+        levels: of the standard set.
+        refuses: an environment → why it cannot be given this; None where it can.
+        wrap: the environment, what it is to meet, and the control rate → the environment that meets it; None where
+            something else carries it out.
+    """
+
+    title: str
+    levels: tuple[float, ...]
+    refuses: Callable[[gymnasium.Env], str | None]
+    wrap: Callable[[gymnasium.Env, Disturbance, float], gymnasium.Env] | None
+
+
+_NO_JOINTS, _NO_ACTUATORS = "nothing moves in the model", "the model has no actuators"
+KINDS: dict[str, Kind] = {
+    "sensor-noise": Kind("sensor noise {:.0%}", (0.05, 0.2), _needs_numbers, _Noise),
+    "sensor-bias": Kind("sensor bias {:.0%}", (0.05, 0.2), _needs_numbers, _Bias),
+    "sensor-quantisation": Kind("sensor steps of {:.0%}", (0.1, 0.4), _needs_numbers, _Quantised),
+    "dropped-observations": Kind("{:.0%} of observations dropped", (0.1, 0.3), _needs_nothing, _Dropped),
+    "actuator-delay": Kind("actuators {:g} periods late", (0.5, 1.0), _needs_nothing, None),
+    "actuator-gain": Kind(
+        "actuator gain × {:g}", (0.8, 1.25), _needs(_NO_ACTUATORS, lambda m: m.nu > 0), _Mechanics
+    ),
+    "friction": Kind(
+        "friction × {:g}", (0.5, 2.0), _needs("nothing rubs in the model", _touches), _Mechanics
+    ),
+    "mass": Kind("mass × {:g}", (0.8, 1.25), _needs(_NO_JOINTS, lambda m: m.nv > 0), _Mechanics),
+    "damping": Kind(
+        "damping × {:g}",
+        (0.5, 2.0),
+        _needs("no joint of the model is damped", lambda m: bool(m.dof_damping.any())),
+        _Mechanics,
+    ),
+    "pushes": Kind("pushes of {:g} × weight", (0.5, 1.5), _needs(_NO_JOINTS, lambda m: m.nv > 0), _Pushed),
+    "camera-exposure": Kind("exposure × {:g}", (0.5, 2.0), _needs_image, _Exposure),
+    "camera-occlusion": Kind("{:.0%} of the image covered", (0.1, 0.25), _needs_image, _Occlusion),
+}
+"""Kind → how it is done; the standard set is all of them at their levels."""

@@ -28,6 +28,7 @@ ORDER = (
         "artifact",
         "benchmark",
         "deploy",
+        "figures",
         "fronts",
         "job",
         "choosing",

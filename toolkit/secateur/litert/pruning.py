@@ -18,6 +18,8 @@ import torch
 from secateur.artifact import CALIBRATION_EPISODES
 from secateur.calibration import STATES, Share
 from secateur.choosing import Original
+from secateur.figures import costs_on, draw
+from secateur.graph.template import Template
 from secateur.job import Job, prepare
 from secateur.litert.export import Exported, Wish, export_files
 from secateur.litert.sidecar import sidecar
@@ -25,6 +27,7 @@ from secateur.litert.source import Source, file_stem
 from secateur.litert.story import laid_out
 from secateur.pipeline import Progress, PruneRequest
 from secateur.planner.bundle import FOLDER, write_bundle
+from secateur.planner.controller import BundleController
 from secateur.planner.stages import Made, close_loop, publish_bundle
 from secateur.prune.limits import Price
 from secateur.prune.states import evenly, visited_inputs
@@ -32,6 +35,7 @@ from secateur.records import Parity
 from secateur.report.summary import summary
 from secateur.runfolder import RunFolder, read_finished, to_json, write_atomically
 from secateur.simulate.controller import torch_controller
+from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
 from secateur.stages import (
     Running,
@@ -65,7 +69,8 @@ def prune_for_computer(
         folder.tidy()
         return read_finished(output)
     progress.stage("converting the original to price it")
-    price = price_of(job)
+    template = convert_template(job.policy, job.graph, dtype=job.dtype)
+    price = price_of(job, template)
     require_feasible(job, price)
 
     with folder:
@@ -85,16 +90,27 @@ def prune_for_computer(
             "closing the loop",
             lambda to, share: close_loop(job, price, chosen, exported, to, share),
         )
+        drawn = run.stage(
+            "figures",
+            "drawing the figures of the report",
+            lambda to, _: draw_figures(job, template, price, chosen, exported, to),
+        )
         progress.stage("writing the report")
-        made = Made(chosen, recovered, exported, looped)
+        made = Made(chosen, recovered, exported, looped, drawn)
         return publish(job, price, folder, made, command, time.perf_counter() - started + folder.earlier_s)
 
 
-def price_of(job: Job) -> Price:
+def price_of(job: Job, template: Template) -> Price:
     """Widths → predicted cost of a control step on the job's computer, in the dtype asked for."""
-    dtype = job.dtype
-    template = convert_template(job.policy, job.graph, dtype=dtype)
-    return per_step(PriceOnComputer(template, job.computer, dtype), job.policy, job.task.control_hz)
+    return per_step(PriceOnComputer(template, job.computer, job.dtype), job.policy, job.task.control_hz)
+
+
+def draw_figures(job: Job, template: Template, price: Price, chosen: Path, exported: Path, to: Path) -> None:
+    """Writes what the page draws, the bundle's program at the controls of the film."""
+    widths = widths_of(chosen)
+    controllers = (policy_controller(job.policy, job.task), BundleController(exported / FOLDER, job.task))
+    costs = costs_on(job, {job.parts[0].name: template}, job.dtype, widths)
+    draw(job, widths, costs, controllers, price(widths).latency_s.high, to)
 
 
 def export(job: Job, chosen: Path, recovered: Path, to: Path, share: Share) -> None:

@@ -1,0 +1,45 @@
+"""Sections that a page has not, each with the reason."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from secateur.report.candidates import candidates
+from secateur.report.kept import Kept
+
+TITLES = {
+    "graph": "Component graph",
+    "memory": "Memory over time",
+    "operators": "Latency by operator",
+    "boards": "Latency on every board",
+    "film": "Film",
+}
+"""Sections that are drawn from a run's figures."""
+
+
+def omitted(summary: Mapping[str, Any], kept: Kept) -> list[tuple[str, str]]:
+    """Title and reason of every section that is left out."""
+    found: list[tuple[str, str]] = []
+    if summary["measured"] is None:
+        found.append(("Measured on the device", "no device was run"))
+    if not candidates(summary):
+        why = "the strategy tries no candidates" if not summary.get("search") else "none were kept"
+        found.append(("What the search tried", why))
+    if len(summary.get("recovery", ())) < 2:
+        found.append(("Recovery", "nothing was trained, or too briefly for a curve"))
+    found += _figures(kept)
+    return found
+
+
+def _figures(kept: Kept) -> list[tuple[str, str]]:
+    if not kept.figures:
+        return [(title, "the run kept no figures.json") for title in TITLES.values()]
+    reasons = kept.figures.get("left_out", {})
+    there = {"memory": "arenas"}
+    missing = {key for key in TITLES if not kept.figures.get(there.get(key, key))}
+    if kept.film is None or kept.still is None:
+        missing.add("film")
+    return [
+        (title, reasons.get(key, "the run kept nothing to draw it from"))
+        for key, title in TITLES.items()
+        if key in missing
+    ]

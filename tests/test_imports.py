@@ -36,7 +36,7 @@ ORDER = (
         "latency",
         "planner",
     ),
-    ("cli", "terminal"),
+    ("cli", "cli_report", "terminal"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from secateur.report.svg import LEFT, RIGHT, WIDTH, Scale, line, rect, svg, text
+from secateur.report.svg import LEFT, RIGHT, WIDTH, Scale, line, rect
+from secateur.report.svg import svg as _svg
+from secateur.report.svg import text as _text
 
 DASHES = ("none", "7 4", "2 3", "10 3 2 3", "1 5", "14 6", "5 2 1 2 1 2")
 """Lines are told apart by these, which also serves those who cannot tell colours apart."""
@@ -43,17 +45,17 @@ def histogram(before: Sequence[float], after: Sequence[float], bins: int = 24) -
         x = LEFT + (float(np.mean(values)) - low) / (high - low) * (WIDTH - LEFT - RIGHT)
         shapes.append(f'<line class="mean {kind}-line" x1="{x:.1f}" x2="{x:.1f}" y1="{middle}" y2="{end}"/>')
     shapes.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{middle}" y2="{middle}"/>')
-    shapes.append(text(LEFT - 6, middle - 30, "original", "end"))
-    shapes.append(text(LEFT - 6, middle + 38, "artifact", "end"))
+    shapes.append(_text(LEFT - 6, middle - 30, "original", "end"))
+    shapes.append(_text(LEFT - 6, middle + 38, "artifact", "end"))
     bottom = middle + reach + 18
     for value, anchor, x in ((low, "start", LEFT), (high, "end", WIDTH - RIGHT)):
-        shapes.append(text(x, bottom, f"{value:.4g}", anchor))
-    shapes.append(text((LEFT + WIDTH - RIGHT) / 2, bottom + 20, "return of an episode", "middle"))
+        shapes.append(_text(x, bottom, f"{value:.4g}", anchor))
+    shapes.append(_text((LEFT + WIDTH - RIGHT) / 2, bottom + 20, "return of an episode", "middle"))
     title = (
         f"Returns per episode: the original's from {min(before):.4g} to {max(before):.4g}, "
         f"the artifact's from {min(after):.4g} to {max(after):.4g}"
     )
-    return svg(bottom + 28, title, shapes)
+    return _svg(bottom + 28, title, shapes)
 
 
 def paired(before: Sequence[float], after: Sequence[float]) -> Markup:
@@ -78,19 +80,19 @@ def paired(before: Sequence[float], after: Sequence[float]) -> Markup:
         line("axis", LEFT, height(0.0), WIDTH - RIGHT, height(0.0)),
         line("mean after-line", LEFT, height(mean), WIDTH - RIGHT, height(mean)),
         *_ends(height, f"{changes[0]:+.3g}", f"{changes[-1]:+.3g}", changes),
-        text((LEFT + WIDTH - RIGHT) / 2, bottom + 38, "episodes, by what changed", "middle"),
+        _text((LEFT + WIDTH - RIGHT) / 2, bottom + 38, "episodes, by what changed", "middle"),
     ]
     worse = sum(change < 0 for change in changes)
     words = f"{worse} of {len(changes)} seeds lost, the mean change is {mean:+.3g}"
-    return svg(bottom + 46, "Change of the return on each seed", shapes, words)
+    return _svg(bottom + 46, "Change of the return on each seed", shapes, words)
 
 
 def _ends(height: Scale, low: str, high: str, values: Sequence[float]) -> list[Markup]:
     """The two ends of a vertical axis, and zero between them where there is room."""
     ends = [(height(values[0]), low), (height(values[-1]), high)]
-    shown = [text(LEFT - 6, y + 4, words, "end") for y, words in ends]
+    shown = [_text(LEFT - 6, y + 4, words, "end") for y, words in ends]
     if all(abs(height(0.0) - y) > 24 for y, _ in ends):
-        shown.append(text(LEFT - 6, height(0.0) + 4, "0", "end"))
+        shown.append(_text(LEFT - 6, height(0.0) + 4, "0", "end"))
     return shown
 
 
@@ -122,13 +124,13 @@ def curve(steps: Sequence[int], values: Sequence[float | None], label: str, *, l
         f'<line class="axis" x1="{LEFT}" x2="{LEFT}" y1="{top}" y2="{bottom}"/>',
         f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>',
         f'<polyline class="curve" points="{path}"/>',
-        text(LEFT - 6, bottom, f"{ends[0]:.3g}", "end"),
-        text(LEFT - 6, top + 8, f"{ends[1]:.3g}", "end"),
-        text(LEFT, bottom + 18, f"step {first:,}", "start"),
-        text(WIDTH - RIGHT, bottom + 18, f"step {known[-1][0]:,}", "end"),
-        text((LEFT + WIDTH - RIGHT) / 2, bottom + 38, label + (" (log scale)" if log else ""), "middle"),
+        _text(LEFT - 6, bottom, f"{ends[0]:.3g}", "end"),
+        _text(LEFT - 6, top + 8, f"{ends[1]:.3g}", "end"),
+        _text(LEFT, bottom + 18, f"step {first:,}", "start"),
+        _text(WIDTH - RIGHT, bottom + 18, f"step {known[-1][0]:,}", "end"),
+        _text((LEFT + WIDTH - RIGHT) / 2, bottom + 38, label + (" (log scale)" if log else ""), "middle"),
     ]
-    return svg(bottom + 46, f"{label}: from {known[0][1]:.3g} to {known[-1][1]:.3g}", shapes)
+    return _svg(bottom + 46, f"{label}: from {known[0][1]:.3g} to {known[-1][1]:.3g}", shapes)
 
 
 def responses(curves: Sequence[Mapping[str, Any]]) -> Markup:
@@ -162,15 +164,15 @@ def responses(curves: Sequence[Mapping[str, Any]]) -> Markup:
             f'<line class="curve" stroke-dasharray="{dash}" x1="{end + 14}" x2="{end + 44}" y1="{y - 4}" y2="{y - 4}"/>'
         )
         name = one["part"] if len(one["part"]) <= 14 else one["part"][:13] + "…"
-        shapes.append(text(end + 50, y, name, "start"))
+        shapes.append(_text(end + 50, y, name, "start"))
     shapes += [
-        text(LEFT - 6, bottom, f"{10**low:.2g}", "end"),
-        text(LEFT - 6, top + 8, f"{10**high:.2g}", "end"),
-        text(LEFT, bottom + 18, f"{2**left:.3g}", "start"),
-        text(end, bottom + 18, f"{2**right:.3g}", "end"),
-        text((LEFT + end) / 2, bottom + 38, "share of its channels that the part keeps", "middle"),
+        _text(LEFT - 6, bottom, f"{10**low:.2g}", "end"),
+        _text(LEFT - 6, top + 8, f"{10**high:.2g}", "end"),
+        _text(LEFT, bottom + 18, f"{2**left:.3g}", "start"),
+        _text(end, bottom + 18, f"{2**right:.3g}", "end"),
+        _text((LEFT + end) / 2, bottom + 38, "share of its channels that the part keeps", "middle"),
     ]
-    return svg(max(bottom, top + 22 * len(shown)) + 46, "Error of a short trial by part", shapes)
+    return _svg(max(bottom, top + 22 * len(shown)) + 46, "Error of a short trial by part", shapes)
 
 
 def front(points: Sequence[tuple[float, float]], cost: str, value: str) -> Markup:
@@ -200,10 +202,10 @@ def front(points: Sequence[tuple[float, float]], cost: str, value: str) -> Marku
         f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>',
         f'<polyline class="curve" points="{path}"/>',
         *(f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in places),
-        text(LEFT - 6, bottom, f"{low:.3g}", "end"),
-        text(LEFT - 6, top + 8, f"{high:.3g}", "end"),
-        text(LEFT, bottom + 18, f"{ordered[0][0]:,.4g}", "start"),
-        text(WIDTH - RIGHT, bottom + 18, f"{ordered[-1][0]:,.4g}", "end"),
-        text((LEFT + WIDTH - RIGHT) / 2, bottom + 38, f"{cost} (log scale)", "middle"),
+        _text(LEFT - 6, bottom, f"{low:.3g}", "end"),
+        _text(LEFT - 6, top + 8, f"{high:.3g}", "end"),
+        _text(LEFT, bottom + 18, f"{ordered[0][0]:,.4g}", "start"),
+        _text(WIDTH - RIGHT, bottom + 18, f"{ordered[-1][0]:,.4g}", "end"),
+        _text((LEFT + WIDTH - RIGHT) / 2, bottom + 38, f"{cost} (log scale)", "middle"),
     ]
-    return svg(bottom + 46, f"{value} against {cost}", shapes)
+    return _svg(bottom + 46, f"{value} against {cost}", shapes)

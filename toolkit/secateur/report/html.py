@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from secateur.report import bars, candidates, wording
+from secateur.report import bars, candidates, proof, wording
 from secateur.report.charts import curve, histogram, paired, responses
 from secateur.report.kept import NOTHING, Kept
 from secateur.report.memory import during, memory_drawing
@@ -42,7 +42,8 @@ def render_html(summary: Mapping[str, Any], kept: Kept = NOTHING) -> str:
             curves=_curves(summary),
             responses=responses((summary.get("search") or {}).get("curves", ())),
             film=_film(kept),
-            verified=None,
+            verified=proof.verified(kept.verification),
+            columns_of_proof=proof,
             operators=bars.operator_bars(figures.get("operators", ())),
             boards=boards,
             bands=bands,

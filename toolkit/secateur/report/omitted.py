@@ -16,6 +16,15 @@ TITLES = {
 """Sections that are drawn from a run's figures."""
 
 
+SECTIONS = {
+    "stress": ("Robustness profile", "--stress standard"),
+    "attribution": ("Attribution", "--attribution"),
+    "region": ("Region of attraction", "--region"),
+    "deviation": ("Where actions differ", ""),
+}
+"""Sections of a verification: title, and the option of ``secateur verify`` that asks for it."""
+
+
 def omitted(summary: Mapping[str, Any], kept: Kept) -> list[tuple[str, str]]:
     """Title and reason of every section that is left out."""
     found: list[tuple[str, str]] = []
@@ -26,8 +35,21 @@ def omitted(summary: Mapping[str, Any], kept: Kept) -> list[tuple[str, str]]:
         found.append(("What the search tried", why))
     if len(summary.get("recovery", ())) < 2:
         found.append(("Recovery", "nothing was trained, or too briefly for a curve"))
-    found += _figures(kept)
-    return found
+    return found + _verification(kept) + _figures(kept)
+
+
+def _verification(kept: Kept) -> list[tuple[str, str]]:
+    if not kept.verification:
+        titles = ", ".join(title for title, _ in SECTIONS.values())
+        return [
+            (f"Verification: {titles}", "secateur verify had not run; then: secateur report RUN --html PAGE")
+        ]
+    parts = kept.verification.get("verification") or {}
+    return [
+        (title, f"secateur verify ran without {option}" if option else "secateur verify found nothing")
+        for key, (title, option) in SECTIONS.items()
+        if not parts.get(key)
+    ]
 
 
 def _figures(kept: Kept) -> list[tuple[str, str]]:

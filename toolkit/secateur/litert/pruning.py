@@ -100,8 +100,9 @@ def prune_for_computer(
         return publish(job, price, folder, made, command, time.perf_counter() - started + folder.earlier_s)
 
 
-def price_of(job: Job, template: Template) -> Price:
+def price_of(job: Job, template: Template | None = None) -> Price:
     """Widths → predicted cost of a control step on the job's computer, in the dtype asked for."""
+    template = template or convert_template(job.policy, job.graph, dtype=job.dtype)
     return per_step(PriceOnComputer(template, job.computer, job.dtype), job.policy, job.task.control_hz)
 
 

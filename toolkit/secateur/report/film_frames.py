@@ -3,6 +3,7 @@
 ``python -m secateur.report.film_frames WORK TO``, with ``model.mjb`` and ``states.npz`` in WORK.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -41,12 +42,14 @@ def _frames(model: mujoco.MjModel, states: np.lib.npyio.NpzFile, steps: range) -
     model.vis.quality.offsamples = 0
     model.vis.global_.offwidth = max(model.vis.global_.offwidth, WIDTH)
     model.vis.global_.offheight = max(model.vis.global_.offheight, HEIGHT)
-    data, frames = mujoco.MjData(model), []
+    data, frames, parent = mujoco.MjData(model), [], os.getppid()
     camera = 0 if model.ncam else -1
     with mujoco.Renderer(model, HEIGHT, WIDTH) as renderer:
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
             renderer.scene.flags[flag] = False  # what takes longest without a graphics card
         for step in steps:
+            if os.getppid() != parent:
+                sys.exit("nobody waits for the film any longer")
             both = []
             for name in ("baseline", "artifact"):
                 at = min(step, len(states[f"{name}_qpos"]) - 1)  # an episode that is over stands still

@@ -152,3 +152,56 @@ def verification():
             **{"attribution": None, "region": None, "deviation": None},
         },
     }
+
+
+def verification_of_everything():
+    """The same with attribution, deviation and region."""
+    made = verification()
+    made["verification"] |= {
+        "attribution": {
+            **{
+                "pairs": 32,
+                "components": ["encoder", "policy"],
+                "left_out": {"recovered": "it norms over channels"},
+            },
+            "meaning": {"int8": "computing in int8", "recovered": "as it was recovered"},
+            "rows": [
+                {
+                    **{"component": component, "form": "int8", "return_mean": 400 * ratio, "ratio": ratio},
+                    "ci95": [ratio - 0.01, ratio + 0.02],
+                }
+                for component, ratio in (("encoder", 0.99), ("policy", 0.62), ("all", -0.1))
+            ],
+        },
+        "deviation": {
+            **{"episodes": 16, "unit": "half range", "action_rms": 0.031, "action_max": 0.4},
+            **{"action_rms_by_actuator": [0.03], "action_rms_over_time": [[0.0, 0.01], [5.0, 0.06]]},
+            **{
+                "diverged_share": 0.25,
+                "divergence_s": [4.2],
+                "divergence_median_s": None,
+                "diverged_at": 0.5,
+            },
+            "baseline": {"change_per_step": 0.1, "saturated_share": None, "effort": 0.2},
+            "artifact": {"change_per_step": 0.12, "saturated_share": 0.01, "effort": 0.21},
+        },
+        "region": {
+            **{"joint": "hinge", "unit": "rad", "only_original": 1, "only_artifact": 0, "left_out": None},
+            "baseline": {"share": 0.75, "ci95": [0.4, 0.9]},
+            "artifact": {"share": 0.5, "ci95": [0.2, 0.8]},
+            "cells": [
+                {
+                    **{
+                        "position": position,
+                        "velocity": velocity,
+                        "seeds": 2,
+                        "baseline": 2,
+                        "artifact": n % 3,
+                    },
+                    **{"baseline_ci95": [0.34, 1.0], "artifact_ci95": [0.1, 0.9]},
+                }
+                for n, (position, velocity) in enumerate([(-1.0, -4.0), (-1.0, 4.0), (1.0, -4.0), (1.0, 4.0)])
+            ],
+        },
+    }
+    return made

@@ -3,7 +3,7 @@
 import pytest
 from browser import CHROMIUM, Browser
 from networks import world_model
-from sample_kept import kept, search, verification
+from sample_kept import kept, search, verification_of_everything
 from sample_run import sample
 from test_reports import BARE
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium h
 
 PAGES = {
     "full": lambda: render_html(sample(search=search()), kept()),
-    "verified": lambda: render_html(sample(), kept(verification=verification())),
+    "verified": lambda: render_html(sample(), kept(verification=verification_of_everything())),
     "bare": lambda: render_html(sample(**BARE)),
     "inspect": lambda: render_structure(describe(world_model(), analyse(world_model()))),
     "compared": lambda: render_comparison({"a": sample(), "a-longer-name": sample(**BARE)}),

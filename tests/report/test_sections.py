@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_kept import figures, kept, search, verification
+from sample_kept import figures, kept, search, verification, verification_of_everything
 from sample_run import sample
 from test_reports import BARE, Page
 
@@ -185,6 +185,33 @@ def test_a_verification_shows_what_is_worse_under_stress():
         verified({"verdict": {"outcome": "undecided"}, "verification": {}})["title"] == "Not enough evidence"
     )
     assert profile_bars({"rows": []}) == []
+
+
+def test_a_verification_shows_where_the_artifact_differs():
+    found = verified(verification_of_everything())
+    encoder, policy, both = found["swaps"]
+    assert encoder.row[2] == "99.0 %"
+    assert policy.low < policy.kept < policy.high < policy.whole
+    assert both.kept == 0.0
+    assert found["swap_left_out"] == [("recovered", "it norms over channels")]
+    assert [form for form, _ in found["swap_meaning"]] == ["int8"]
+    assert "differ by 0.031" in found["deviation"][0]
+    assert "25 %" in found["deviation"][1]
+    assert found["movement"][1] == ("Time with an action at its limit", "–", "1.0 %")
+    assert str(found["region_drawing"]).count("<rect") == 16
+    assert "+1 rad, -4 rad/s: 2 of 2" in str(found["region_drawing"])
+    assert found["region_rows"][0][:3] == ("-1 rad", "-4 rad/s", "2 of 2")
+    page = render_html(sample(search=search()), kept(verification=verification_of_everything()))
+    text = " ".join(Page(page).text)
+    for title in ("Which component costs the return", "Where actions differ", "Region of attraction"):
+        assert title in text
+    assert 'id="omitted"' not in page
+    no_region = verification_of_everything()
+    no_region["verification"]["region"] = {"left_out": "the environment is no MujocoEnv"}
+    assert verified(no_region)["region"] == []
+    assert dict(omitted(sample(search=search()), kept(verification=no_region))) == {
+        "Region of attraction": "the environment is no MujocoEnv"
+    }
 
 
 def test_runs_are_compared_side_by_side():

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from secateur.report import bars, candidates, proof, wording
+from secateur.report import bars, candidates, proof, where, wording
 from secateur.report.charts import curve, histogram, paired, responses
 from secateur.report.kept import NOTHING, Kept
 from secateur.report.memory import during, memory_drawing
@@ -44,6 +44,7 @@ def render_html(summary: Mapping[str, Any], kept: Kept = NOTHING) -> str:
             film=_film(kept),
             verified=proof.verified(kept.verification),
             columns_of_proof=proof,
+            columns_of_where=where,
             operators=bars.operator_bars(figures.get("operators", ())),
             boards=boards,
             bands=bands,

@@ -46,10 +46,21 @@ def _verification(kept: Kept) -> list[tuple[str, str]]:
         ]
     parts = kept.verification.get("verification") or {}
     return [
-        (title, f"secateur verify ran without {option}" if option else "secateur verify found nothing")
+        (title, _why(parts.get(key), option))
         for key, (title, option) in SECTIONS.items()
-        if not parts.get(key)
+        if _empty(parts.get(key))
     ]
+
+
+def _empty(part: Mapping[str, Any] | None) -> bool:
+    """Whether a section says nothing, or only why it does not."""
+    return not part or (bool(part.get("left_out")) and not (part.get("rows") or part.get("cells")))
+
+
+def _why(part: Mapping[str, Any] | None, option: str) -> str:
+    if part:
+        return str(part["left_out"])
+    return f"secateur verify ran without {option}" if option else "actions are no numbers"
 
 
 def _figures(kept: Kept) -> list[tuple[str, str]]:

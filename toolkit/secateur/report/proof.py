@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from secateur.report.charts import histogram, paired
 from secateur.report.svg import LEFT, RIGHT, WIDTH, Scale, axes, line, polyline, svg, text
-from secateur.report.wording import MISSING, share
+from secateur.report.where import where_it_differs
+from secateur.report.wording import MISSING, interval, share
 
 OUTCOMES = {"passed": "Passed", "failed": "Failed", "undecided": "Not enough evidence"}
 Found = Mapping[str, Any]
@@ -53,6 +54,7 @@ def verified(document: Found) -> dict[str, Any] | None:
         "profile": profile_bars(stress) if stress else [],
         "profile_left_out": (stress or {}).get("left_out", {}),
         "stress_pairs": (stress or {}).get("pairs"),
+        **where_it_differs(parts),
     }
 
 
@@ -88,11 +90,6 @@ def _test_rows(test: Found) -> list[tuple[str, ...]]:
 
 def _numbers(one: Found, two: Found, key: str) -> tuple[str, str]:
     return f"{one[key]:.4g}", f"{two[key]:.4g}"
-
-
-def interval(ends: Sequence[float] | None) -> str:
-    """Shares [0.98, 1.01] → ``"98.0 % to 101.0 %"``."""
-    return MISSING if ends is None else f"{share(ends[0])} to {share(ends[1])}"
 
 
 def evidence(looks: Sequence[Found], wanted: float) -> Markup:

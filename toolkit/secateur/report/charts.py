@@ -79,12 +79,16 @@ def paired(before: Sequence[float], after: Sequence[float]) -> Markup:
     shapes += [
         line("axis", LEFT, height(0.0), WIDTH - RIGHT, height(0.0)),
         line("mean after-line", LEFT, height(mean), WIDTH - RIGHT, height(mean)),
-        *_ends(height, f"{changes[0]:+.3g}", f"{changes[-1]:+.3g}", changes),
+        *_ends(height, _signed(changes[0]), _signed(changes[-1]), changes),
         _text((LEFT + WIDTH - RIGHT) / 2, bottom + 38, "episodes, by what changed", "middle"),
     ]
     worse = sum(change < 0 for change in changes)
     words = f"{worse} of {len(changes)} seeds lost, the mean change is {mean:+.3g}"
     return _svg(bottom + 46, "Change of the return on each seed", shapes, words)
+
+
+def _signed(change: float) -> str:
+    return f"{change:+.3g}" if change else "0"
 
 
 def _ends(height: Scale, low: str, high: str, values: Sequence[float]) -> list[Markup]:

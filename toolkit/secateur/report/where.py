@@ -115,18 +115,23 @@ def region_drawing(region: Found) -> Markup:
         bottom = top + side * len(velocities)
         shapes += [
             text(left, bottom + 18, f"{positions[0]:+.2g}", "start"),
-            text(left + side * len(positions), bottom + 18, f"{positions[-1]:+.2g} {unit}", "end"),
+            text(left + side * len(positions), bottom + 18, f"{positions[-1]:+.2g}", "end"),
         ]
     shapes += [
         text(64, bottom, f"{velocities[0]:+.2g}", "end"),
-        text(64, top + 10, f"{velocities[-1]:+.2g} {unit}/s", "end"),
-        text(WIDTH / 2, bottom + 40, f"offset of {region['joint']} at the start", "middle"),
+        text(64, top + 10, f"{velocities[-1]:+.2g}", "end"),
+        text(WIDTH / 2, bottom + 40, _axes(region), "middle"),
     ]
     words = (
         f"The original recovers from {share(region['baseline']['share'])} of the starts, the artifact from "
         f"{share(region['artifact']['share'])}"
     )
     return svg(bottom + 48, "Region of attraction, as far as it was tried", shapes, words)
+
+
+def _axes(region: Found) -> str:
+    unit = region["unit"]
+    return f"start of {region['joint']}: {unit} across, {unit}/s up"
 
 
 def _cell(cell: Found, name: str, x: float, y: float, side: float, unit: str) -> Markup:

@@ -98,7 +98,7 @@ def test_the_page_is_drawn_from_figures_that_agree_with_the_summary(finished):
     assert counted == summary["measured"]["operator_instructions"]
     predicted = sum(o["predicted"]["instructions"] for o in figures["operators"])
     assert 0 <= summary["predicted"]["instructions"] - predicted < 500
-    assert figures["arena"]["size_bytes"] == summary["measured"]["static_ram_bytes"]
+    assert figures["arenas"][0]["size_bytes"] == summary["measured"]["static_ram_bytes"]
     own = figures["boards"][0]
     assert own["name"] == summary["target"]
     assert own["before"]["latency_range_s"] == summary["baseline"]["latency_range_s"]

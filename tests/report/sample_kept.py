@@ -61,15 +61,22 @@ def figures():
                 **{"runtime": "c", "unknown": "a target states the cost of every kernel: rp2040 has none."},
             },
         ],
-        "arena": {
-            **{"size_bytes": 140, "lower_bound_bytes": 136, "steps": ["encoder/0", "policy/0", "policy/1"]},
-            **{"live_bytes": [104, 136, 40]},
-            "buffers": [
-                _buffer("observation", 5, 0, 0, 0),
-                _buffer("encoder/0", 96, 44, 0, 1),
-                _buffer("policy/0", 40, 0, 1, 2),
-            ],
-        },
+        "arenas": [
+            {
+                **{
+                    "part": "",
+                    "size_bytes": 140,
+                    "lower_bound_bytes": 136,
+                    "steps": ["encoder/0", "policy/0", "policy/1"],
+                },
+                **{"live_bytes": [104, 136, 40]},
+                "buffers": [
+                    _buffer("observation", 5, 0, 0, 0),
+                    _buffer("encoder/0", 96, 44, 0, 1),
+                    _buffer("policy/0", 40, 0, 1, 2),
+                ],
+            }
+        ],
         "film": {"seed": 7, "baseline_return": 217.3, "artifact_return": 217.1, "delay_s": 1.7e-4},
         "left_out": {},
     }

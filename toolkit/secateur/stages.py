@@ -139,9 +139,7 @@ def convert_template(
 
 def templates_of(job: Job) -> dict[str, Template]:
     """Part → its network at any widths."""
-    return {
-        part.name: convert_template(job.policy, job.graph, part.name, fed=part.fed) for part in job.parts
-    }
+    return {part.name: convert_template(job.policy, job.graph, part.name, fed=part.fed) for part in job.parts}
 
 
 def price_of(job: Job, templates: Mapping[str, Template] | None = None) -> Price:

@@ -29,6 +29,7 @@ ORDER = (
         "artifact",
         "benchmark",
         "deploy",
+        "figures",
         "fronts",
         "job",
         "choosing",
@@ -37,7 +38,7 @@ ORDER = (
         "planner",
         "proof",
     ),
-    ("cli", "cli_init", "terminal"),
+    ("cli", "cli_init", "cli_report", "terminal"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 

@@ -24,7 +24,7 @@ from secateur.verify.golden import load_golden
 pytestmark = pytest.mark.slow
 
 QUICK = ("--episodes", "50", "--recovery-steps", "1600")
-STAGES = ("original", "widths", "policy", "export", "device", "loop")
+STAGES = ("original", "widths", "policy", "export", "device", "loop", "figures")
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +86,38 @@ def test_the_run_passes_and_its_summary_follows_the_schema(finished):
         "golden.npz",
         "widths.json",
         "report.html",
+        "figures.json",
     }
     assert "PASSED" in printed
+
+
+def test_the_page_is_drawn_from_figures_that_agree_with_the_summary(finished):
+    folder, summary = finished[0], read_finished(finished[0])
+    figures = json.loads((folder / "figures.json").read_bytes())
+    counted = {o["label"]: o["counted"]["instructions"] for o in figures["operators"]}
+    assert counted == summary["measured"]["operator_instructions"]
+    predicted = sum(o["predicted"]["instructions"] for o in figures["operators"])
+    assert 0 <= summary["predicted"]["instructions"] - predicted < 500
+    assert figures["arenas"][0]["size_bytes"] == summary["measured"]["static_ram_bytes"]
+    own = figures["boards"][0]
+    assert own["name"] == summary["target"]
+    assert own["before"]["latency_range_s"] == summary["baseline"]["latency_range_s"]
+    assert own["after"]["latency_range_s"] == summary["predicted"]["latency_range_s"]
+    assert len(figures["boards"]) > 10
+    after = {part["name"]: part["parameters_after"] for part in figures["graph"]["components"]}
+    assert sum(after.values()) == summary["predicted"]["policy_parameters"]
+    loop = summary["closed_loop"]
+    if film := figures.get("film"):
+        assert film["baseline_return"] == loop["baseline_returns"][0]
+        assert film["artifact_return"] == loop["artifact_returns"][0]
+        assert (folder / "film.webp").stat().st_size < 4_000_000
+    else:
+        assert "OpenGL" in figures["left_out"]["film"]
+    tried = summary["search"]["tried"]
+    assert any(trial["flash_bytes"] == summary["predicted"]["flash_bytes"] for trial in tried)
+    page = (folder / "report.html").read_text()
+    assert "Memory over time" in page
+    assert len(page) < 10_000_000
 
 
 def test_predictions_equal_the_link_map(finished):

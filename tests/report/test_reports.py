@@ -11,8 +11,9 @@ from rich.console import Console
 from sample_run import sample
 
 from secateur.records import Budget, Limits, Measurement, Parity, Range, Verdict
+from secateur.report.bars import budget_bars, width_bars
 from secateur.report.charts import curve, histogram
-from secateur.report.html import budget_bars, render_html, width_bars
+from secateur.report.html import render_html
 from secateur.report.table import print_summary
 from secateur.report.wording import duration, span
 
@@ -38,7 +39,8 @@ BARE = {
     "artifacts": [],
     "budget": Budget(Limits(flash_bytes=16384)),
 }
-VOID = {"meta", "rect", "line", "polyline", "br"}
+VOID = {"meta", "br", "source", "img"}
+CLOSED = {"rect", "line", "polyline", "circle"}
 
 
 @pytest.mark.parametrize("section", SCHEMA)
@@ -102,14 +104,15 @@ class Page(HTMLParser):
         self.feed(page)
         assert self.open == []
 
-    def handle_starttag(self, tag, attrs):
-        self.loaded += [(tag, name) for name, _ in attrs if name in ("src", "href", "srcset", "data")]
-        if tag not in VOID:
+    def handle_starttag(self, tag, attrs, closed=False):
+        named = [(tag, name, value) for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        self.loaded += [each for each in named if not each[2].startswith(("#", "data:image/webp;base64,"))]
+        if tag not in VOID and not closed:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
-        assert tag in VOID
-        self.handle_starttag(tag, attrs)
+        assert tag in CLOSED
+        self.handle_starttag(tag, attrs, closed=True)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag

@@ -92,7 +92,8 @@ def choose_widths(job: Job, price: Price, original: Original, to: Path, share: S
         trials = _trials(job, original, ranked, share)
         found = search(job.graph, ranked, price, job.budget, trials, refine=not job.policy.plans)
         widths = found.widths
-        write_atomically(to / "search.json", to_json(found.plain()))
+        tried = [_tried(trial, price) for trial in trials.asked]
+        write_atomically(to / "search.json", to_json(found.plain() | {"tried": tried}))
     elif (weighed := strategy.weighed) is not None:
 
         def at(coefficients: Mapping[str, float]) -> dict[str, int]:
@@ -108,6 +109,20 @@ def choose_widths(job: Job, price: Price, original: Original, to: Path, share: S
         widths = strategy.choose(job.graph, ranked, price, job.budget)
     write_atomically(to / "widths.json", to_json(widths))
     save_file({name: score.float().contiguous() for name, score in ranked.items()}, to / "scores.safetensors")
+
+
+def _tried(trial: Trial, price: Price) -> dict[str, Any]:
+    """A trial beside what its widths are predicted to cost."""
+    cost = price(trial.widths)
+    return {
+        "error": trial.error,
+        "kept": trial.kept,
+        "rounds": trial.rounds,
+        "parameters": cost.parameters,
+        "flash_bytes": cost.flash_bytes,
+        "ram_bytes": cost.ram_bytes,
+        "latency_s": cost.latency_s.high,
+    }
 
 
 def _trials(job: Job, original: Original, scores: Scores, share: Share) -> Trials:

@@ -4,14 +4,15 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from secateur import __version__
 from secateur.cli_init import init
+from secateur.cli_report import report
 from secateur.errors import EXIT_ERROR, EXIT_VERDICT_FAILED, SecateurError
-from secateur.terminal import console, progress, quiet_libraries
+from secateur.terminal import console, progress, quiet_libraries, show
 from secateur.units import parse_bytes
 
 app = typer.Typer(
@@ -150,11 +151,11 @@ def prune(
 
         with progress() as bars:
             document = draw(request, pareto, points, frontier, output, resume, command, bars)
-        _show(document, output, as_json)
+        show(document, output, as_json)
         return
     with progress() as bars:
         summary = run(request, output, resume, command, bars)
-    _show(summary, output, as_json)
+    show(summary, output, as_json)
     if not summary["verdict"]["passed"]:
         raise typer.Exit(EXIT_VERDICT_FAILED)
 
@@ -365,15 +366,7 @@ def calibrate(
         print_calibration(found, console(stderr=False))
 
 
-@app.command()
-def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Show a finished run again, after holding its files against its manifest."""
-    from secateur.runfolder import read_finished
-
-    _show(read_finished(run), run, as_json)
+app.command()(report)
 
 
 @app.command()
@@ -436,18 +429,6 @@ def options(
     ] = False,
 ) -> None:
     """Puts real neural control policies on real robots' boards."""
-
-
-def _show(summary: Any, folder: Path, as_json: bool) -> None:
-    from secateur.report.front import print_front
-    from secateur.report.table import print_summary
-
-    if as_json:
-        typer.echo(json.dumps(summary, indent=2))
-        return
-    screen = console(stderr=False)
-    (print_front if "kind" in summary else print_summary)(summary, screen)
-    screen.print(f"\nThe run is in {folder}; open {folder / 'report.html'} in a browser.", soft_wrap=True)
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ def prune(
         from secateur.litert.pruning import prune_for_computer
 
         return prune_for_computer(request, output, resume, command, progress)
-    from secateur import exporting, stages
+    from secateur import exporting, figures, stages
     from secateur.choosing import Original
     from secateur.job import prepare
     from secateur.runfolder import RunFolder, read_finished
@@ -98,7 +98,8 @@ def prune(
         folder.tidy()
         return read_finished(output)
     progress.stage("converting the original to price it")
-    price = stages.price_of(job)
+    templates = stages.templates_of(job)
+    price = stages.price_of(job, templates)
     stages.require_feasible(job, price)
 
     with folder:
@@ -125,8 +126,15 @@ def prune(
             "closing the loop",
             lambda to, share: stages.close_loop(job, exported, measured, to, share),
         )
+        drawn = run.stage(
+            "figures",
+            "drawing the figures of the report",
+            lambda to, _: figures.draw_for_board(
+                job, templates, stages.widths_of(chosen), exported, measured, to
+            ),
+        )
         progress.stage("writing the report")
-        earlier = stages.Made(rolled, chosen, recovered, exported, measured, looped)
+        earlier = stages.Made(rolled, chosen, recovered, exported, measured, looped, drawn)
         return stages.publish(
             job, price, folder, earlier, command, time.perf_counter() - started + folder.earlier_s
         )

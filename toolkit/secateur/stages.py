@@ -36,6 +36,7 @@ from secateur.prune.strategies import STRATEGIES
 from secateur.prune.surgery import rebuild, resized
 from secateur.records import ClosedLoop, Measurement, Parity, Part, PartTime, Range, Widths
 from secateur.report.html import render_html
+from secateur.report.kept import KEPT, load_figures
 from secateur.report.summary import GroupWidth, RecoveryPoint, part_records, summary
 from secateur.runfolder import PARTS, RunFolder, golden_file, parts_json, stems, to_json, write_atomically
 from secateur.simulate.controller import torch_controller
@@ -43,6 +44,7 @@ from secateur.simulate.rollout import rollouts
 from secateur.target.by_width import PriceByWidth
 from secateur.target.schedule import late_periods
 from secateur.target.step import calls_per_step, measurement_of_parts, of_parts, scaled
+from secateur.target.target import Target
 from secateur.verify.firmware import FirmwareController
 from secateur.verify.golden import load_golden
 from secateur.verify.paired import evaluate_pair
@@ -103,6 +105,7 @@ class Made:
     export: Path
     device: Path
     loop: Path
+    figures: Path
 
 
 def convert_template(
@@ -134,12 +137,19 @@ def convert_template(
     return fit_template(graph, full, other, probe, policy.entry(entry).name)
 
 
-def price_of(job: Job) -> Price:
-    """Widths → predicted cost of a control step on the job's target."""
-    templates = {
-        part.name: convert_template(job.policy, job.graph, part.name, fed=part.fed) for part in job.parts
-    }
-    prices = {name: PriceByWidth(template, job.board) for name, template in templates.items()}
+def templates_of(job: Job) -> dict[str, Template]:
+    """Part → its network at any widths."""
+    return {part.name: convert_template(job.policy, job.graph, part.name, fed=part.fed) for part in job.parts}
+
+
+def price_of(job: Job, templates: Mapping[str, Template] | None = None) -> Price:
+    """Widths → predicted cost of a control step on the job's target; ``templates`` where there are some already."""
+    return price_on(job, templates or templates_of(job), job.board)
+
+
+def price_on(job: Job, templates: Mapping[str, Template], board: Target) -> Price:
+    """The same on any board."""
+    prices = {name: PriceByWidth(template, board) for name, template in templates.items()}
     flows = sorted({source for part in job.parts for source in part.fed.values()})
 
     def handed(widths: Widths) -> tuple[int, ...]:
@@ -147,7 +157,7 @@ def price_of(job: Job) -> Price:
         return (*(-(-templates[part].output_bytes(output, complete) // 4) * 4 for part, output in flows), 4)
 
     def code_of(kernel: str) -> int:
-        return job.board.kernels[kernel].code_bytes
+        return board.kernels[kernel].code_bytes
 
     return of_parts(prices, job.policy, job.parts, job.task.control_hz, handed, code_of)
 
@@ -260,7 +270,8 @@ def _of_a_step(measurement: Measurement, times: int) -> Measurement:
     )
 
 
-def _measurement(measured: Path) -> Measurement:
+def measurement_of(measured: Path) -> Measurement:
+    """What was observed, as its stage left it."""
     record = json.loads((measured / "measurement.json").read_bytes())
     latency = record.pop("latency_s")
     parts = tuple(
@@ -271,7 +282,7 @@ def _measurement(measured: Path) -> Measurement:
 
 def close_loop(job: Job, exported: Path, measured: Path, to: Path, share: Share) -> None:
     """The firmware drives the robot, at its board's worst predicted latency; writes ``loop.json``."""
-    seen = _measurement(measured)
+    seen = measurement_of(measured)
     late = late_periods(seen.parts, job.parts, job.task.control_hz)
     models = int8_models(job.parts, exported)
     with open_devices("emulator", models, job.parts, job.board, to / "build") as devices:
@@ -324,12 +335,19 @@ def pruned_of(job: Job, chosen: Path, recovered: Path) -> dict[str, Any]:
     }
 
 
+def reported(summarised: Mapping[str, Any], figures: Path) -> dict[str, Path]:
+    """Writes ``report.html`` beside the stages: it, and the figures it was drawn from, as artifacts."""
+    report = figures.parent / "report.html"
+    write_atomically(report, render_html(summarised, load_figures(figures)).encode())
+    return {"report.html": report, **{name: figures / name for name in KEPT if (figures / name).is_file()}}
+
+
 def publish(
     job: Job, price: Price, folder: RunFolder, made: Made, command: str, wall_s: float
 ) -> Mapping[str, Any]:
     """Judges, writes the report, moves the artifacts up and finishes the run. Gives the summary."""
     widths = widths_of(made.widths)
-    measurement = _measurement(made.device)
+    measurement = measurement_of(made.device)
     parity = Parity(**json.loads((made.device / "parity.json").read_bytes()))
     loop = closed_loop_of(made.loop)
     provenance = provenance_of(job, command)
@@ -354,10 +372,8 @@ def publish(
             provenance=provenance,
         )
 
-    report = made.loop.parent / "report.html"
-    write_atomically(report, render_html(summarise([])).encode())
     artifacts = {
-        "report.html": report,
+        **reported(summarise([]), made.figures),
         "widths.json": made.widths / "widths.json",
         "kept.json": made.policy / "kept.json",
         "policy.safetensors": made.policy / "policy.safetensors",

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 
@@ -65,3 +66,19 @@ def progress() -> Iterator[Any]:
         yield Hooks(stage, share)
         if tasks:
             bars.update(tasks[-1], total=1.0, completed=1.0)
+
+
+def show(summary: Any, folder: Path, as_json: bool, page: Path | None = None) -> None:
+    """A summary or a front on standard output, as JSON or as a table, and which page to open."""
+    import json
+
+    from secateur.report.front import print_front
+    from secateur.report.table import print_summary
+
+    if as_json:
+        print(json.dumps(summary, indent=2))
+        return
+    screen = console(stderr=False)
+    (print_front if "kind" in summary else print_summary)(summary, screen)
+    page = page or folder / "report.html"
+    screen.print(f"\nThe run is in {folder}; open {page} in a browser.", soft_wrap=True)

@@ -18,6 +18,8 @@ import torch
 from secateur.artifact import CALIBRATION_EPISODES
 from secateur.calibration import STATES, Share
 from secateur.choosing import Original
+from secateur.figures import costs_on, draw
+from secateur.graph.template import Template
 from secateur.job import Job, prepare
 from secateur.litert.export import Exported, Wish, export_files
 from secateur.litert.sidecar import sidecar
@@ -25,6 +27,7 @@ from secateur.litert.source import Source, file_stem
 from secateur.litert.story import laid_out
 from secateur.pipeline import Progress, PruneRequest
 from secateur.planner.bundle import FOLDER, write_bundle
+from secateur.planner.controller import BundleController
 from secateur.planner.stages import Made, close_loop, publish_bundle
 from secateur.prune.limits import Price
 from secateur.prune.states import evenly, visited_inputs
@@ -40,6 +43,7 @@ from secateur.runfolder import (
     write_atomically,
 )
 from secateur.simulate.controller import torch_controller
+from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
 from secateur.stages import (
     Running,
@@ -75,7 +79,8 @@ def prune_for_computer(
         folder.tidy()
         return read_finished(output)
     progress.stage("converting the original to price it")
-    price = price_of(job)
+    templates = templates_of(job)
+    price = price_of(job, templates)
     require_feasible(job, price)
 
     with folder:
@@ -97,20 +102,41 @@ def prune_for_computer(
             "closing the loop",
             lambda to, share: close_loop(job, price, chosen, exported, to, share),
         )
+        drawn = run.stage(
+            "figures",
+            "drawing the figures of the report",
+            lambda to, _: draw_figures(job, templates, price, chosen, exported, to),
+        )
         progress.stage("writing the report")
-        made = Made(chosen, recovered, exported, looped)
+        made = Made(chosen, recovered, exported, looped, drawn)
         return publish(job, price, folder, made, command, time.perf_counter() - started + folder.earlier_s)
 
 
-def price_of(job: Job) -> Price:
-    """Widths → predicted cost of a control step on the job's computer, in the dtype asked for."""
-    prices = {
-        part.name: PriceOnComputer(
-            convert_template(job.policy, job.graph, part.name, job.dtype, part.fed), job.computer, job.dtype
-        )
+def templates_of(job: Job) -> dict[str, Template]:
+    """Part → its network at any widths, in the dtype asked for."""
+    return {
+        part.name: convert_template(job.policy, job.graph, part.name, job.dtype, part.fed)
         for part in job.parts
     }
+
+
+def price_of(job: Job, templates: Mapping[str, Template] | None = None) -> Price:
+    """Widths → predicted cost of a control step on the job's computer; ``templates`` where there are some already."""
+    prices = {
+        name: PriceOnComputer(template, job.computer, job.dtype)
+        for name, template in (templates or templates_of(job)).items()
+    }
     return of_parts(prices, job.policy, job.parts, job.task.control_hz)
+
+
+def draw_figures(
+    job: Job, templates: Mapping[str, Template], price: Price, chosen: Path, exported: Path, to: Path
+) -> None:
+    """Writes what the page draws, the bundle's program at the controls of the film."""
+    widths = widths_of(chosen)
+    controllers = (policy_controller(job.policy, job.task), BundleController(exported / FOLDER, job.task))
+    costs = costs_on(job, templates, job.dtype, widths)
+    draw(job, widths, costs, controllers, price(widths).latency_s.high, to)
 
 
 def export(job: Job, price: Price, chosen: Path, recovered: Path, to: Path, share: Share) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from secateur.calibration import Share
 from secateur.choosing import visited_states
+from secateur.errors import SecateurError
 from secateur.export.litert import run_signature
 from secateur.export.planner import (
     Calls,
@@ -21,6 +22,7 @@ from secateur.export.planner import (
     quantised_planner,
     signature_name,
 )
+from secateur.figures import draw
 from secateur.job import Job
 from secateur.planner import settings as planner_settings
 from secateur.planner.bundle import FOLDER, bundle, exported, write_bundle
@@ -30,8 +32,8 @@ from secateur.prune.limits import Price
 from secateur.prune.sensitivity import planned
 from secateur.prune.states import evenly, visited_inputs
 from secateur.prune.strategies import STRATEGIES
-from secateur.records import Parity
-from secateur.report.html import render_html
+from secateur.records import Cost, Parity
+from secateur.report.rates import Board
 from secateur.report.summary import summary
 from secateur.runfolder import PARTS, RunFolder, to_json, write_atomically
 from secateur.simulate.planner import policy_controller
@@ -43,8 +45,10 @@ from secateur.stages import (
     provenance_of,
     pruned_of,
     recovered_policy,
+    reported,
     widths_of,
 )
+from secateur.target.computer import Computer
 from secateur.target.planning import WEIGHT_BYTES, PlanPrice
 from secateur.verify.paired import evaluate_pair
 from secateur.verify.parity import max_abs_error
@@ -68,6 +72,7 @@ class Made:
     policy: Path
     export: Path
     loop: Path
+    figures: Path
 
 
 @dataclass(frozen=True)
@@ -226,6 +231,24 @@ def close_loop(job: Job, price: Price, chosen: Path, exported: Path, to: Path, s
     write_atomically(to / "loop.json", to_json(asdict(loop)))
 
 
+def draw_figures(job: Job, price: PlanPrice, settled: Path, chosen: Path, exported: Path, to: Path) -> None:
+    """Writes what the page draws, the bundle's program at the controls of the film."""
+    widths, settings = widths_of(chosen), _settings(settled)
+
+    def costs(board: Board) -> tuple[Cost, Cost]:
+        if not isinstance(board, Computer):
+            raise SecateurError(
+                "a planner runs on a computer",
+                f"{board.name} is a microcontroller",
+                "Look at the computers.",
+            )
+        there = PlanPrice(price.graph, price.planning, price.templates, board, price.dtype, price.control_hz)
+        return there({}), there(widths, settings)
+
+    controllers = (policy_controller(job.policy, job.task), BundleController(exported / FOLDER, job.task))
+    draw(job, widths, costs, controllers, price(widths, settings).latency_s.high, to)
+
+
 def publish(
     job: Job, price: PlanPrice, folder: RunFolder, made: MadePlanner, command: str, wall_s: float
 ) -> Mapping[str, Any]:
@@ -261,10 +284,8 @@ def publish_bundle(
     summarise: Callable[[list[dict[str, Any]]], dict[str, Any]],
 ) -> Mapping[str, Any]:
     """Writes the report, moves the artifacts up and finishes the run. Gives the summary."""
-    report = made.loop.parent / "report.html"
-    write_atomically(report, render_html(summarise([])).encode())
     artifacts = {
-        "report.html": report,
+        **reported(summarise([]), made.figures),
         "widths.json": made.widths / "widths.json",
         "kept.json": made.policy / "kept.json",
         "policy.safetensors": made.policy / "policy.safetensors",

@@ -63,8 +63,13 @@ def prune_planner(
             "closing the loop",
             lambda to, share: stages.close_loop(job, priced, chosen, exported, to, share),
         )
+        drawn = run.stage(
+            "figures",
+            "drawing the figures of the report",
+            lambda to, _: stages.draw_figures(planned, price, settled, chosen, exported, to),
+        )
         progress.stage("writing the report")
-        made = stages.MadePlanner(chosen, recovered, exported, looped, settled, rolled)
+        made = stages.MadePlanner(chosen, recovered, exported, looped, drawn, settled, rolled)
         return stages.publish(
             job, price, folder, made, command, time.perf_counter() - started + folder.earlier_s
         )

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-WIDTH, LEFT, RIGHT = 640, 96, 12
+from secateur.report.svg import LEFT, RIGHT, WIDTH, Scale, line, rect
+from secateur.report.svg import svg as _svg
+from secateur.report.svg import text as _text
+
 DASHES = ("none", "7 4", "2 3", "10 3 2 3", "1 5", "14 6", "5 2 1 2 1 2")
 """Lines are told apart by these, which also serves those who cannot tell colours apart."""
 
@@ -47,12 +50,54 @@ def histogram(before: Sequence[float], after: Sequence[float], bins: int = 24) -
     bottom = middle + reach + 18
     for value, anchor, x in ((low, "start", LEFT), (high, "end", WIDTH - RIGHT)):
         shapes.append(_text(x, bottom, f"{value:.4g}", anchor))
-    shapes.append(_text((LEFT + WIDTH - RIGHT) / 2, bottom, "return of an episode", "middle"))
+    shapes.append(_text((LEFT + WIDTH - RIGHT) / 2, bottom + 20, "return of an episode", "middle"))
     title = (
         f"Returns per episode: the original's from {min(before):.4g} to {max(before):.4g}, "
         f"the artifact's from {min(after):.4g} to {max(after):.4g}"
     )
-    return _svg(bottom + 6, title, shapes)
+    return _svg(bottom + 28, title, shapes)
+
+
+def paired(before: Sequence[float], after: Sequence[float]) -> Markup:
+    """Artifact less original on each seed, from the largest loss to the largest gain.
+
+    Args:
+        before: returns per episode.
+        after: of the same seeds, in the same order.
+    """
+    changes = sorted(float(b - a) for a, b in zip(before, after, strict=True))
+    if not changes:
+        return Markup("")
+    top, bottom = 12.0, 150.0
+    height = Scale([*changes, 0.0], bottom, top)
+    step = (WIDTH - LEFT - RIGHT) / len(changes)
+    shapes = []
+    for index, change in enumerate(changes):
+        x, (low, high) = LEFT + step * index, sorted((height(change), height(0.0)))
+        shapes.append(rect("lost" if change < 0 else "after", x + 0.5, low, max(step - 1, 0.5), high - low))
+    mean = float(np.mean(changes))
+    shapes += [
+        line("axis", LEFT, height(0.0), WIDTH - RIGHT, height(0.0)),
+        line("mean after-line", LEFT, height(mean), WIDTH - RIGHT, height(mean)),
+        *_ends(height, _signed(changes[0]), _signed(changes[-1]), changes),
+        _text((LEFT + WIDTH - RIGHT) / 2, bottom + 38, "episodes, by what changed", "middle"),
+    ]
+    worse = sum(change < 0 for change in changes)
+    words = f"{worse} of {len(changes)} seeds lost, the mean change is {mean:+.3g}"
+    return _svg(bottom + 46, "Change of the return on each seed", shapes, words)
+
+
+def _signed(change: float) -> str:
+    return f"{change:+.3g}" if change else "0"
+
+
+def _ends(height: Scale, low: str, high: str, values: Sequence[float]) -> list[Markup]:
+    """The two ends of a vertical axis, and zero between them where there is room."""
+    ends = [(height(values[0]), low), (height(values[-1]), high)]
+    shown = [_text(LEFT - 6, y + 4, words, "end") for y, words in ends]
+    if all(abs(height(0.0) - y) > 24 for y, _ in ends):
+        shown.append(_text(LEFT - 6, height(0.0) + 4, "0", "end"))
+    return shown
 
 
 def curve(steps: Sequence[int], values: Sequence[float | None], label: str, *, log: bool = False) -> Markup:
@@ -87,9 +132,9 @@ def curve(steps: Sequence[int], values: Sequence[float | None], label: str, *, l
         _text(LEFT - 6, top + 8, f"{ends[1]:.3g}", "end"),
         _text(LEFT, bottom + 18, f"step {first:,}", "start"),
         _text(WIDTH - RIGHT, bottom + 18, f"step {known[-1][0]:,}", "end"),
-        _text((LEFT + WIDTH - RIGHT) / 2, bottom + 18, label + (" (log scale)" if log else ""), "middle"),
+        _text((LEFT + WIDTH - RIGHT) / 2, bottom + 38, label + (" (log scale)" if log else ""), "middle"),
     ]
-    return _svg(bottom + 24, f"{label}: from {known[0][1]:.3g} to {known[-1][1]:.3g}", shapes)
+    return _svg(bottom + 46, f"{label}: from {known[0][1]:.3g} to {known[-1][1]:.3g}", shapes)
 
 
 def responses(curves: Sequence[Mapping[str, Any]]) -> Markup:
@@ -104,7 +149,7 @@ def responses(curves: Sequence[Mapping[str, Any]]) -> Markup:
     points = [(math.log2(p["share"]), math.log10(p["error"])) for c in shown for p in c["points"]]
     (left, right), (low, high) = ((min(v), max(v)) for v in zip(*points))
     wide, tall = (right - left) or 1.0, (high - low) or 1.0
-    top, bottom, end = 12.0, 190.0, WIDTH - RIGHT - 130
+    top, bottom, end = 12.0, 190.0, WIDTH - RIGHT - 190
 
     def place(point: Mapping[str, float]) -> tuple[float, float]:
         x = LEFT + (math.log2(point["share"]) - left) / wide * (end - LEFT)
@@ -118,19 +163,20 @@ def responses(curves: Sequence[Mapping[str, Any]]) -> Markup:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, one["points"]))
         dash = DASHES[index % len(DASHES)]
         shapes.append(f'<polyline class="curve" stroke-dasharray="{dash}" points="{path}"/>')
-        y = top + 10 + 18 * index
+        y = top + 10 + 22 * index
         shapes.append(
             f'<line class="curve" stroke-dasharray="{dash}" x1="{end + 14}" x2="{end + 44}" y1="{y - 4}" y2="{y - 4}"/>'
         )
-        shapes.append(_text(end + 50, y, one["part"], "start"))
+        name = one["part"] if len(one["part"]) <= 14 else one["part"][:13] + "…"
+        shapes.append(_text(end + 50, y, name, "start"))
     shapes += [
         _text(LEFT - 6, bottom, f"{10**low:.2g}", "end"),
         _text(LEFT - 6, top + 8, f"{10**high:.2g}", "end"),
         _text(LEFT, bottom + 18, f"{2**left:.3g}", "start"),
         _text(end, bottom + 18, f"{2**right:.3g}", "end"),
-        _text((LEFT + end) / 2, bottom + 18, "share of its channels that the part keeps", "middle"),
+        _text((LEFT + end) / 2, bottom + 38, "share of its channels that the part keeps", "middle"),
     ]
-    return _svg(max(bottom, top + 18 * len(shown)) + 24, "Error of a short trial by part", shapes)
+    return _svg(max(bottom, top + 22 * len(shown)) + 46, "Error of a short trial by part", shapes)
 
 
 def front(points: Sequence[tuple[float, float]], cost: str, value: str) -> Markup:
@@ -164,19 +210,6 @@ def front(points: Sequence[tuple[float, float]], cost: str, value: str) -> Marku
         _text(LEFT - 6, top + 8, f"{high:.3g}", "end"),
         _text(LEFT, bottom + 18, f"{ordered[0][0]:,.4g}", "start"),
         _text(WIDTH - RIGHT, bottom + 18, f"{ordered[-1][0]:,.4g}", "end"),
-        _text((LEFT + WIDTH - RIGHT) / 2, bottom + 18, f"{cost} (log scale)", "middle"),
+        _text((LEFT + WIDTH - RIGHT) / 2, bottom + 38, f"{cost} (log scale)", "middle"),
     ]
-    return _svg(bottom + 24, f"{value} against {cost}", shapes)
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> Markup:
-    return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(
-        f"{x:.1f}", f"{y:.1f}", anchor, text
-    )
-
-
-def _svg(height: float, title: str, shapes: Sequence[str]) -> Markup:
-    head = Markup('<svg role="img" viewBox="0 0 {} {}"><title>{}</title>').format(
-        WIDTH, f"{height:.0f}", title
-    )
-    return head + Markup("".join(shapes)) + Markup("</svg>")
+    return _svg(bottom + 46, f"{value} against {cost}", shapes)

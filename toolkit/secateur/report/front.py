@@ -1,15 +1,14 @@
 """A front of sizes, on the screen and as a page."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import Console
 from rich.table import Table
 
 from secateur.report import wording
 from secateur.report.charts import front
+from secateur.report.html import environment
 
 COLUMNS = ("Parameters", "Flash", "RAM", "Latency")
 COST = {"flash_bytes": "flash, B", "ram_bytes": "RAM, B", "latency_s": "worst latency, s"}
@@ -82,9 +81,6 @@ def front_notes(document: Mapping[str, Any]) -> list[str]:
 
 def render_front(document: Mapping[str, Any]) -> str:
     """The front as a page that stands alone."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
-    )
     resource = document["resource"]
     points = [point for point in document["points"] if point.get("predicted")]
     values = [p["return_kept"] if document["kind"] == "pareto" else p["margin"]["margin"] for p in points]
@@ -93,7 +89,7 @@ def render_front(document: Mapping[str, Any]) -> str:
         COST[resource],
         VALUE[document["kind"]],
     )
-    template = environment.get_template("front.html.j2")
+    template = environment().get_template("front.html.j2")
     return template.render(
         document=document,
         columns=front_columns(document),

@@ -2,12 +2,13 @@
 
 A box is a component: its width grows with its parameters, and the bar at its foot is its share of them. What it makes
 leaves by a port of its own for each flow, labelled with the flow's width; a line leads from there to every
-component that uses it. Colours come from the page.
+component that uses it. Where the policy was pruned, every number is told before and after, and the bar's
+dark end is what is left. Colours come from the page.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import sqrt
+from math import prod, sqrt
 from typing import Any
 
 from markupsafe import Markup
@@ -25,6 +26,7 @@ class _Box:
 
     name: str
     parameters: int = 0
+    after: int | None = None
     outside: bool = False
     ports: list[str] = field(default_factory=list)
     x: float = 0.0
@@ -60,10 +62,11 @@ def component_picture(described: Mapping[str, Any]) -> Markup:
     lines = _lines(described)
     boxes = {f"<{f['input']}": _Box(f["input"], outside=True) for f in described["inputs"]}
     for part in parts:
-        boxes[part["name"]] = _Box(part["name"], part["parameters"])
+        boxes[part["name"]] = _Box(part["name"], part["parameters"], part.get("parameters_after"))
     boxes |= {f">{f['output']}": _Box(f["output"], outside=True) for f in described["outputs"]}
     for box in boxes.values():
-        grown = NARROW + (WIDE - NARROW) * sqrt(box.parameters / most)
+        narrow = NARROW if box.after is None else WIDE
+        grown = narrow + (WIDE - narrow) * sqrt(box.parameters / most)
         box.width = min(WIDE, max(64.0, LETTER * len(box.name) + 16)) if box.outside else grown
     for line in lines:
         if line.label not in boxes[line.start].ports:
@@ -95,12 +98,15 @@ def _lines(described: Mapping[str, Any]) -> list[_Line]:
 
 
 def _label(flow: Mapping[str, Any]) -> str:
-    """The width, as channels × places where there are both."""
-    elements = 1
-    for n in flow["shape"][1:]:
-        elements *= n
-    places = elements // flow["width"] if flow["width"] else 1
-    return f"{flow['width']:,}" + (f" × {places:,}" if places > 1 else "")
+    """The width, as channels × places where there are both; before and after, where they differ."""
+    before = _wide(flow["width"], flow["shape"])
+    after = _wide(flow["width_after"], flow["shape_after"]) if "width_after" in flow else before
+    return before if before == after else f"{before} → {after}"
+
+
+def _wide(width: int, shape: Sequence[int]) -> str:
+    places = prod(shape[1:]) // width if width else 1
+    return f"{width:,}" + (f" × {places:,}" if places > 1 else "")
 
 
 def _place(boxes: dict[str, _Box], lines: Sequence[_Line]) -> float:
@@ -197,15 +203,20 @@ def _drawn_box(box: _Box, total: int) -> Markup:
         return Markup('<g><title>{}</title><rect class="outside" rx="12" {}/>{}</g>').format(
             box.name, outline, name
         )
-    bar = place.format(
-        *(f"{n:.1f}" for n in (box.x, box.y + box.tall - 5, box.width * box.parameters / total, 5.0))
-    )
+    left = box.parameters if box.after is None else box.after
+
+    def bar(kind: str, parameters: int) -> Markup:
+        shape = (box.x, box.y + box.tall - 5, box.width * parameters / total, 5.0)
+        return Markup('<rect class="{}" {}/>').format(kind, place.format(*(f"{n:.1f}" for n in shape)))
+
+    bars = bar("share", left) if left == box.parameters else bar("lost", box.parameters) + bar("share", left)
+    counts = f"{box.parameters:,}" + (f" → {left:,}" if left != box.parameters else "")
     parameters = Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
-        f"{box.middle:.1f}", f"{box.y + 33:.1f}", f"{box.parameters:,}"
+        f"{box.middle:.1f}", f"{box.y + 33:.1f}", counts
     )
-    words = f"{box.name}: {box.parameters:,} parameters, {box.parameters / total:.1%} of the policy"
-    return Markup('<g><title>{}</title><rect class="box" {}/><rect class="share" {}/>{}{}</g>').format(
-        words, outline, bar, name, parameters
+    words = f"{box.name}: {counts} parameters, {box.parameters / total:.1%} of the policy"
+    return Markup('<g><title>{}</title><rect class="box" {}/>{}{}{}</g>').format(
+        words, outline, bars, name, parameters
     )
 
 

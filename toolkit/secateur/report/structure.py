@@ -9,12 +9,16 @@ from secateur.graph.axes import Axis
 from secateur.graph.groups import ComponentGraph, Group
 from secateur.graph.views import Axes
 from secateur.policy.policy import Entry, Policy
-from secateur.records import ComponentCost, Cost
+from secateur.records import ComponentCost, Cost, Widths
 from secateur.target.target import Target
 
 
 def describe(
-    policy: Policy, graph: ComponentGraph, control_hz: float | None = None, board: "OnBoard | None" = None
+    policy: Policy,
+    graph: ComponentGraph,
+    control_hz: float | None = None,
+    board: "OnBoard | None" = None,
+    widths: Widths | None = None,
 ) -> dict[str, Any]:
     """The component graph as plain data.
 
@@ -23,6 +27,8 @@ def describe(
         graph: of it.
         control_hz: of its task; the rate of every component without one of its own.
         board: what it costs on a board, where one was asked for.
+        widths: that it is pruned to; then parameters, widths and shapes are told of the pruned policy too, by keys
+            that end in ``_after``.
     """
     order = list(graph.components)
     described: dict[str, Any] = {
@@ -38,22 +44,23 @@ def describe(
             }
             for e in policy.entries
         ],
-        "components": _components(policy, graph, control_hz),
+        "components": _components(policy, graph, control_hz, widths),
         "flows": [
             {"producer": producer, "consumer": consumer, **flow}
             for producer, consumer, flow in sorted(
-                _flows(graph, graph.trace.crossings), key=lambda flow: tuple(map(order.index, flow[:2]))
+                _flows(graph, graph.trace.crossings, widths),
+                key=lambda flow: tuple(map(order.index, flow[:2])),
             )
         ],
         "inputs": [
             {"input": name, "consumer": consumer, **flow}
-            for name, consumer, flow in _flows(graph, graph.trace.inlets)
+            for name, consumer, flow in _flows(graph, graph.trace.inlets, widths)
         ],
         "outputs": [
             {"producer": producer, "output": name, **flow}
-            for producer, name, flow in _flows(graph, graph.trace.outlets)
+            for producer, name, flow in _flows(graph, graph.trace.outlets, widths)
         ],
-        "groups": [_group(graph, group) for group in graph.groups],
+        "groups": [_group(graph, group, widths) for group in graph.groups],
         "whole": [
             {"parameter": w.parameter, "axis": w.axis, "width": w.width, "why": w.why} for w in graph.whole
         ],
@@ -116,9 +123,12 @@ def _time_share(latency_s: float, rate_hz: float | None, calls: int) -> float | 
     return None if rate_hz is None else latency_s * rate_hz * calls
 
 
-def _components(policy: Policy, graph: ComponentGraph, control_hz: float | None) -> list[dict[str, Any]]:
+def _components(
+    policy: Policy, graph: ComponentGraph, control_hz: float | None, widths: Widths | None
+) -> list[dict[str, Any]]:
     """Parameters, MACs per row of each entry and per control step, calls, rate."""
     counts = graph.parameter_counts(graph.full)
+    after = None if widths is None else graph.parameter_counts(widths)
     macs: dict[str, dict[str, int]] = {name: {} for name in graph.components}
     rows = {entry.name: _rows(entry) for entry in policy.entries}
     for use in graph.contractions:
@@ -134,6 +144,7 @@ def _components(policy: Policy, graph: ComponentGraph, control_hz: float | None)
             "macs": macs[c.name],
             "macs_per_step": {name: n * per_step[name] for name, n in macs[c.name].items()},
             "rate_hz": c.rate_hz if c.rate_hz is not None else control_hz,
+            **({} if after is None else {"parameters_after": after[c.name]}),
         }
         for c in policy.components
     ]
@@ -146,29 +157,41 @@ def _rows(entry: Entry) -> int:
 
 
 def _flows(
-    graph: ComponentGraph, crossings: Iterable[tuple[str, str, Axes]]
+    graph: ComponentGraph, crossings: Iterable[tuple[str, str, Axes]], widths: Widths | None
 ) -> list[tuple[str, str, dict[str, Any]]]:
     """Each flow once: its shape, its groups, and how many channels it is wide."""
     found: dict[tuple[Any, ...], tuple[str, str, dict[str, Any]]] = {}
     for start, end, its_axes in crossings:
-        shape = [graph.size(axis, graph.full) for axis in its_axes]
         names = list(dict.fromkeys(name for axis in its_axes for name in graph.groups_on(axis)))
-        likely = shape[1:2] if len(shape) > 3 else shape[-1:]  # of an image, of anything else
-        channels = [_channels(graph, axis) for axis in its_axes if graph.groups_on(axis)] or likely
-        flow = {"width": prod(channels), "shape": shape, "groups": names}
+        width, shape = _wide(graph, its_axes, graph.full)
+        flow: dict[str, Any] = {"width": width, "shape": shape, "groups": names}
+        if widths is not None:
+            flow["width_after"], flow["shape_after"] = _wide(graph, its_axes, widths)
         found.setdefault((start, end, tuple(shape[1:]), tuple(names)), (start, end, flow))
     return list(found.values())
 
 
-def _channels(graph: ComponentGraph, axis: Axis) -> int:
+def _wide(graph: ComponentGraph, its_axes: Axes, widths: Widths) -> tuple[int, list[int]]:
+    """Channels and shape of a flow at some widths."""
+    shape = [graph.size(axis, widths) for axis in its_axes]
+    likely = shape[1:2] if len(shape) > 3 else shape[-1:]  # of an image, of anything else
+    channels = [_channels(graph, axis, widths) for axis in its_axes if graph.groups_on(axis)] or likely
+    return prod(channels), shape
+
+
+def _channels(graph: ComponentGraph, axis: Axis, widths: Widths) -> int:
     """Channels along an axis that can be cut one by one: a flattened image has as many as before."""
-    return sum(prod(dim.size for dim in segment if dim in graph.dims) for segment in axes.normal(axis))
+    return sum(
+        prod(widths.get(graph.dims[dim], dim.size) for dim in segment if dim in graph.dims)
+        for segment in axes.normal(axis)
+    )
 
 
-def _group(graph: ComponentGraph, group: Group) -> dict[str, Any]:
+def _group(graph: ComponentGraph, group: Group, widths: Widths | None) -> dict[str, Any]:
     return {
         "name": group.name,
         "width": group.width,
+        **({} if widths is None else {"width_after": widths.get(group.name, group.width)}),
         "coupling": group.coupling,
         "components": list(group.components),
         "flows": [list(flow) for flow in group.flows],

@@ -59,6 +59,11 @@ def share(fraction: float | None, digits: int = 1) -> str:
     return MISSING if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
+def interval(ends: Sequence[float] | None) -> str:
+    """Shares [0.98, 1.01] → ``"98.0 % to 101.0 %"``."""
+    return MISSING if ends is None else f"{share(ends[0])} to {share(ends[1])}"
+
+
 def cost_rows(summary: Mapping[str, Any]) -> list[Row]:
     """The cost table: each component before and after, then the total with what was measured and allowed."""
     before, after = summary["baseline"], summary["predicted"]

@@ -1,0 +1,38 @@
+"""The arguments of ``secateur report``."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secateur.terminal import console, show
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN", help="Folders of finished runs; several are compared."),
+    ],
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page, with what secateur verify has found since.")
+    ] = None,
+    verification: Annotated[
+        Path | None, typer.Option(help="Where verify.json is, if not in the folder of the run.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output and nothing else there.")
+    ] = False,
+) -> None:
+    """Show a finished run again, after holding its files against its manifest; or compare several."""
+    from secateur.report.again import show_again
+    from secateur.report.compare import print_comparison
+
+    found = show_again(runs, html, verification)
+    if len(found) == 1:
+        (summary,) = found.values()
+        show(summary, runs[0], as_json, html)
+    elif as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        print_comparison(found, console(stderr=False))

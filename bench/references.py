@@ -15,6 +15,7 @@ from secateur.choosing import PLANNER_TRIAL
 from secateur.graph.comprehensive import magnitude_scores
 from secateur.graph.groups import ComponentGraph, build_graph
 from secateur.policy.load import load
+from secateur.policy.parts import part_names
 from secateur.policy.policy import Policy, Task, Tensors
 from secateur.prune.allocate import Scores
 from secateur.prune.importance import IMPORTANCE, Evidence
@@ -68,10 +69,11 @@ class Reference:
         return IMPORTANCE[importance](policy, graph, Evidence(some, generator, self.task))
 
     def counted(self, match: str) -> tuple[str, ...]:
-        """Components whose parameters a budget counts: all (``total``) or those of the deployed entry."""
+        """Components whose parameters a budget counts: all (``total``) or those of the deployed policy's parts."""
         if match == "total" or self.mode == "plan":
             return self.graph.components
-        used = {c.weight for c in self.graph.trace.contractions if c.entry == self.policy.deployed}
+        parts = part_names(self.policy)
+        used = {c.weight for c in self.graph.trace.contractions if c.entry in parts}
         return tuple(c for c in self.graph.components if c in {self.graph.component_of[w] for w in used})
 
     def parameters(self, widths: dict[str, int], match: str) -> int:

@@ -151,6 +151,7 @@ def inspect(policy: str, target: str | None, page: Path | None = None) -> dict[s
     from secateur import stages
     from secateur.errors import SecateurError
     from secateur.policy.load import load
+    from secateur.policy.parts import parts_of
     from secateur.prune.analyse import analyse
     from secateur.records import Cost
     from secateur.report.structure import OnBoard, describe
@@ -170,8 +171,13 @@ def inspect(policy: str, target: str | None, page: Path | None = None) -> dict[s
     costs = None
     if board is not None:
         cost: Cost | str
+        parts = parts_of(loaded.policy, loaded.task.control_hz) if loaded.task else ()
         try:
-            cost = PriceByWidth(stages.convert_template(loaded.policy, graph), board)({})
+            if loaded.task and len(parts) > 1:
+                rate = loaded.task.control_hz
+                cost = stages.price_on_board(loaded.policy, graph, parts, rate, board)({})
+            else:
+                cost = PriceByWidth(stages.convert_template(loaded.policy, graph), board)({})
         except SecateurError as error:  # the structure is worth showing all the same
             cost = str(error)
         costs = OnBoard(board, cost)

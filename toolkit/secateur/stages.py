@@ -139,7 +139,14 @@ def convert_template(
 
 def templates_of(job: Job) -> dict[str, Template]:
     """Part → its network at any widths."""
-    return {part.name: convert_template(job.policy, job.graph, part.name, fed=part.fed) for part in job.parts}
+    return templates_of_parts(job.policy, job.graph, job.parts)
+
+
+def templates_of_parts(
+    policy: Policy, graph: ComponentGraph, parts: Sequence[Part]
+) -> dict[str, Template]:
+    """The same of a policy; each part is converted, at two widths."""
+    return {part.name: convert_template(policy, graph, part.name, fed=part.fed) for part in parts}
 
 
 def price_of(job: Job, templates: Mapping[str, Template] | None = None) -> Price:
@@ -149,17 +156,28 @@ def price_of(job: Job, templates: Mapping[str, Template] | None = None) -> Price
 
 def price_on(job: Job, templates: Mapping[str, Template], board: Target) -> Price:
     """The same on any board."""
+    return price_of_parts(templates, job.policy, job.parts, job.task.control_hz, board)
+
+
+def price_of_parts(
+    templates: Mapping[str, Template],
+    policy: Policy,
+    parts: Sequence[Part],
+    control_hz: float,
+    board: Target,
+) -> Price:
+    """The same of a policy in parts, from the template of each."""
     prices = {name: PriceByWidth(template, board) for name, template in templates.items()}
-    flows = sorted({source for part in job.parts for source in part.fed.values()})
+    flows = sorted({source for part in parts for source in part.fed.values()})
 
     def handed(widths: Widths) -> tuple[int, ...]:
-        complete = {**job.graph.full, **widths}
+        complete = {**templates[parts[0].name].graph.full, **widths}
         return (*(-(-templates[part].output_bytes(output, complete) // 4) * 4 for part, output in flows), 4)
 
     def code_of(kernel: str) -> int:
         return board.kernels[kernel].code_bytes
 
-    return of_parts(prices, job.policy, job.parts, job.task.control_hz, handed, code_of)
+    return of_parts(prices, policy, parts, control_hz, handed, code_of)
 
 
 def require_feasible(job: Job, price: Price) -> None:

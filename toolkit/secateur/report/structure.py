@@ -76,7 +76,8 @@ class OnBoard:
 
     Args:
         target: the board.
-        cost: predicted for one call of one row; or why it cannot be, in words.
+        cost: predicted for one call of one row, or of a policy in parts for a control step; or why it cannot be, in
+            words.
     """
 
     def __init__(self, target: Target, cost: Cost | str) -> None:
@@ -101,6 +102,8 @@ class OnBoard:
             p.latency_s.high for p in self.cost.components.values()
         )
         known = shares and None not in shares
+        if self.cost.parts:
+            return {**self._part(self.cost), "time_share": self.cost.utilisation, "components": parts}
         between = _time_share(max(0.0, spent_between), rate, calls) or 0.0
         return {
             **self._part(self.cost),

@@ -17,6 +17,7 @@ from torch import nn
 
 from secateur.errors import SecateurError
 from secateur.graph.groups import ComponentGraph, Group
+from secateur.policy.parts import part_names
 from secateur.policy.policy import Policy, Task
 from secateur.policy.unroll import Call, run_entries
 from secateur.prune.importance.activations import batch_axis, spread
@@ -165,7 +166,8 @@ def _lost_returns(
     seeds: list[int],
 ) -> Iterator[tuple[_Part, float]]:
     """The parts that move most, each with the share of the return that is lost without it, from 0."""
-    on_board = {c.weight for c in graph.trace.contractions if c.entry == policy.deployed}
+    deployed = {policy.deployed} if policy.plans else set(part_names(policy))
+    on_board = {c.weight for c in graph.trace.contractions if c.entry in deployed}
     parts = []
     for group in graph.groups:
         if not on_board & {member.parameter for member in group.members}:

@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from secateur.records import Budget, ClosedLoop, ComponentCost, Cost, Limits, Measurement, Parity, Range
+from secateur.records import (
+    Budget,
+    ClosedLoop,
+    ComponentCost,
+    Cost,
+    Limits,
+    Measurement,
+    Parity,
+    PartTime,
+    Range,
+)
 from secateur.verify import judge
 
 PART = ComponentCost(900, 900, 1000, 200, 5000, Range(50e-6, 80e-6))
@@ -135,3 +145,17 @@ def test_the_tolerance_grows_with_the_output():
     large = Parity(1024, 1.5e-4, 0, 0.1, largest_output=150.0)
     assert not violations(parity=large)
     assert violations(parity=replace(large, largest_output=1.0))
+
+
+def test_a_slow_part_is_through_within_its_own_period():
+    quick = PartTime("act", 0.01, Range(50e-6, 86e-6), 86e-6)
+    slow = PartTime("see", 0.04, Range(0.03, 0.041), 0.0415)
+    seen = replace(SEEN, parts=(slow, quick))
+    (found,) = violations(seen=seen, control_period_s=0.01)
+    assert found == (
+        "see takes 41 ms at worst (on emulator, predicted from instructions x cycles) and is interrupted by the "
+        "quicker parts: it is not through after 41.5 ms, longer than its period of 40 ms."
+    )
+    met = replace(slow, response_s=0.04)
+    assert not violations(seen=replace(SEEN, parts=(met, quick)), control_period_s=0.01)
+    assert violations(cost=replace(COST, parts=(slow, quick)), seen=None)

@@ -95,6 +95,7 @@ class PartTime:
             where that is more than the period, a time in which it is not through.
         flash_bytes, static_ram_bytes, stack_bytes, instructions: of this part alone, where known; code that parts
             share counts in each.
+        components: that it runs, where known.
     """
 
     name: str
@@ -105,6 +106,7 @@ class PartTime:
     static_ram_bytes: int | None = None
     stack_bytes: int | None = None
     instructions: int | None = None
+    components: tuple[str, ...] = ()
 
     @property
     def utilisation(self) -> float:

@@ -293,7 +293,8 @@ def measurement_of(measured: Path) -> Measurement:
     record = json.loads((measured / "measurement.json").read_bytes())
     latency = record.pop("latency_s")
     parts = tuple(
-        PartTime(**{**part, "latency_s": Range(**part["latency_s"])}) for part in record.pop("parts")
+        PartTime(**{**part, "latency_s": Range(**part["latency_s"]), "components": tuple(part["components"])})
+        for part in record.pop("parts")
     )
     return Measurement(**record, latency_s=Range(**latency) if latency else None, parts=parts)
 

@@ -1,6 +1,6 @@
 """The limits of a budget: what each reads off a predicted cost, and what it says when it cannot be met."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import ceil, inf
 from sys import float_info
@@ -68,7 +68,11 @@ def check_feasible(price: Price, budget: Budget, least: Widths) -> None:
     if not over:
         return
     worst = max(over, key=lambda resource: resource.excess(cost))
-    parts = {name: _reader(worst.kind, name)(cost) for name in cost.components}
+    among: Collection[str] = cost.components
+    if worst.kind == "latency_s" and cost.parts:  # the whole is then the parts at the control rate
+        quickest = min(part.period_s for part in cost.parts)
+        among = [name for part in cost.parts if part.period_s == quickest for name in part.components]
+    parts = {name: _reader(worst.kind, name)(cost) for name in among}
     component = worst.component or max(parts, key=lambda name: parts[name], default=worst.component)
     needed = worst.read(cost)
     what = worst.kind.split("_")[0]

@@ -73,6 +73,7 @@ def of_parts(
                     static_ram_bytes=cost.static_ram_bytes,
                     stack_bytes=cost.stack_bytes,
                     instructions=instructions,
+                    components=tuple(components),
                 )
             )
         total = reduce(lambda one, two: _both(one, two, code_of), costs)

@@ -103,7 +103,12 @@ class OnBoard:
         )
         known = shares and None not in shares
         if self.cost.parts:
-            return {**self._part(self.cost), "time_share": self.cost.utilisation, "components": parts}
+            return {
+                **self._part(self.cost),
+                "time_share": self.cost.utilisation,
+                "components": parts,
+                "parts": [part.name for part in self.cost.parts],
+            }
         between = _time_share(max(0.0, spent_between), rate, calls) or 0.0
         return {
             **self._part(self.cost),

@@ -116,6 +116,11 @@ def _costs(described: Mapping[str, Any]) -> Section:
     ]
     shares = (share(whole["flash_share"]), share(whole["ram_share"]), "", "", share(whole["time_share"]))
     note = f"Predicted on {target}, one call of entry {described['deployed']}, as it is."
+    if parts := whole.get("parts"):
+        note = (
+            f"Predicted on {target}, one call of each of {', '.join(parts)}, as they are; the total's latency is that "
+            "of what runs at the control rate."
+        )
     return Section("Cost", note, columns, [*rows, (f"of what {target} has", *shares)])
 
 

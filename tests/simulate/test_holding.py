@@ -75,3 +75,16 @@ def test_a_task_gives_the_inputs_of_every_part():
     less = replace(task, to_inputs=lambda seen: {"joints": task.to_inputs(seen)["joints"]})
     with pytest.raises(SecateurError, match="gives joints, see, act takes image, joints"):
         check_task(policy, less)
+
+
+def test_images_are_as_many_as_fit(monkeypatch):
+    policy, task = parts_policy.seeing()
+    rolled = rollouts(task, torch_controller(policy, task), range(2))
+    every = visited_inputs(task, rolled, policy)
+    assert len(every["image"]) == 52
+    monkeypatch.setattr("secateur.prune.states.MOST_BYTES", 10 * 4 * (144 + 3) + 1)
+    some = visited_inputs(task, rolled, policy)
+    index = np.linspace(0, 51, 10).round().astype(int)
+    for name, rows in some.items():
+        np.testing.assert_array_equal(rows, every[name][index])
+    assert len(visited_inputs(task, rolled)["image"]) == 52

@@ -175,7 +175,8 @@ def inspect(policy: str, target: str | None, page: Path | None = None) -> dict[s
         try:
             if loaded.task and len(parts) > 1:
                 rate = loaded.task.control_hz
-                cost = stages.price_on_board(loaded.policy, graph, parts, rate, board)({})
+                templates = stages.templates_of_parts(loaded.policy, graph, parts)
+                cost = stages.price_of_parts(templates, loaded.policy, parts, rate, board)({})
             else:
                 cost = PriceByWidth(stages.convert_template(loaded.policy, graph), board)({})
         except SecateurError as error:  # the structure is worth showing all the same

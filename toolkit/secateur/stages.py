@@ -142,9 +142,7 @@ def templates_of(job: Job) -> dict[str, Template]:
     return templates_of_parts(job.policy, job.graph, job.parts)
 
 
-def templates_of_parts(
-    policy: Policy, graph: ComponentGraph, parts: Sequence[Part]
-) -> dict[str, Template]:
+def templates_of_parts(policy: Policy, graph: ComponentGraph, parts: Sequence[Part]) -> dict[str, Template]:
     """The same of a policy; each part is converted, at two widths."""
     return {part.name: convert_template(policy, graph, part.name, fed=part.fed) for part in parts}
 

@@ -18,6 +18,10 @@ OTHER_ENTRIES_WEIGHT = 0.1
 state that is fed back counts for beside the outputs that move the robot."""
 
 
+MOST_BYTES = 96 << 20
+"""Of inputs that are taken from one set of episodes: 2,048 images of 64 × 64 × 3 in float32."""
+
+
 def visited_inputs(
     task: Task, trajectories: Iterable[Trajectory], policy: Policy | None = None
 ) -> dict[str, torch.Tensor]:
@@ -26,18 +30,24 @@ def visited_inputs(
     Args:
         task: its ``to_inputs`` is used.
         trajectories: episodes.
-        policy: inputs of parts that run less often are those that they last took; at every step by default.
+        policy: inputs of parts that run less often are those that they last took; at every step by default. Where all
+            steps are more than ``MOST_BYTES``, as of cameras, it is as many as fit, evenly, but for recurrent policies,
+            which need them in a row.
     """
-    rows: list[dict[str, np.ndarray]] = []
-    steps: list[int] = []
-    for trajectory in trajectories:
-        steps.extend(range(trajectory.length))
-        rows.extend(task.to_inputs(_at(trajectory.observations, step)) for step in range(trajectory.length))
-    arrays = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    for name, period in (periods_of_inputs(policy, task) if policy is not None else {}).items():
-        if period > 1:
-            arrays[name] = arrays[name][np.arange(len(steps)) - np.array(steps) % period]
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    held = periods_of_inputs(policy, task) if policy is not None else {}
+    every = [(trajectory, step) for trajectory in trajectories for step in range(trajectory.length)]
+    first = task.to_inputs(_at(every[0][0].observations, 0))
+    most = MOST_BYTES // sum(array.nbytes for array in first.values())
+    if most < len(every) and policy is not None and not fed_back(policy, policy.entry()):
+        every = [every[row] for row in np.linspace(0, len(every) - 1, most).round().astype(int)]
+    rows = []
+    for trajectory, step in every:
+        inputs = task.to_inputs(_at(trajectory.observations, step))
+        for period in set(held.values()) - {1}:
+            earlier = task.to_inputs(_at(trajectory.observations, step - step % period))
+            inputs |= {name: earlier[name] for name, own in held.items() if own == period}
+        rows.append(inputs)
+    return {name: torch.from_numpy(np.concatenate([row[name] for row in rows])) for name in first}
 
 
 def lengths_of(trajectories: Iterable[Trajectory]) -> tuple[int, ...]:

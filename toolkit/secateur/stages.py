@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
 from secateur.target.by_width import PriceByWidth
 from secateur.target.schedule import late_periods
-from secateur.target.step import calls_per_step, measurement_of_parts, of_parts, scaled
+from secateur.target.step import calls_per_step, measurement_of_parts, of_a_step, of_parts
 from secateur.target.target import Target
 from secateur.verify.firmware import FirmwareController
 from secateur.verify.golden import load_golden
@@ -255,7 +255,7 @@ def run_device(job: Job, exported: Path, to: Path) -> None:
         for name, stem in stems(job.parts).items():
             golden = load_golden(exported / golden_file(stem))
             answers = run_episodes(devices[name], golden.quantized_inputs, golden.starts)
-            measurements[name] = _of_a_step(devices[name].measure(), calls_per_step(job.policy, name))
+            measurements[name] = of_a_step(devices[name].measure(), calls_per_step(job.policy, name))
             floats = run_float((exported / f"{stem}.float32.tflite").read_bytes(), golden.inputs)
             parities[name] = compare(golden, floats, answers, devices[name].network)
     measurement = measurement_of_parts(measurements, job.parts, job.task.control_hz)
@@ -269,21 +269,6 @@ def run_device(job: Job, exported: Path, to: Path) -> None:
 def int8_models(parts: Sequence[Part], exported: Path) -> dict[str, bytes]:
     """Part → its int8 .tflite, as the stage that exports left it."""
     return {name: (exported / f"{stem}.int8.tflite").read_bytes() for name, stem in stems(parts).items()}
-
-
-def _of_a_step(measurement: Measurement, times: int) -> Measurement:
-    """Latency and instructions of a whole control step."""
-    if times == 1 or measurement.latency_s is None:
-        return measurement
-    source = f"{measurement.latency_source} × {times} calls in a step"
-    counts = measurement.operator_instructions
-    return replace(
-        measurement,
-        instructions=None if measurement.instructions is None else times * measurement.instructions,
-        operator_instructions={label: times * count for label, count in counts.items()},
-        latency_s=scaled(measurement.latency_s, times),
-        latency_source=source,
-    )
 
 
 def measurement_of(measured: Path) -> Measurement:

@@ -176,6 +176,21 @@ def scaled(latency: Range, times: int) -> Range:
     return Range(times * latency.low, times * latency.high)
 
 
+def of_a_step(measurement: Measurement, times: int) -> Measurement:
+    """Latency and instructions of a whole control step."""
+    if times == 1 or measurement.latency_s is None:
+        return measurement
+    source = f"{measurement.latency_source} × {times} calls in a step"
+    counts = measurement.operator_instructions
+    return replace(
+        measurement,
+        instructions=None if measurement.instructions is None else times * measurement.instructions,
+        operator_instructions={label: times * count for label, count in counts.items()},
+        latency_s=scaled(measurement.latency_s, times),
+        latency_source=source,
+    )
+
+
 def measurement_of_parts(
     measurements: Mapping[str, Measurement], parts: Sequence[Part], control_hz: float
 ) -> Measurement:

@@ -22,7 +22,7 @@ PRUNE = ("prune", "parts_policy:seeing", "--target", "raspberry-pi-4b", "--strat
 QUICK = ("--dtype", "int8", "--ram", "1600B", "--recovery-steps", "0", "--episodes", "4")
 
 
-def test_a_policy_in_parts_is_pruned_and_runs_as_it_was_judged(secateur, tmp_path):
+def test_a_policy_in_parts_is_pruned_and_runs_as_it_was_judged(secateur, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     code, _, said = secateur(*PRUNE, *QUICK, "-o", folder)
     assert code in (0, 4), said
@@ -41,6 +41,7 @@ def test_a_policy_in_parts_is_pruned_and_runs_as_it_was_judged(secateur, tmp_pat
     bundle = rollouts(task, BundleController(folder / "robot", task), (5, 6))
     for one, two in zip(judged, bundle):
         np.testing.assert_allclose(one.actions, two.actions, atol=0.02)  # a byte of an input, by rounding
+    monkeypatch.syspath_prepend(folder / "robot")
     robot = program(folder / "robot")
     behind = robot.Policy(folder / "robot", background=True)
     observations = bundle[0].observations

@@ -37,6 +37,7 @@ def module(name, folder=ROBOT):
     return loaded
 
 
+sys.path.append(str(ROBOT))  # as beside each other in a bundle
 robot = module("robot")
 
 

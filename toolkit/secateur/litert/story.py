@@ -108,6 +108,7 @@ def _nothing_more(document: Mapping[str, Any]) -> dict[str, bytes]:
 def _python(document: Mapping[str, Any]) -> dict[str, bytes]:
     """The program that runs on the robot; its nodes where observation and action are described."""
     names = ["robot.py"] + (["planner.py"] if document.get("planner") else [])
+    names += ["parts.py"] if any(file["kind"] in ("part", "component") for file in document["files"]) else []
     if document["observation"] is not None and document["action"] is not None:
         names += ["udp_node.py", "ros2_node.py"]
     return {name: (ROBOT / name).read_bytes() for name in names}

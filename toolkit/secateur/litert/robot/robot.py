@@ -16,7 +16,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,59 +98,10 @@ def _numbers(values: Any, missing: float) -> np.ndarray:
     return np.asarray(missing if filled is None else filled, np.float64)
 
 
-class _Slower:
-    """A component that runs at a rate of its own: its outputs stand until it is due again."""
-
-    def __init__(self, network: Network, period_s: float) -> None:
-        self.network, self.period_s = network, period_s
-        self.reset()
-
-    def reset(self) -> None:
-        self.due, self.outputs = -np.inf, {}  # type: float, dict[str, np.ndarray]
-
-    def __call__(self, inputs: dict[str, Any], now: float) -> dict[str, np.ndarray]:
-        if not self.outputs or now >= self.due:
-            self.outputs = self.network(inputs)
-            late = now - self.due
-            self.due = self.due + self.period_s if 0 <= late < self.period_s else now + self.period_s
-        return self.outputs
-
-
-class _Held:
-    """A part that runs once in so many control steps; what it makes is used so many steps later, and then stands.
-
-    The first time it is used at once: the robot looks before it moves. With a worker it runs in the background until
-    it is used; what is used when is the same.
-    """
-
-    def __init__(self, network: Network, period: int, late: int, worker: Any) -> None:
-        self.network, self.period, self.late, self.worker = network, period, late, worker
-        self.reset()
-
-    def reset(self) -> None:
-        self.step = 0
-        self.made: list[tuple[int, Callable[[], dict[str, np.ndarray]]]] = []
-
-    def __call__(self, inputs: dict[str, Any]) -> dict[str, np.ndarray]:
-        if self.step % self.period == 0:
-            seen = {name: np.array(values) for name, values in inputs.items()}
-            if self.worker is None:
-                outputs = self.network(seen)
-                self.made.append((self.step + self.late if self.step else 0, lambda: outputs))
-            else:
-                run = self.worker.submit(self.network, seen)
-                self.made.append((self.step + self.late if self.step else 0, run.result))
-        while len(self.made) > 1 and self.made[1][0] <= self.step:
-            del self.made[0]
-        self.step += 1
-        return self.made[0][1]()
-
-
 class Policy:
     """Observation → action, as it was in simulation.
 
-    Components with rates of their own run when they are due; in between, their last outputs are used. So do parts of a
-    policy, which count control steps.
+    Components and parts with rates of their own run when they are due; in between, their last outputs are used.
 
     Args:
         folder: holds policy.json and the .tflite files.
@@ -184,16 +134,17 @@ class Policy:
             self._steps.append(planner_of(self.description["planner"], file, load))
         for file in files["component"] if files["component"] and not whole else files["whole"]:
             signature = file["signatures"][0]
-            network = Network(str(self.folder / file["file"]), signature, threads)
-            rate_hz = file["rate_hz"] if file["kind"] == "component" else None
-            self._steps.append((signature, _Slower(network, 1.0 / rate_hz) if rate_hz else network))
-        slow = [file for file in files["part"] if file["period"] > 1]
-        worker = ThreadPoolExecutor(1) if background and slow else None
-        for file in files["part"]:
-            signature = file["signatures"][0]
-            network = Network(str(self.folder / file["file"]), signature, threads)
-            held = _Held(network, file["period"], file["late"], worker if file["period"] > 1 else None)
-            self._steps.append((signature, held))
+            network: Any = Network(str(self.folder / file["file"]), signature, threads)
+            if file["kind"] == "component" and file["rate_hz"]:
+                from parts import Slower
+
+                network = Slower(network, 1.0 / file["rate_hz"])
+            self._steps.append((signature, network))
+        if files["part"]:
+            from parts import held_parts
+
+            load = partial(Network, threads=threads)
+            self._steps += held_parts(self.folder, files["part"], load, background)
         self._last = files["part"][-1]["signatures"][0]["name"] if files["part"] else None
         self.reset()
 
@@ -235,7 +186,7 @@ class Policy:
         made: dict[str, dict[str, np.ndarray]] = {}
         for signature, run in self._in_order():
             own = {name: self._find(name, signature, known, made) for name in signature["inputs"]}
-            made[signature["name"]] = run(own, now) if isinstance(run, _Slower) else run(own)
+            made[signature["name"]] = run(own, now) if hasattr(run, "period_s") else run(own)
         if self._last is not None:
             return made[self._last]
         outputs: dict[str, np.ndarray] = {}

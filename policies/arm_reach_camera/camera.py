@@ -1,6 +1,7 @@
 """One camera of one model, drawn without a screen."""
 
 import os
+import sys
 from typing import Any
 
 import mujoco
@@ -30,6 +31,7 @@ class Camera:
 
     def __init__(self, model: mujoco.MjModel, name: str, size: int) -> None:
         self._gl: Any = None
+        self._context: Any = None
         self._model = model
         self._size = size
         model.vis.global_.offwidth = model.vis.global_.offheight = size
@@ -65,13 +67,15 @@ class Camera:
     def close(self) -> None:
         """Frees what was drawn with. Further calls do nothing."""
         if self._gl is not None:
-            self._gl.make_current()
-            self._context.free()
-            self._gl.free()
-            self._gl = None
+            gl, self._gl = self._gl, None
+            gl.make_current()
+            if self._context is not None:
+                self._context.free()
+            gl.free()
 
     def __del__(self) -> None:
-        self.close()
+        if not sys.is_finalizing():
+            self.close()
 
 
 def require_picture(pixels: np.ndarray) -> None:
@@ -86,8 +90,7 @@ def require_picture(pixels: np.ndarray) -> None:
 
 def _context(size: int) -> Any:
     """An OpenGL context of the kind that MUJOCO_GL asks for; OSMesa, which needs neither screen nor GPU, if unset."""
-    os.environ.setdefault("MUJOCO_GL", "osmesa")
-    kind = os.environ["MUJOCO_GL"].strip().lower()
+    kind = os.environ.get("MUJOCO_GL", "osmesa").strip().lower()
     try:
         if kind == "egl":
             from mujoco.egl import GLContext

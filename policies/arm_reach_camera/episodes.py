@@ -132,8 +132,8 @@ def met(
 
 
 def as_input(images: np.ndarray) -> torch.Tensor:
-    """uint8 ``[n, 64, 64, 3]`` → float32 ``[n, 3, 64, 64]`` in [0, 1]."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    """uint8 ``[n, 64, 64, 3]`` → float32, in [0, 1]."""
+    return torch.from_numpy(images).float() / 255
 
 
 def _frames(images: list, joints: list, actions: list, places: list) -> Frames:

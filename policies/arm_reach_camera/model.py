@@ -3,12 +3,15 @@
 import torch
 from torch import nn
 
-IMAGE, JOINT_NUMBERS, ACTIONS, PLACE = (3, 64, 64), 10, 5, 2
+IMAGE, JOINT_NUMBERS, ACTIONS, PLACE = (64, 64, 3), 10, 5, 2
 HALVINGS = 3
 
 
 class Perception(nn.Module):
-    """An image ``[n, 3, 64, 64]`` in [0, 1] → features ``[n, features]``, not below 0. Where things are is kept.
+    """An image ``[n, 64, 64, 3]`` in [0, 1] → features ``[n, features]``, not below 0. Where things are is kept.
+
+    Channels come last, in the image and where the feature map is flattened, as in TFLite: a device copies frames in as
+    cameras give them, and transposes nothing.
 
     Args:
         channels: of the four convolutions; the first three halve both sides.
@@ -18,17 +21,17 @@ class Perception(nn.Module):
     def __init__(self, channels: tuple[int, int, int, int] = (16, 32, 32, 32), features: int = 96) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        before = IMAGE[0]
+        before = IMAGE[2]
         for number, width in enumerate(channels):
             layers += [nn.Conv2d(before, width, 3, 2 if number < HALVINGS else 1, 1), nn.ReLU()]
             before = width
         self.convolutions = nn.Sequential(*layers)
-        places = (IMAGE[1] >> HALVINGS) * (IMAGE[2] >> HALVINGS)
+        places = (IMAGE[0] >> HALVINGS) * (IMAGE[1] >> HALVINGS)
         self.places = nn.Linear(before * places, features)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Channels last when flattened, as TFLite has them: no transposition is left in the converted model."""
-        seen = self.convolutions(image).permute(0, 2, 3, 1).flatten(1)
+        """Features of each image."""
+        seen = self.convolutions(image.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1)
         return torch.relu(self.places(seen))
 
 
@@ -52,7 +55,7 @@ class CameraReacher(nn.Module):
         self.target = nn.Sequential(nn.Linear(features, width // 2), nn.ReLU(), nn.Linear(width // 2, PLACE))
 
     def see(self, image: torch.Tensor) -> torch.Tensor:
-        """Image ``[n, 3, 64, 64]`` in [0, 1] → features ``[n, features]``."""
+        """Image ``[n, 64, 64, 3]`` in [0, 1] → features ``[n, features]``."""
         return self.perception(image)
 
     def act(self, features: torch.Tensor, joints: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -64,9 +64,9 @@ def task() -> Task:
 
 
 def to_inputs(observation: Any) -> dict[str, np.ndarray]:
-    """``image`` ``[1, 3, 64, 64]`` in [0, 1] and ``joints`` ``[1, 10]``, scaled; float32."""
-    image = np.asarray(observation["image"], np.float32).transpose(2, 0, 1)[None] / 255
-    return {"image": np.ascontiguousarray(image), "joints": scaled_joints(observation["joints"])[None]}
+    """``image`` ``[1, 64, 64, 3]`` in [0, 1] and ``joints`` ``[1, 10]``, scaled; float32."""
+    image = np.asarray(observation["image"], np.float32)[None] / 255
+    return {"image": image, "joints": scaled_joints(observation["joints"])[None]}
 
 
 def scaled_joints(joints: np.ndarray) -> np.ndarray:

@@ -102,7 +102,7 @@ class Learner:
             joints, actions, places = (
                 torch.from_numpy(array[index]) for array in (data.joints, data.actions, data.places)
             )
-            features = self.student.see(images.contiguous(memory_format=torch.channels_last))
+            features = self.student.see(images)
             held = joints.shape[1]
             answers = self.student.act(features.repeat_interleave(held, 0), joints.flatten(0, 1))["action"]
             loss = functional.smooth_l1_loss(answers, actions.flatten(0, 1), beta=0.05)
@@ -145,16 +145,13 @@ class Learner:
 
 
 def coloured(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Images ``[n, 3, h, w]`` in [0, 1] with gains, brightness and noise of their own, to the camera's 8 bits."""
-    count = len(images)
+    """Images ``[n, h, w, 3]`` in [0, 1] with gains, brightness and noise of their own, to the camera's 8 bits."""
+    count, height, width, _ = images.shape
     gain = 0.85 + 0.3 * torch.rand(count, 3, 1, 1, generator=generator)
     shift = 0.1 * (torch.rand(count, 1, 1, 1, generator=generator) - 0.5)
-    noise = (
-        0.02
-        * torch.randn(images.shape, generator=generator)
-        * torch.rand(count, 1, 1, 1, generator=generator)
-    )
-    return (images * gain + shift + noise).clamp(0, 1)
+    noise = 0.02 * torch.randn(count, 3, height, width, generator=generator)
+    noise = noise * torch.rand(count, 1, 1, 1, generator=generator)
+    return (images.permute(0, 3, 1, 2) * gain + shift + noise).clamp(0, 1).permute(0, 2, 3, 1).contiguous()
 
 
 def train(seed: int, settings: Settings, out: Path) -> None:

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,10 @@ import torch
 from secateur.errors import SecateurError
 from secateur.policy.load import load
 from secateur.prune.analyse import analyse
+from secateur.runfolder import read_finished
 from secateur.shipped import shipped_folder
+from secateur.simulate.controller import torch_controller
+from secateur.simulate.rollout import rollout, rollouts
 
 FOLDER = shipped_folder("policies") / "arm_reach_camera"
 UNSEEN = 31_000
@@ -213,10 +217,44 @@ def test_inputs_are_scaled(loaded):
     }
     observation["image"][0, 1, 2] = 51
     inputs = loaded.task.to_inputs(observation)
-    assert inputs["image"].shape == (1, 3, 64, 64)
+    assert inputs["image"].shape == (1, 64, 64, 3)
     assert inputs["image"].max() == 1
-    assert inputs["image"][0, 2, 0, 1] == np.float32(0.2)
+    assert inputs["image"][0, 0, 1, 2] == np.float32(0.2)
     assert inputs["joints"][0, [0, 5, 9]] == pytest.approx([1, 1, -1])
+
+
+@needs_arm
+def test_it_reaches_and_holds_and_is_lost_without_its_frames(loaded, envs):
+    seeds = range(UNSEEN, UNSEEN + 4)
+    done = rollouts(loaded.task, torch_controller(loaded.policy, loaded.task), seeds)
+    assert all(episode.success for episode in done)
+    assert min(episode.return_ for episode in done) > 150
+    alone = rollout(loaded.task, torch_controller(loaded.policy, loaded.task), UNSEEN + 2)
+    np.testing.assert_array_equal(alone.actions, done[2].actions)
+    np.testing.assert_array_equal(alone.observations["image"], done[2].observations["image"])
+
+    def grey(observation):
+        inputs = loaded.task.to_inputs(observation)
+        return inputs | {"image": np.full_like(inputs["image"], 0.5)}
+
+    blind = replace(loaded.task, to_inputs=grey)
+    done = rollouts(blind, torch_controller(loaded.policy, blind), seeds)
+    assert sum(episode.success for episode in done) <= 1
+
+
+@needs_arm
+def test_the_estimate_tells_where_the_cube_is(loaded, envs):
+    policy, module = loaded.policy, loaded.policy.module
+    scaled_place = part(loaded, "policy").scaled_place
+    wrong = []
+    for seed in range(UNSEEN, UNSEEN + 8):
+        observation, info = envs[0].reset(seed=seed)
+        image = torch.from_numpy(loaded.task.to_inputs(observation)["image"])
+        with torch.no_grad():
+            features = policy.entry("see").run(module, {"image": image})["see"]
+            where = policy.entry("estimate").run(module, {"features": features})["estimate"]
+        wrong.append(np.linalg.norm(where.numpy()[0] - scaled_place(info["cube"])))
+    assert np.mean(wrong) < 0.15  # of 0.1 m
 
 
 def test_the_card_states_what_was_measured():
@@ -236,7 +274,7 @@ def test_the_card_states_what_was_measured():
 
 @needs_arm
 @pytest.mark.slow
-def test_the_training_script_learns_repeats_itself_and_goes_on(tmp_path):
+def test_the_training_script_learns_repeats_itself_and_goes_on(tmp_path, envs):
     def run(name, rounds):
         subprocess.run(
             [
@@ -255,3 +293,20 @@ def test_the_training_script_learns_repeats_itself_and_goes_on(tmp_path):
     longer = run("one", 2)
     assert longer["rows"][:2] == whole["rows"]
     assert longer["rows"][-1]["updates"] == 10
+
+
+@needs_arm
+@pytest.mark.slow
+def test_it_goes_the_whole_way_to_a_cortex_m7(secateur, tmp_path, envs):
+    code, _, said = secateur(
+        *("prune", "arm_reach_camera", "--target", "stm32h743", "--flash", "128KiB", "--ram", "32KiB"),
+        *("--component", "perception.latency=8ms", "--strategy", "uniform"),
+        *("--recovery-steps", "8", "--episodes", "2", "-o", tmp_path / "run"),
+    )
+    assert code == 4, said
+    summary = read_finished(tmp_path / "run")
+    assert summary["measured"]["flash_bytes"] <= 128 * 1024
+    assert summary["measured"]["ram_bytes"] <= 32 * 1024
+    assert summary["predicted"]["components"]["perception"]["latency_s"] <= 8e-3
+    assert summary["parity"]["int8_mismatched_bytes"] == 0
+    assert summary["closed_loop"]["baseline_return_mean"] > 200

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from secateur.adapters import cleanrl, rsl_rl, sb3, tdmpc2
+from secateur.adapters import cleanrl, lerobot, rsl_rl, sb3, tdmpc2
 from secateur.policy.policy import Policy
 
 LOADERS: dict[str, Callable[..., Policy]] = {
     "cleanrl.load_ppo": cleanrl.load_ppo,
+    "lerobot.load_act": lerobot.load_act,
     "rsl_rl.load_actor_critic": rsl_rl.load_actor_critic,
     "sb3.load_ppo": sb3.load_ppo,
     "sb3.load_sac": sb3.load_sac,

@@ -157,6 +157,7 @@ def _run_all(calls: Sequence[tuple[Any, ...]], processes: int) -> Iterator[list[
 
 
 _opened: "OrderedDict[Opener, Opened]" = OrderedDict()
+_pools: "OrderedDict[tuple[Opener, Conditions], list[gymnasium.Env]]" = OrderedDict()
 
 
 def _run(
@@ -164,9 +165,26 @@ def _run(
 ) -> list[T]:
     """Runs in whichever process."""
     here = opened(opener)
+    pool = _pool(opener, conditions)
     task = under(here.task, conditions)
     delay = later(conditions.delay, extra_delay_s(conditions.disturbances, task.control_hz))
-    return [keep(trajectory) for trajectory in rollouts(task, here.controller, seeds, delay)]
+    return [keep(trajectory) for trajectory in rollouts(task, here.controller, seeds, delay, pool=pool)]
+
+
+def _pool(opener: Opener, conditions: Conditions) -> list[gymnasium.Env]:
+    """The environments that are there for these conditions already."""
+    key = (opener, conditions)
+    if key not in _pools:
+        while len(_pools) >= KEPT_OPEN:
+            _close(_pools.popitem(last=False)[1])
+        _pools[key] = []
+    _pools.move_to_end(key)
+    return _pools[key]
+
+
+def _close(envs: list[gymnasium.Env]) -> None:
+    for env in envs:
+        env.close()
 
 
 def under(task: Task, conditions: Conditions) -> Task:
@@ -195,5 +213,7 @@ def opened(opener: Opener) -> Opened:
 
 def close_all() -> None:
     """Lets go of all that this process keeps open."""
+    while _pools:
+        _close(_pools.popitem()[1])
     while _opened:
         _opened.popitem()[1].close()

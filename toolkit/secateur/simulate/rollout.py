@@ -193,4 +193,4 @@ def _copy(observation: Any) -> Any:
 def _stack(values: Sequence[Any]) -> Any:
     if isinstance(values[0], dict):
         return {name: _stack([value[name] for value in values]) for name in values[0]}
-    return np.stack(values)
+    return np.array(values)

@@ -10,7 +10,6 @@ machine does not lengthen; among several it is the wall's.
 
 import argparse
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -23,7 +22,14 @@ import numpy as np
 import torch
 
 from secateur.proof.openers import Original
-from secateur.simulate.parallel import CALM, close_all, episodes, processes_here
+from secateur.simulate.parallel import (
+    CALM,
+    close_all,
+    episodes,
+    largest_peak_bytes,
+    own_peak_bytes,
+    processes_here,
+)
 from secateur.verify.scores import score
 
 LANES = 8
@@ -108,10 +114,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         "faster_than_async": ratio("async", "ours_n"),
         "faster_with_processes": ratio("ours_1_wall", "ours_n"),
         "returns_agree_with_ours_1": equal,
-        "peak_memory_bytes": {
-            "main": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-            "largest_child": 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,
-        },
+        "peak_memory_bytes": {"main": own_peak_bytes(), "largest_process_of_ours": largest_peak_bytes()},
         "rounds": rounds,
     }
 

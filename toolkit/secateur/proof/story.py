@@ -5,7 +5,6 @@ run or policy → original and artifact → by how much the artifact is late →
 """
 
 import json
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -33,7 +32,9 @@ from secateur.simulate.parallel import (
     Opener,
     close_all,
     episodes,
+    largest_peak_bytes,
     opened,
+    own_peak_bytes,
     paired,
     processes_here,
 )
@@ -123,7 +124,7 @@ def verify(
         "verdict": _verdict(proof, parts),
         "verification": parts,
         "processes": proof.processes,
-        "peak_memory_bytes": _peak_memory_bytes(),
+        "peak_memory_bytes": {"main": own_peak_bytes(), "largest_process": largest_peak_bytes()},
         "wall_s": time.perf_counter() - started,
     }
     document = json.loads(to_json(document))
@@ -401,12 +402,3 @@ def _reason(test: dict[str, Any]) -> str:
         f"Not enough evidence {after}: it keeps {100 * test['retained']['ratio']:.1f} % of the original's return, and "
         f"neither {wanted} nor less could be shown.{few}"
     )
-
-
-def _peak_memory_bytes() -> dict[str, int]:
-    """The largest resident set of this process, and of the largest among its children that have ended."""
-    scale = 1024  # Linux counts KiB
-    return {
-        "main": scale * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-        "largest_child": scale * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,
-    }

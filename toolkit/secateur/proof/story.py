@@ -22,6 +22,7 @@ from secateur.errors import SecateurError, UsageError
 from secateur.pipeline import Progress
 from secateur.proof.attribution import attribute
 from secateur.proof.latency import Lateness, lateness_of
+from secateur.proof.openers import Bundled
 from secateur.proof.subject import Subject, is_run, open_subject
 from secateur.runfolder import to_json, write_atomically
 from secateur.simulate.displaced import coordinates
@@ -172,7 +173,9 @@ class Proof:
         self.processes = 1 if subject.alone else (request.processes or processes_here())
         self.late = Conditions(lateness.delay)
         self.ran_on = (
-            "LiteRT in Python on this machine" if subject.network is None else f"{subject.device}, each call"
+            "LiteRT in Python on this machine"
+            if isinstance(subject.artifact, Bundled)
+            else f"{subject.device}, each call"
         )
 
     def seeds(self, purpose: str, count: int) -> list[int]:

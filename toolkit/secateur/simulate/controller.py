@@ -172,7 +172,7 @@ class EntryCalls:
             return pieces[0]
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
-    def _call(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _call(self, inputs: Rows) -> dict[str, np.ndarray]:
         # A clone, because torch aligns its memory and numpy does not: alignment too can change last bits.
         tensors = {name: torch.from_numpy(array).clone() for name, array in inputs.items()}
         return {name: tensor.numpy() for name, tensor in self.entry.run(self.module, tensors).items()}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -118,6 +119,39 @@ def test_the_page_is_drawn_from_figures_that_agree_with_the_summary(finished):
     page = (folder / "report.html").read_text()
     assert "Memory over time" in page
     assert len(page) < 10_000_000
+
+
+def test_the_run_is_proven_by_its_firmware(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder)
+    command = secateur("verify", str(folder), "--device", "emulator", "--delay", "measured", "--json")
+    done = run([*command, "--stress", "pushes", "--stress-pairs", "8", "--attribution", "--region"])
+    document = json.loads(done.stdout)
+    assert json.loads((folder / "verify.json").read_text()) == document
+    assert document["verdict"]["outcome"] == "passed"
+    parts = document["verification"]
+    assert parts["test"]["pairs"] >= 59
+    assert parts["test"]["delay"]["mode"] == "measured"
+    assert 0 < parts["test"]["delay"]["worst_s"] < 1e-3
+    assert {row["kind"] for row in parts["stress"]["rows"]} == {"pushes"}
+    assert {row["form"] for row in parts["attribution"]["rows"]} == {"masked", "recovered", "int8"}
+    whole = [row for row in parts["attribution"]["rows"] if row["component"] == "all"]
+    assert {row["form"]: row["ratio"] > 0.9 for row in whole}["recovered"]
+    assert parts["deviation"]["action_rms"] > 0
+    assert len(parts["region"]["cells"]) == 49
+    read_finished(folder)  # what is beside the run changes nothing in it
+    again = run(secateur("verify", str(folder), "--device", "tflm"), check=False)
+    assert again.returncode == 1
+    assert "nothing is written over" in again.stderr
+    late = [*secateur("verify", str(folder), "--device", "tflm", "-o", str(tmp_path / "late.json"))]
+    failed = run([*late, "--delay", "500ms", "--json"], check=False)
+    assert failed.returncode == 4
+    assert json.loads(failed.stdout)["verdict"]["outcome"] == "failed"
+    unknown = run(
+        [*secateur("verify", str(folder), "--device", "tflm", "-o", "x", "--delay", "measured")], check=False
+    )
+    assert unknown.returncode == 1
+    assert "tells how long a call takes" in unknown.stderr
 
 
 def test_predictions_equal_the_link_map(finished):

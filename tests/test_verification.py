@@ -1,5 +1,6 @@
 """``secateur verify`` on known cases with known answers, and what it refuses."""
 
+import dataclasses
 import json
 from contextlib import closing
 from types import SimpleNamespace
@@ -10,12 +11,13 @@ from moving import TASK, Pendulum
 
 from secateur.errors import SecateurError, UsageError
 from secateur.pipeline import Progress
-from secateur.proof.latency import Lateness
+from secateur.proof.latency import Lateness, lateness_of
 from secateur.proof.story import Proof, VerifyRequest, _kinds, _parts, _verdict
 from secateur.proof.subject import Subject
 from secateur.report.verification import print_verification
 from secateur.runfolder import to_json
 from secateur.simulate.displaced import Displaced, coordinates
+from secateur.simulate.jitter import Jitter
 from secateur.simulate.parallel import CALM, Conditions, close_all, episodes
 from secateur.verify.scores import score
 from secateur.verify.sequential import FAILED, PASSED, UNDECIDED
@@ -111,7 +113,7 @@ def test_it_is_shown_verdict_first(capsys):
         "device": "torch",
         "wall_s": 3.0,
         "processes": 1,
-        "peak_memory_bytes": {"main": 1, "largest_child": 0},
+        "peak_memory_bytes": {"main": 1, "largest_process": 0},
     }
     print_verification(json.loads(json.dumps(document)), Console(width=120))
     shown = capsys.readouterr().out
@@ -187,3 +189,37 @@ def test_errors_keep_their_three_parts():
     error = pickle.loads(pickle.dumps(UsageError("rule", "seen", "remedy")))
     assert isinstance(error, SecateurError)
     assert (error.rule, error.seen, error.remedy, error.exit_code) == ("rule", "seen", "remedy", 2)
+
+
+def test_a_delay_comes_from_where_it_is_said_to():
+    proof = proof_of(Pendulum())
+    run = dataclasses.replace(
+        proof.subject, summary={"predicted": {"latency_s": 0.03, "latency_range_s": [0.01, 0.03]}}
+    )
+    predicted = lateness_of(run, "predicted")
+    assert (predicted.delay, predicted.worst_s, predicted.of_board) == (0.03, 0.03, True)
+    assert lateness_of(run, "none").worst_s == 0.0
+    assert lateness_of(run, "5ms").worst_s == 0.005
+    for wrong in ("5", "soon", "-1ms", ""):
+        with pytest.raises(UsageError, match="a delay is measured, predicted, none or a time"):
+            lateness_of(run, wrong)
+    jitter = Lateness("measured", Jitter((0.001, 0.003)), "by a watch", True).to_data(25.0)
+    assert jitter["jitter"]
+    assert jitter["mean_s"] == pytest.approx(0.002)
+    assert jitter["worst_periods"] == pytest.approx(0.075)
+
+
+def test_a_board_that_cannot_keep_the_rate_fails_whatever_the_returns_are():
+    proof = proof_of(Pendulum(hardest=2.9))
+    proof.lateness = Lateness("predicted", 1.2 / TASK.control_hz, "as predicted", True)
+    test = {
+        "outcome": PASSED,
+        "pairs": 80,
+        "max_return_drop": 0.05,
+        "retained_at_least": 0.96,
+        "plan": {"pairs": 80},
+        "lowest_is_known": True,
+    }
+    verdict = _verdict(proof, {"test": test, "stress": None, "attribution": None})
+    assert verdict["outcome"] == FAILED
+    assert "longer than one control period" in verdict["reasons"][1]

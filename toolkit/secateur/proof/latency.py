@@ -100,6 +100,12 @@ def _measured(subject: Subject) -> Lateness:
         return _timed(subject, subject.artifact.folder)
     controller = opened(subject.artifact).controller
     assert isinstance(controller, FirmwareController)
+    if len(controller.devices) > 1:
+        raise SecateurError(
+            "a delay is measured where one call makes a decision",
+            f"{subject.source} has {len(controller.devices)} parts",
+            "Take --delay predicted: its run has put their times together.",
+        )
     (device,), times = controller.devices.values(), calls_per_step(subject.policy)
     if isinstance(device, Serial):
         observed = device.observe()

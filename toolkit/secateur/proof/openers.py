@@ -1,7 +1,7 @@
 """Openers of a proof: the original in torch, and the artifact on a device or as the program of a robot."""
 
-import shutil
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from secateur.device.devices import open_device
+from secateur.device.devices import open_devices
 from secateur.errors import SecateurError
 from secateur.job import planning
 from secateur.planner.controller import BundleController
 from secateur.policy.load import load
+from secateur.policy.parts import parts_of
 from secateur.policy.policy import Policy, Task
 from secateur.policy.weights import load_weights
 from secateur.simulate.controller import acting
@@ -59,57 +60,53 @@ class Original:
 
 @dataclass(frozen=True)
 class OnDevice:
-    """A .tflite on a device, firmware in the loop.
+    """The .tflite files of a policy on a device, firmware in the loop.
 
     Attributes:
         original: whose task it does.
-        model: path of the .tflite.
-        model_sha256: of its content.
+        models: of each part of the policy its name, the path of its .tflite and the sha256 of that.
         device: as ``device.open_device`` takes it.
         target: board, or the path of its TOML.
         optimise, toolchain: as for ``pipeline.PruneRequest``.
+        late: part and control periods until others see its output; see ``simulate.Holding``.
     """
 
     original: Original
-    model: str
-    model_sha256: str
+    models: tuple[tuple[str, str, str], ...]
     device: str
     target: str
     optimise: str | None = None
     toolchain: str | None = None
+    late: tuple[tuple[str, int], ...] = ()
 
     def __call__(self) -> Opened:
         """Builds what the device runs, and starts it."""
-        _, task = self.original.loaded()
-        folder = Path(tempfile.mkdtemp(prefix="secateur-"))
-        try:
-            device = open_device(self.device, self.read(), self.board(), folder)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-
-        def close() -> None:
-            device.close()
-            shutil.rmtree(folder, ignore_errors=True)
-
-        return Opened(task, FirmwareController(device, task), close)
+        policy, task = self.original.loaded()
+        parts = parts_of(policy, task.control_hz)
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="secateur-")))
+            devices = stack.enter_context(open_devices(self.device, self.read(), parts, self.board(), folder))
+            controller = FirmwareController(devices, task, parts, dict(self.late))
+            return Opened(task, controller, stack.pop_all().close)
 
     def board(self) -> Target:
         """The target, as its run had it."""
         return compiled_by(optimised(load_target(self.target), self.optimise), self.toolchain)
 
-    def read(self) -> bytes:
-        """The .tflite.
+    def read(self) -> dict[str, bytes]:
+        """Part → its .tflite.
 
         Raises:
-            SecateurError: it was changed meanwhile.
+            SecateurError: one was changed meanwhile.
         """
-        data = Path(self.model).read_bytes()
-        if sha256(data).hexdigest() != self.model_sha256:
-            raise SecateurError(
-                "a model stays as it is while it is proven", f"{self.model} was changed", "Start again."
-            )
-        return data
+        found = {}
+        for part, path, wanted in self.models:
+            found[part] = Path(path).read_bytes()
+            if sha256(found[part]).hexdigest() != wanted:
+                raise SecateurError(
+                    "a model stays as it is while it is proven", f"{path} was changed", "Start again."
+                )
+        return found
 
 
 @dataclass(frozen=True)

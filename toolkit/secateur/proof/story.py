@@ -5,7 +5,6 @@ run or policy → original and artifact → by how much the artifact is late →
 """
 
 import json
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from secateur.errors import SecateurError, UsageError
 from secateur.pipeline import Progress
 from secateur.proof.attribution import attribute
 from secateur.proof.latency import Lateness, lateness_of
+from secateur.proof.openers import Bundled
 from secateur.proof.subject import Subject, is_run, open_subject
 from secateur.runfolder import to_json, write_atomically
 from secateur.simulate.displaced import coordinates
@@ -33,7 +33,9 @@ from secateur.simulate.parallel import (
     Opener,
     close_all,
     episodes,
+    largest_peak_bytes,
     opened,
+    own_peak_bytes,
     paired,
     processes_here,
 )
@@ -123,7 +125,7 @@ def verify(
         "verdict": _verdict(proof, parts),
         "verification": parts,
         "processes": proof.processes,
-        "peak_memory_bytes": _peak_memory_bytes(),
+        "peak_memory_bytes": {"main": own_peak_bytes(), "largest_process": largest_peak_bytes()},
         "wall_s": time.perf_counter() - started,
     }
     document = json.loads(to_json(document))
@@ -171,7 +173,9 @@ class Proof:
         self.processes = 1 if subject.alone else (request.processes or processes_here())
         self.late = Conditions(lateness.delay)
         self.ran_on = (
-            "LiteRT in Python on this machine" if subject.network is None else f"{subject.device}, each call"
+            "LiteRT in Python on this machine"
+            if isinstance(subject.artifact, Bundled)
+            else f"{subject.device}, each call"
         )
 
     def seeds(self, purpose: str, count: int) -> list[int]:
@@ -401,12 +405,3 @@ def _reason(test: dict[str, Any]) -> str:
         f"Not enough evidence {after}: it keeps {100 * test['retained']['ratio']:.1f} % of the original's return, and "
         f"neither {wanted} nor less could be shown.{few}"
     )
-
-
-def _peak_memory_bytes() -> dict[str, int]:
-    """The largest resident set of this process, and of the largest among its children that have ended."""
-    scale = 1024  # Linux counts KiB
-    return {
-        "main": scale * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-        "largest_child": scale * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,
-    }

@@ -9,14 +9,13 @@ from typing import Any, NoReturn
 from secateur.artifact import open_artifacts
 from secateur.calibration import Share
 from secateur.errors import SecateurError, UsageError
-from secateur.export.read import read_tflite
 from secateur.job import weights_hash
 from secateur.network import Network
 from secateur.planner.bundle import FOLDER
-from secateur.policy.parts import part_names, require_one_rate
+from secateur.policy.parts import part_names, parts_of, require_one_rate
 from secateur.policy.policy import Policy, Task
 from secateur.proof.openers import Bundled, OnDevice, Original
-from secateur.runfolder import SUMMARY, parts_of_run, read_finished, request_of
+from secateur.runfolder import SUMMARY, read_finished, request_of, stems
 from secateur.simulate.dry_run import check_task
 from secateur.target.computer import Computer
 from secateur.target.target import load_any
@@ -35,7 +34,7 @@ class Subject:
         original, artifact: openers.
         target: name of the board or computer.
         device: that runs the artifact.
-        network: of the artifact; None for a bundle.
+        network: of the artifact; None of a run.
         run: folder of a finished run; None for a policy.
         summary: of the run.
     """
@@ -112,17 +111,16 @@ def _of_run(path: Path, device: str) -> Subject:
             str(path), policy, task, original, artifact, summary["target"], device, None, path, summary
         )
     _require_device(device, (*BOARD_DEVICES, "serial:"), f"{summary['target']} is a microcontroller")
-    if len(parts_of_run(path)) > 1:
-        _refuse_parts(str(path))
-    model = (path / MODEL).read_bytes()
+    parts = parts_of(policy, task.control_hz)
+    files = {name: path / f"{stem}.int8.tflite" for name, stem in stems(parts).items()}
     artifact = OnDevice(
         original,
-        str(path / MODEL),
-        sha256(model).hexdigest(),
+        tuple((name, str(file), sha256(file.read_bytes()).hexdigest()) for name, file in files.items()),
         device,
         str(request["target"]),
         request.get("optimise"),
         request.get("toolchain"),
+        tuple((part["name"], part["late_periods"]) for part in summary.get("parts") or ()),
     )
     return Subject(
         str(path),
@@ -132,7 +130,7 @@ def _of_run(path: Path, device: str) -> Subject:
         artifact,
         summary["target"],
         device,
-        read_tflite(model),
+        None,
         path,
         summary,
     )
@@ -152,7 +150,7 @@ def _of_policy(source: str, device: str, target: str, seed: int, work: Path, sha
     if len(part_names(policy)) > 1:
         _refuse_parts(source)
     check_task(policy, task)
-    opener = OnDevice(original, "", "", device, target)
+    opener = OnDevice(original, (), device, target)
     (artifact,) = open_artifacts(source, opener.board(), seed, share, "int8")
     path = work / MODEL
     path.write_bytes(artifact.model)
@@ -161,7 +159,7 @@ def _of_policy(source: str, device: str, target: str, seed: int, work: Path, sha
         policy,
         task,
         original,
-        OnDevice(original, str(path), artifact.hash, device, target),
+        OnDevice(original, ((policy.entry().name, str(path), artifact.hash),), device, target),
         opener.board().name,
         device,
         artifact.network,
@@ -172,9 +170,9 @@ def _of_policy(source: str, device: str, target: str, seed: int, work: Path, sha
 
 def _refuse_parts(source: str) -> NoReturn:
     raise SecateurError(
-        "verify runs policies in one part",
+        "a policy in several parts is proven as a run, which says how late each part is",
         f"{source} has several, at rates of their own",
-        "secateur prune proves them, all parts in one image.",
+        "Prune it first, and name the run.",
     )
 
 

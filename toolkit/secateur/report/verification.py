@@ -41,7 +41,7 @@ def print_verification(document: Mapping[str, Any], console: Console) -> None:
     console.print(
         Text(
             f"\n{document['processes']} process(es); peak memory {format_bytes(memory['main'])}, "
-            f"of the largest child {format_bytes(memory['largest_child'])}."
+            f"of the largest with episodes {format_bytes(memory['largest_process'])}."
         )
     )
 

@@ -101,8 +101,9 @@ class TorchController:
         """One action for each observation."""
         inputs = stack_inputs([self.task.to_inputs(observation) for observation in observations])
         outputs = self._holding.step({**inputs, **self.kept(lanes)}, lanes, self._run)
-        for row, lane in enumerate(lanes):
-            self.keep(lane, outputs, row)
+        if self.states:
+            for row, lane in enumerate(lanes):
+                self.keep(lane, outputs, row)
         return [
             self.task.to_action({name: rows[row : row + 1] for name, rows in outputs.items()})
             for row in range(len(observations))
@@ -152,20 +153,26 @@ class EntryCalls:
 
     def __init__(self, module: nn.Module, entry: Entry, batch: int) -> None:
         self.module, self.entry = module, entry
+        self._parts = tuple(module.modules())
         self.batch = batch if self._places_agree(batch) else 1
 
     def __call__(self, inputs: Rows) -> dict[str, np.ndarray]:
         """Name → array ``[n, ...]``, of inputs likewise."""
         rows = len(next(iter(inputs.values())))
         pieces: list[dict[str, np.ndarray]] = []
-        with acting(self.module):
+        with acting(self.module, self._parts):
             for start in range(0, rows, self.batch):
-                index = np.minimum(np.arange(start, start + self.batch), rows - 1)
-                outputs = self._call({name: array[index] for name, array in inputs.items()})
+                taken = inputs
+                if rows != self.batch:
+                    index = np.minimum(np.arange(start, start + self.batch), rows - 1)
+                    taken = {name: array[index] for name, array in inputs.items()}
+                outputs = self._call(taken)
                 pieces.append({name: array[: rows - start] for name, array in outputs.items()})
+        if len(pieces) == 1:
+            return pieces[0]
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
-    def _call(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _call(self, inputs: Rows) -> dict[str, np.ndarray]:
         # A clone, because torch aligns its memory and numpy does not: alignment too can change last bits.
         tensors = {name: torch.from_numpy(array).clone() for name, array in inputs.items()}
         return {name: tensor.numpy() for name, tensor in self.entry.run(self.module, tensors).items()}
@@ -191,12 +198,18 @@ class EntryCalls:
 
 
 @contextmanager
-def acting(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, no gradients, one thread; all as before afterwards."""
-    training = [part for part in module.modules() if part.training]
+def acting(module: nn.Module, parts: Sequence[nn.Module] | None = None) -> Iterator[None]:
+    """Evaluation mode, no gradients, one thread; all as before afterwards.
+
+    Args:
+        module: that acts.
+        parts: all its modules, where they are known.
+    """
+    training = [part for part in (module.modules() if parts is None else parts) if part.training]
     threads = torch.get_num_threads()
     try:
-        torch.set_num_threads(1)
+        if threads != 1:
+            torch.set_num_threads(1)
         for part in training:
             part.training = False
         with torch.no_grad():
@@ -204,7 +217,8 @@ def acting(module: nn.Module) -> Iterator[None]:
     finally:
         for part in training:
             part.training = True
-        torch.set_num_threads(threads)
+        if threads != 1:
+            torch.set_num_threads(threads)
 
 
 def torch_controller(policy: Policy, task: Task) -> TorchController:

@@ -6,6 +6,7 @@ opens what it says once and keeps it.
 """
 
 import os
+import resource
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -121,7 +122,8 @@ def paired(
     found: list[list[Any]] = [[None] * len(seeds) for _ in sides]
     calls = [(*sides[side], its_seeds, keep) for side, _, its_seeds in jobs]
     done = 0
-    for (side, start, its_seeds), kept in zip(jobs, _run_all(calls, processes), strict=True):
+    for (side, start, its_seeds), (kept, peak) in zip(jobs, _run_all(calls, processes), strict=True):
+        _peaks[:] = [max(peak, largest_peak_bytes())]
         found[side][start : start + len(its_seeds)] = kept
         done += len(its_seeds)
         if progress is not None:
@@ -137,7 +139,7 @@ def portion_size(count: int, processes: int) -> int:
     return max(LANES, -(-share // LANES) * LANES)
 
 
-def _run_all(calls: Sequence[tuple[Any, ...]], processes: int) -> Iterator[list[Any]]:
+def _run_all(calls: Sequence[tuple[Any, ...]], processes: int) -> Iterator[tuple[list[Any], int]]:
     if processes == 1 or len(calls) == 1:
         yield from (_run(*call) for call in calls)
         return
@@ -156,17 +158,47 @@ def _run_all(calls: Sequence[tuple[Any, ...]], processes: int) -> Iterator[list[
         ) from error
 
 
+_peaks: list[int] = []
 _opened: "OrderedDict[Opener, Opened]" = OrderedDict()
+_pools: "OrderedDict[tuple[Opener, Conditions], list[gymnasium.Env]]" = OrderedDict()
 
 
 def _run(
     opener: Opener, conditions: Conditions, seeds: tuple[int, ...], keep: Callable[[Trajectory], T]
-) -> list[T]:
-    """Runs in whichever process."""
+) -> tuple[list[T], int]:
+    """Runs in whichever process; what is kept, and the largest that the process has been, in bytes."""
     here = opened(opener)
+    pool = _pool(opener, conditions)
     task = under(here.task, conditions)
     delay = later(conditions.delay, extra_delay_s(conditions.disturbances, task.control_hz))
-    return [keep(trajectory) for trajectory in rollouts(task, here.controller, seeds, delay)]
+    kept = [keep(trajectory) for trajectory in rollouts(task, here.controller, seeds, delay, pool=pool)]
+    return kept, own_peak_bytes()
+
+
+def _pool(opener: Opener, conditions: Conditions) -> list[gymnasium.Env]:
+    """The environments that are there for these conditions already."""
+    key = (opener, conditions)
+    if key not in _pools:
+        while len(_pools) >= KEPT_OPEN:
+            _close(_pools.popitem(last=False)[1])
+        _pools[key] = []
+    _pools.move_to_end(key)
+    return _pools[key]
+
+
+def _close(envs: list[gymnasium.Env]) -> None:
+    for env in envs:
+        env.close()
+
+
+def own_peak_bytes() -> int:
+    """The largest resident set that this process has had; Linux counts it in KiB."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def largest_peak_bytes() -> int:
+    """The same of the largest process that has run episodes; 0 where none has."""
+    return max(_peaks, default=0)
 
 
 def under(task: Task, conditions: Conditions) -> Task:
@@ -195,5 +227,7 @@ def opened(opener: Opener) -> Opened:
 
 def close_all() -> None:
     """Lets go of all that this process keeps open."""
+    while _pools:
+        _close(_pools.popitem()[1])
     while _opened:
         _opened.popitem()[1].close()

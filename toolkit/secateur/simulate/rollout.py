@@ -1,5 +1,6 @@
 """Episodes of a task under a controller, several side by side, each a function of its seed alone."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,6 +59,7 @@ def rollouts(
     seeds: Sequence[int],
     delay_s: Delay = 0.0,
     progress: Progress | None = None,
+    pool: list[gymnasium.Env] | None = None,
 ) -> tuple[Trajectory, ...]:
     """One episode for each seed, in the order of the seeds.
 
@@ -71,6 +73,8 @@ def rollouts(
         seeds: of the environment's resets.
         delay_s: of the actions, s, or jitter; see ``simulate.delay`` and ``simulate.jitter``.
         progress: told of every episode that ends.
+        pool: environments of an earlier call for the same task and delay, which are used again; those that are made
+            are added, and all are left open. None to make new ones and close them.
 
     Raises:
         SecateurError: an action, observation or reward that is not finite; an episode without an end; a delay
@@ -79,11 +83,12 @@ def rollouts(
     acting = controller if isinstance(controller, Controller) else controller()
     waiting = list(enumerate(seeds))[::-1]
     done: dict[int, Trajectory] = {}
-    envs: list[gymnasium.Env] = []
+    envs: list[gymnasium.Env] = [] if pool is None else pool
     try:
         lanes: dict[int, _Episode] = {}
         for lane in range(min(getattr(acting, "lanes", LANES), len(seeds))):
-            envs.append(held_up(task.make_env(), delay_s, task.control_hz))
+            if lane == len(envs):
+                envs.append(held_up(task.make_env(), delay_s, task.control_hz))
             lanes[lane] = _Episode(*waiting.pop(), envs[lane], task)
         acting.reset(tuple(lanes))
         while lanes:
@@ -102,8 +107,9 @@ def rollouts(
                 else:
                     del lanes[lane]
     finally:
-        for env in envs:
-            env.close()
+        if pool is None:
+            for env in envs:
+                env.close()
     return tuple(done[index] for index in range(len(seeds)))
 
 
@@ -120,10 +126,13 @@ class _Episode:
 
     def step(self, action: Any) -> bool:
         """Takes one control period; True when the episode has ended."""
-        self._require_finite(action, "action", "Look for an overflow in the policy or its conversion.")
+        if not _finite(action):
+            self._refuse(action, "action", "Look for an overflow in the policy or its conversion.")
         observation, reward, terminated, truncated, self.info = self.env.step(action)
-        self._require_finite(observation, "observation", "The simulation diverged: use a smaller timestep.")
-        self._require_finite(reward, "reward", "Correct the environment's reward.")
+        if not _finite(observation):
+            self._refuse(observation, "observation", "The simulation diverged: use a smaller timestep.")
+        if not _finite(reward):
+            self._refuse(reward, "reward", "Correct the environment's reward.")
         self.actions.append(np.array(action))
         self.observations.append(_copy(observation))
         self.rewards.append(float(reward))
@@ -150,18 +159,29 @@ class _Episode:
             terminated=self.terminated,
         )
 
-    def _require_finite(self, value: Any, what: str, remedy: str) -> None:
-        if isinstance(value, dict):
-            for part in value.values():
-                self._require_finite(part, what, remedy)
-            return
-        array = np.asarray(value)
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise SecateurError(
-                f"every {what} of an episode is finite",
-                f"seed {self.seed}, step {len(self.rewards)}: {array.ravel()[:8].tolist()}",
-                remedy,
-            )
+    def _refuse(self, value: Any, what: str, remedy: str) -> None:
+        """Raises SecateurError: something in it is no finite number."""
+        parts = value if isinstance(value, dict) else {"": value}
+        bad = next(part for part in parts.values() if not _finite(part))
+        if isinstance(bad, dict):
+            return self._refuse(bad, what, remedy)
+        raise SecateurError(
+            f"every {what} of an episode is finite",
+            f"seed {self.seed}, step {len(self.rewards)}: {np.asarray(bad).ravel()[:8].tolist()}",
+            remedy,
+        )
+
+
+def _finite(value: Any) -> bool:
+    """Whether no number in it is NaN or infinite. A sum of squares that is finite says so at once."""
+    if type(value) is float:
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(_finite(part) for part in value.values())
+    array = np.asarray(value)
+    if array.dtype.kind != "f":
+        return True
+    return (array.ndim == 1 and math.isfinite(array.dot(array))) or bool(np.isfinite(array).all())
 
 
 def _copy(observation: Any) -> Any:
@@ -173,4 +193,4 @@ def _copy(observation: Any) -> Any:
 def _stack(values: Sequence[Any]) -> Any:
     if isinstance(values[0], dict):
         return {name: _stack([value[name] for value in values]) for name in values[0]}
-    return np.stack(values)
+    return np.array(values)

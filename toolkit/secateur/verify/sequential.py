@@ -35,7 +35,7 @@ MOST = 512
 
 STAKES = np.array([1.0, *(2.0 ** (-j / 2) for j in range(1, 13))])
 SHARES = np.array([0.5, *[0.5 / 12] * 12])
-_GAMES = 1000
+_GAMES = 500
 PASSED, FAILED, UNDECIDED = "passed", "failed", "undecided"
 
 

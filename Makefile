@@ -1,12 +1,13 @@
 # make demo   sets up .venv, prunes the shipped policy to 12 KiB of flash, proves it in closed loop
 # make test   sets up .venv, runs the whole test suite
 # make check  ruff, mypy and the fast tests
+# make docs   builds the documentation into build/site
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 
 demo: $(READY)
 	rm -rf build/demo
@@ -21,6 +22,9 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+
+docs: $(READY)
+	$(BIN)/mkdocs build --strict
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv

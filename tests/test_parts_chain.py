@@ -64,6 +64,19 @@ def test_a_policy_in_parts_goes_the_whole_way(finished):
     assert "Rates" in (finished / "report.html").read_text()
 
 
+def test_the_page_draws_each_part(finished):
+    summary, figures = read_finished(finished), json.loads((finished / "figures.json").read_bytes())
+    assert [arena["part"] for arena in figures["arenas"]] == ["see", "act"]
+    counted = {row["label"]: row["counted"]["instructions"] for row in figures["operators"]}
+    assert counted == summary["measured"]["operator_instructions"]
+    own = figures["boards"][0]
+    for stage, told in (("before", "baseline"), ("after", "predicted")):
+        assert own[stage]["latency_range_s"] == summary[told]["latency_range_s"]
+    page = (finished / "report.html").read_text()
+    assert "The arena of see is" in page
+    assert "The arena of act is" in page
+
+
 def test_flows_have_one_scale_and_devices_agree_on_every_part(finished, tmp_path):
     parts = parts_of_run(finished)
     models = {part.name: (finished / f"{part.name}.int8.tflite").read_bytes() for part in parts}

@@ -12,8 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from secateur.adapters import lerobot
+from secateur.adapters import lerobot, told
 from secateur.adapters.act import ACT, ACTShape, ResNet
+from secateur.adapters.told import TOLDShape
 from secateur.errors import SecateurError
 from secateur.export.litert import run_signature
 from secateur.export.tflite import to_signatures
@@ -49,10 +50,10 @@ def agrees(policy):
     entry, generator = policy.entry(), torch.Generator().manual_seed(0)
     inputs = {n: torch.rand(e.shape, generator=generator) for n, e in entry.example_inputs.items()}
     with torch.no_grad():
-        wanted = entry.run(policy.module, inputs)["actions"].numpy()
+        ((name, tensor),) = entry.run(policy.module, inputs).items()
     given = {n: (x.movedim(1, -1) if x.dim() == 4 else x).numpy() for n, x in inputs.items()}
-    found = run_signature(to_signatures(policy, ["act"]), given, "act")["actions"]
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    found = run_signature(to_signatures(policy, ["act"]), given, "act")[name]
+    np.testing.assert_allclose(found, tensor.numpy(), atol=1e-5)
 
 
 def test_it_is_inspected_and_cut():
@@ -147,6 +148,8 @@ def test_limits_become_layers(tmp_path):
         ({"dim_model": "wide"}, {}, "ValueError"),
         ({"dim_model": 18}, {}, "multiple"),
         ({"chunk_size": 1 << 30}, {}, "sizes are"),
+        ({"dim_model": 1 << 16, "dim_feedforward": 1 << 16}, {}, r"65536\] is expected"),
+        ({"n_encoder_layers": 1 << 10}, {}, "sizes are"),
         ({"input_features": [1]}, {}, "AttributeError"),
         ({"input_features": {"observation.sound": {"type": "AUDIO", "shape": [3]}}}, {}, "AUDIO"),
         ({"n_encoder_layers": 3}, {}, "encoder.layers.2"),
@@ -189,6 +192,87 @@ def test_the_backbone_has_the_names_of_resnet_18():
 
 
 NORM = ("weight", "bias", "running_mean", "running_var")
+
+TOLD = TOLDShape((3, 64, 64), 0, 4, 2, 10, 12, 6, 7, 2)
+
+
+def tdmpc(folder, weights=None):
+    """A TD-MPC with random weights that reads a camera and joints, saved as LeRobot does."""
+    torch.manual_seed(0)
+    state = {f"model.{k}": t + 0.1 * torch.randn_like(t) for k, t in told.TOLD(TOLD).state_dict().items()}
+    config = {
+        "type": "tdmpc",
+        "input_features": {
+            "observation.image": {"type": "VISUAL", "shape": [3, 64, 64]},
+            "observation.state": {"type": "STATE", "shape": [4]},
+        },
+        "output_features": {"action": {"type": "ACTION", "shape": [2]}},
+        "normalization_mapping": {"ACTION": "MIN_MAX"},
+        **{"latent_dim": 10, "mlp_dim": 12, "image_encoder_hidden_dim": 6, "state_encoder_hidden_dim": 7},
+        "q_ensemble_size": 2,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    limits = {"min": torch.tensor([-2.0, 0.0]), "max": torch.tensor([2.0, 1.0])}
+    among = {f"unnormalize_outputs.buffer_action.{name}": t for name, t in limits.items()}
+    target = {"model_target._V.0.weight": torch.zeros(1)}
+    save_file({**state, **among, **target, **(weights or {})}, folder / "model.safetensors")
+    return folder
+
+
+def test_a_tdmpc_is_inspected_and_cut(tmp_path):
+    policy = lerobot.load_tdmpc(tdmpc(tmp_path))
+    graph = build_graph(policy)
+    (latent,) = [g for g in graph.groups if len(g.components) > 1]
+    assert set(latent.components) == {"encoder", "dynamics", "reward", "policy", "values"}
+    pruned = cut(policy, graph, {g.name: torch.arange(max(1, g.width * 3 // 4)) for g in graph.groups})
+    x = {"image": torch.rand(2, 3, 64, 64), "state": torch.rand(2, 4)}
+    for one in (policy, pruned):
+        with torch.no_grad():
+            chosen = one.module.choose(one.module.encode(**x))
+            acted = one.module.act(**x)["robot_action"]
+        assert torch.allclose(acted, chosen * torch.tensor([2.0, 0.5]) + torch.tensor([0.0, 0.5]), atol=1e-5)
+    with pytest.raises(SecateurError, match=r"_V\.0\.bias"):
+        lerobot.load_tdmpc(tdmpc(tmp_path, {"model._V.0.bias": torch.zeros(3)}))
+
+
+@pytest.mark.slow
+def test_a_tdmpc_is_exported(tmp_path):
+    policy = lerobot.load_tdmpc(tdmpc(tmp_path))
+    graph = build_graph(policy)
+    agrees(cut(policy, graph, {g.name: torch.arange(max(1, g.width * 3 // 4)) for g in graph.groups}))
+
+
+def test_latents_are_those_of_an_installed_lerobot(tmp_path):
+    modelling = pytest.importorskip("lerobot.policies.tdmpc.modeling_tdmpc")
+    from lerobot.configs.types import FeatureType, PolicyFeature
+
+    told_of = json.loads((tdmpc(tmp_path) / "config.json").read_bytes())
+    config = modelling.TDMPCConfig(
+        input_features={
+            "observation.image": PolicyFeature(type=FeatureType.VISUAL, shape=(3, 64, 64)),
+            "observation.state": PolicyFeature(type=FeatureType.STATE, shape=(4,)),
+        },
+        output_features={"action": PolicyFeature(type=FeatureType.ACTION, shape=(2,))},
+        device="cpu",
+        **{key: n for key, n in told_of.items() if isinstance(n, int)},
+    )
+    theirs = modelling.TDMPCTOLD(config).eval()
+    policy = lerobot.load_tdmpc(tmp_path)
+    theirs.load_state_dict(policy.module.model.state_dict())
+    x = {"image": torch.rand(2, 3, 64, 64), "state": torch.rand(2, 4)}
+    with torch.no_grad():
+        latent = policy.module.encode(**x)
+        named = {f"observation.{name}": tensor for name, tensor in x.items()}
+        assert torch.allclose(latent, theirs.encode(named), atol=1e-5)
+        action = theirs.pi(latent)
+        assert torch.allclose(policy.module.choose(latent), action, atol=1e-5)
+        after, reward = theirs.latent_dynamics_and_reward(latent, action)
+        assert torch.allclose(policy.module.next(latent, action), after, atol=1e-5)
+        assert torch.allclose(policy.module.reward(latent, action)[:, 0], reward, atol=1e-5)
+        found = torch.cat(list(policy.module.value(latent, action).values()), 1)
+        assert torch.allclose(found.T, theirs.Qs(latent, action), atol=1e-5)
+        assert torch.allclose(policy.module.state_value(latent)[:, 0], theirs.V(latent), atol=1e-5)
+
 
 CAMERAS = ACTShape(4, 0, {"images_top": (64, 96)}, 3, 4, 16, 2, 24, 1, 1)
 

@@ -223,10 +223,10 @@ def sine_positions(high: int, wide: int, width: int) -> torch.Tensor:
     Rows and columns are counted from 1 and scaled to 2π at the last (DETR, Carion et al. 2020).
     """
     half = width // 2
-    rate = 10000.0 ** (2 * (torch.arange(half) // 2) / half)
+    rate = 10000.0 ** (2 * (torch.arange(half, device="cpu") // 2) / half)
 
     def waves(count: int) -> torch.Tensor:
-        angle = torch.arange(1, count + 1) / (count + 1e-6) * 2 * math.pi
+        angle = torch.arange(1, count + 1, device="cpu") / (count + 1e-6) * 2 * math.pi
         phase = angle[:, None] / rate
         return torch.stack([phase[:, 0::2].sin(), phase[:, 1::2].cos()], -1).flatten(1)
 

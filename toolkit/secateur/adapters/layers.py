@@ -94,7 +94,7 @@ def fill(layer: nn.Module, state: State, what: str) -> None:
     for name, tensor in state.items():
         if tensor.shape != own[name].shape:
             raise _unlike(what, f"{name} is {list(tensor.shape)}, and {list(own[name].shape)} is expected")
-    layer.load_state_dict(state)
+    layer.load_state_dict(state, assign=True)
 
 
 def split_head(network: nn.Sequential) -> tuple[nn.Sequential, nn.Linear]:

@@ -1,9 +1,7 @@
-"""Policies that LeRobot saved: a folder with ``config.json`` and ``model.safetensors``. Nothing of LeRobot is imported.
+"""Policies that LeRobot saved: ``ACTPolicy`` and ``TDMPCPolicy``. Nothing of LeRobot is imported.
 
-Statistics of the data set, by which observations and actions are normalised, stand beside the weights: in files of
-the processors that ``policy_preprocessor.json`` and ``policy_postprocessor.json`` name (LeRobot 0.4), or among the
-weights as ``normalize_inputs.*`` and ``unnormalize_outputs.*`` (before). They become layers of the network, so that it
-takes joint angles and pixels in 0–1, and gives joint targets.
+A policy takes joint angles and pixels in 0–1 and gives joint targets: normalisation is in it. Inputs are called as
+LeRobot's features without ``observation.``, with ``_`` for a point: ``state``, ``images_top``.
 """
 
 from collections.abc import Mapping
@@ -14,36 +12,22 @@ import torch
 from torch import nn
 
 from secateur.adapters.act import ACT, ACTIVATIONS, ACTShape
-from secateur.adapters.archive import LARGEST_TEXT_BYTES, State, read_file, read_json, read_state, under
+from secateur.adapters.archive import State, under
 from secateur.adapters.layers import fill
+from secateur.adapters.lerobot_folder import (
+    Features,
+    Statistics,
+    normalisation,
+    open_folder,
+    whole_numbers,
+)
+from secateur.adapters.told import TOLD, TOLDShape
 from secateur.errors import SecateurError
 from secateur.policy.policy import Component, Entry, Policy
 
-Statistics = Mapping[str, Mapping[str, torch.Tensor]]
-"""Feature (``observation.state``, ``action``, …) → ``mean`` and ``std``, or ``min`` and ``max``."""
-
-EPSILON = 1e-8
-"""That LeRobot adds to standard deviations."""
-
-_TRAINING = ("vae_encoder",)
 _BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
-
-
-class Affine(nn.Module):
-    """``(x − shift) · scale``, or back, with numbers that no training changes."""
-
-    shift: torch.Tensor
-    scale: torch.Tensor
-
-    def __init__(self, shift: torch.Tensor, scale: torch.Tensor, back: bool) -> None:
-        super().__init__()
-        self.register_buffer("shift", shift)
-        self.register_buffer("scale", scale)
-        self.back = back
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Any shape that the numbers broadcast over."""
-        return x * self.scale + self.shift if self.back else (x - self.shift) * self.scale
+_ODD = (KeyError, TypeError, ValueError, AttributeError, RuntimeError)
+"""What reading a configuration raises where it is another's."""
 
 
 class ACTPolicy(nn.Module):
@@ -64,10 +48,50 @@ class ACTPolicy(nn.Module):
         return {"actions": self.action(self.model(normal))}
 
 
+class TDMPCPolicy(nn.Module):
+    """TOLD with its normalisation."""
+
+    def __init__(self, model: TOLD, inputs: Mapping[str, nn.Module], action: nn.Module) -> None:
+        """Puts networks, normalisation of each input, and that of the action together."""
+        super().__init__()
+        self.model, self.inputs, self.action = model, nn.ModuleDict(dict(inputs)), action
+
+    def forward(self, **observation: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The same as ``act``."""
+        return self.act(**observation)
+
+    def act(self, **observation: torch.Tensor) -> dict[str, torch.Tensor]:
+        """A camera ``[batch, channels, height, width]`` and vectors → ``robot_action`` in the robot's units."""
+        return {"robot_action": self.action(self.choose(self.encode(**observation)))}
+
+    def encode(self, **observation: torch.Tensor) -> torch.Tensor:
+        """Observation → latent ``[batch, latent]``."""
+        return self.model.encode({name: self.inputs[name](x) for name, x in observation.items()})
+
+    def next(self, latent: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Latent and action in (−1, 1) → the next latent."""
+        return self.model.next(latent, action)
+
+    def reward(self, latent: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Latent and action → reward ``[batch, 1]``."""
+        return self.model.reward_of(latent, action)
+
+    def value(self, latent: torch.Tensor, action: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Latent and action → ``q0``, …, ``[batch, 1]``."""
+        return self.model.value_of(latent, action)
+
+    def state_value(self, latent: torch.Tensor) -> torch.Tensor:
+        """Latent → value of the state ``[batch, 1]``."""
+        return self.model.state_value_of(latent)
+
+    def choose(self, latent: torch.Tensor) -> torch.Tensor:
+        """Latent → action in (−1, 1)."""
+        return self.model.action_of(latent)
+
+
 def load_act(folder: str | Path, *, statistics: Statistics | None = None, name: str = "act") -> Policy:
     """An ``ACTPolicy``, with the latent at zero as on a robot.
 
-    Inputs are called as LeRobot's features without ``observation.``, with ``_`` for a point: ``state``, ``images_top``.
     The output is the whole chunk of actions. Components are perception (ResNet), proprioception, fusion (the encoder),
     decoder and head.
 
@@ -80,32 +104,13 @@ def load_act(folder: str | Path, *, statistics: Statistics | None = None, name: 
         SecateurError: not such a folder, another kind of policy, weights of other shapes, or no statistics.
     """
     folder = Path(folder)
-    config = read_json(read_file(folder / "config.json", LARGEST_TEXT_BYTES), folder / "config.json")
-    if config.get("type") != "act":
-        raise SecateurError(
-            "config.json tells an ACT policy",
-            f"{folder} has type {config.get('type')!r}",
-            "Use secateur init.",
-        )
-    state = read_state(folder / "model.safetensors")
-    shape, features = _shape(config, state, folder)
-    model = ACT(shape).eval()
+    config, state = open_folder(folder, "act")
+    shape, features = _act_shape(config, folder)
+    with torch.device("meta"):  # nothing is made at a configuration's word: weights come from the file
+        model = ACT(shape).eval()
     fill(model, _for_robots(under(state, "model."), model), f"the ACT in {folder}")
-    known = _statistics(folder, state) if statistics is None else statistics
-    modes = config.get("normalization_mapping") or {}
-    inputs = {
-        own: _affine(feature, kind, modes, known, statistics is not None, False)
-        for own, (feature, kind) in features.items()
-    }
-    action = _affine("action", "ACTION", modes, known, statistics is not None, True)
+    inputs, action = normalisation(folder, config, state, features, statistics)
     module = ACTPolicy(model, inputs, action).eval()
-    examples = {"state": torch.zeros(1, shape.state), "environment_state": torch.zeros(1, shape.environment)}
-    examples = {own: example for own, example in examples.items() if own in features}
-    examples |= {own: torch.full((1, 3, *size), 0.5) for own, size in shape.cameras.items()}
-    return Policy(name, module, _components(model), (Entry("act", ACTPolicy.act, examples),))
-
-
-def _components(model: ACT) -> tuple[Component, ...]:
     parts = {
         "perception": ("backbone", "encoder_img_feat_input_proj"),
         "proprioception": ("encoder_robot_state_input_proj", "encoder_env_state_input_proj"),
@@ -113,122 +118,137 @@ def _components(model: ACT) -> tuple[Component, ...]:
         "decoder": ("decoder", "decoder_pos_embed"),
         "head": ("action_head",),
     }
+    entries = (Entry("act", ACTPolicy.act, _examples(features)),)
+    return Policy(name, module, _components(model, parts), entries)
+
+
+def load_tdmpc(folder: str | Path, *, statistics: Statistics | None = None, name: str = "tdmpc") -> Policy:
+    """A ``TDMPCPolicy`` (FOWM); its policy is deployed, and gives actions in the robot's units.
+
+    Components are encoder, dynamics, reward, policy and values. There is no planner of secateur's around it: LeRobot's
+    weighs how far the values differ.
+
+    Arguments and errors are those of ``load_act``.
+    """
+    folder = Path(folder)
+    config, state = open_folder(folder, "tdmpc")
+    try:
+        features = Features(config)
+        names = (
+            "latent_dim",
+            "mlp_dim",
+            "image_encoder_hidden_dim",
+            "state_encoder_hidden_dim",
+            "q_ensemble_size",
+        )
+        numbers = whole_numbers(config, names)
+        if len(features.cameras) > 1 or not features.named or set(features.cameras) - {"image"}:
+            raise ValueError(f"it reads {', '.join(features.named) or 'nothing'}")
+        vectors = features.vectors["environment_state"], features.vectors["state"]
+        model = TOLD(
+            TOLDShape(features.cameras.get("image"), *vectors, features.action, *numbers.values())
+        ).eval()
+    except _ODD as error:
+        raise _another(folder, "a TDMPC with observation.image, observation.state or both", error) from error
+    fill(model, under(state, "model."), f"the TDMPC in {folder}")
+    inputs, action = normalisation(folder, config, state, features, statistics)
+    module = TDMPCPolicy(model, inputs, action).eval()
+    parts = {
+        "encoder": ("_encoder",),
+        "dynamics": ("_dynamics",),
+        "reward": ("_reward",),
+        "policy": ("_pi",),
+        "values": ("_Qs", "_V"),
+    }
+    examples = _examples(features)
+    with torch.no_grad():
+        latent = module.encode(**examples)
+        both = {"latent": latent, "action": module.choose(latent)}
+    known, foreseen = {"latent": latent}, {"latent": ("encode", "next"), "action": ("choose",)}
+    of_latent = {"latent": ("encode", "next")}
+    entries = (
+        Entry("act", TDMPCPolicy.act, examples),
+        Entry("encode", TDMPCPolicy.encode, examples),
+        Entry("choose", TDMPCPolicy.choose, known, feeds={"latent": ("encode",)}),
+        Entry("next", TDMPCPolicy.next, both, feeds=foreseen),
+        Entry("reward", TDMPCPolicy.reward, both, feeds=foreseen),
+        Entry("value", TDMPCPolicy.value, both, feeds=foreseen),
+        Entry("state_value", TDMPCPolicy.state_value, known, feeds=of_latent),
+    )
+    return Policy(name, module, _components(model, parts), entries)
+
+
+def _components(model: nn.Module, parts: Mapping[str, tuple[str, ...]]) -> tuple[Component, ...]:
     there = {name: [f"model.{one}" for one in paths if hasattr(model, one)] for name, paths in parts.items()}
     return tuple(Component(name, tuple(paths)) for name, paths in there.items() if paths)
 
 
-def _shape(
-    config: Mapping[str, Any], state: State, folder: Path
-) -> tuple[ACTShape, dict[str, tuple[str, str]]]:
-    """The network's sizes, and input name → feature and kind, in the order in which the network reads them."""
+def _examples(features: Features) -> dict[str, torch.Tensor]:
+    """Grey pictures and zeros, in the configuration's order."""
+    return {
+        name: torch.full((1, *features.cameras[name]), 0.5)
+        if name in features.cameras
+        else torch.zeros(1, features.vectors[name])
+        for name in features.named
+    }
+
+
+def _act_shape(config: Mapping[str, Any], folder: Path) -> tuple[ACTShape, Features]:
     try:
+        features = Features(config)
         backbone, activation = str(config["vision_backbone"]), str(config["feedforward_activation"])
-        features = dict[str, tuple[str, str]]()
-        sizes, cameras = {"STATE": 0, "ENV": 0}, dict[str, tuple[int, int]]()
-        for feature, told in config["input_features"].items():
-            own = feature.removeprefix("observation.").replace(".", "_").replace("-", "_")
-            features[own] = (feature, str(told["type"]))
-            if told["type"] == "VISUAL":
-                channels, high, wide = (int(n) for n in told["shape"])
-                if channels != 3:
-                    raise ValueError(f"{feature} has {channels} channels")
-                cameras[own] = high, wide
-            elif (
-                told["type"] in sizes and own == {"STATE": "state", "ENV": "environment_state"}[told["type"]]
-            ):
-                (sizes[told["type"]],) = (int(n) for n in told["shape"])
-            else:
-                raise ValueError(f"{feature} is {told['type']}")
-        (action,) = (int(n) for n in config["output_features"]["action"]["shape"])
-        numbers = {
-            key: int(config[key])
-            for key in (
-                *("chunk_size", "dim_model", "n_heads", "dim_feedforward"),
-                *("n_encoder_layers", "n_decoder_layers"),
-            )
-        }
+        names = (
+            "chunk_size",
+            "dim_model",
+            "n_heads",
+            "dim_feedforward",
+            "n_encoder_layers",
+            "n_decoder_layers",
+        )
+        numbers = whole_numbers(config, names)
+        if any(channels != 3 for channels, _, _ in features.cameras.values()):
+            raise ValueError("a camera has other than 3 channels")
         if (
             backbone not in _BLOCKS
             or activation not in ACTIVATIONS
             or config.get("replace_final_stride_with_dilation")
         ):
             raise ValueError(f"{backbone} with {activation}")
-        if min(numbers.values()) < 1 or max(*numbers.values(), *sizes.values(), action) > 1 << 16:
-            raise ValueError(f"sizes are {numbers}")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SecateurError(
-            "config.json is of an ACT with a ResNet-18 or -34, relu or gelu, and known features",
-            f"{folder}: {type(error).__name__}: {error}",
-            "Write a policy.py around LeRobot's own class: secateur init.",
+        if numbers["dim_model"] % numbers["n_heads"] or numbers["dim_model"] % 4:
+            raise ValueError("dim_model is no multiple of n_heads and 4")
+    except _ODD as error:
+        raise _another(
+            folder, "an ACT with a ResNet-18 or -34, relu or gelu, and known features", error
         ) from error
-    width, heads = numbers["dim_model"], numbers["n_heads"]
-    if width % heads or width % 4:
-        raise SecateurError(
-            "dim_model is a multiple of n_heads and 4", f"{folder}: {width}, {heads}", "Correct it."
-        )
     shape = ACTShape(
-        *(sizes["STATE"], sizes["ENV"], cameras, action, numbers["chunk_size"], width, heads),
-        *(numbers["dim_feedforward"], numbers["n_encoder_layers"], numbers["n_decoder_layers"]),
-        *(_BLOCKS[backbone], bool(config.get("pre_norm")), activation),
+        state=features.vectors["state"],
+        environment=features.vectors["environment_state"],
+        cameras={name: size[1:] for name, size in features.cameras.items()},
+        action=features.action,
+        chunk=numbers["chunk_size"],
+        width=numbers["dim_model"],
+        heads=numbers["n_heads"],
+        feedforward=numbers["dim_feedforward"],
+        encoder_layers=numbers["n_encoder_layers"],
+        decoder_layers=numbers["n_decoder_layers"],
+        blocks=_BLOCKS[backbone],
+        pre_norm=bool(config.get("pre_norm")),
+        activation=activation,
     )
     return shape, features
 
 
+def _another(folder: Path, rule: str, error: Exception) -> SecateurError:
+    return SecateurError(
+        f"config.json is of {rule}",
+        f"{folder}: {type(error).__name__}: {' '.join(str(error).split())}",
+        "Write a policy.py around LeRobot's own class: secateur init.",
+    )
+
+
 def _for_robots(state: State, model: ACT) -> State:
     """The weights that are used on a robot: no encoder of the latent, and of its projection the bias."""
-    kept = {k: t for k, t in state.items() if not k.startswith(_TRAINING)}
+    kept = {k: t for k, t in state.items() if not k.startswith("vae_encoder")}
     kept.pop("encoder_latent_input_proj.weight", None)
-    counters = {k: t for k, t in model.state_dict().items() if k.endswith("num_batches_tracked")}
+    counters = {k: torch.tensor(0) for k in model.state_dict() if k.endswith("num_batches_tracked")}
     return {**counters, **kept}  # LeRobot's batch norms are frozen and count nothing
-
-
-def _statistics(folder: Path, state: State) -> dict[str, dict[str, torch.Tensor]]:
-    """Feature → its numbers, from the processors' files or from among the weights."""
-    found = dict[str, dict[str, torch.Tensor]]()
-    flat = State()
-    for processor in ("policy_preprocessor.json", "policy_postprocessor.json"):
-        if (folder / processor).is_file():
-            told = read_json(read_file(folder / processor, LARGEST_TEXT_BYTES), folder / processor)
-            for step in told.get("steps") or ():
-                kind, file = step.get("registry_name"), step.get("state_file")
-                if kind in ("normalizer_processor", "unnormalizer_processor") and file:
-                    if Path(str(file)).name != file:
-                        raise SecateurError(
-                            "a processor's file is in the same folder", f"got {file!r}", "Save it again."
-                        )
-                    flat |= read_state(folder / file)
-    for name, tensor in flat.items():
-        feature, _, number = name.rpartition(".")
-        found.setdefault(feature, {})[number] = tensor
-    for prefix in ("normalize_inputs.buffer_", "unnormalize_outputs.buffer_"):
-        for name, tensor in under(state, prefix).items():
-            feature, _, number = name.rpartition(".")
-            found.setdefault(feature.replace("_", "."), {})[number] = tensor
-    return found
-
-
-def _affine(
-    feature: str, kind: str, modes: Mapping[str, str], known: Statistics, given: bool, back: bool
-) -> nn.Module:
-    mode = str(modes.get(kind, "IDENTITY"))
-    numbers = {name.replace("_", "."): n for name, n in known.items()}.get(feature.replace("_", "."))
-    if mode == "IDENTITY" or (given and numbers is None):
-        return nn.Identity()
-    names = {"MEAN_STD": ("mean", "std"), "MIN_MAX": ("min", "max")}.get(mode)
-    if names is None or numbers is None or not set(names) <= set(numbers):
-        raise SecateurError(
-            "statistics of the data set are there, as mean and std or as min and max",
-            f"{feature} is normalised by {mode}, and has {', '.join(numbers or ()) or 'none'}",
-            "Give statistics={'observation.state': {'mean': …, 'std': …}, …}, or {} for none.",
-        )
-    one, two = (torch.as_tensor(numbers[n]).float().reshape(-1) for n in names)
-    if mode == "MIN_MAX":
-        wide = torch.where(two == one, torch.full_like(one, EPSILON), two - one)
-        one, two = (one + wide / 2, wide / 2)
-    elif not back:
-        two = two + EPSILON
-    if not bool(torch.isfinite(torch.cat([one, two])).all()) or not (back or bool((two > 0).all())):
-        raise SecateurError("statistics are finite and deviations positive", feature, "Save them again.")
-    tail = (1, 1) if kind == "VISUAL" else ()
-    one, two = (t.reshape(-1, *tail) if tail else t for t in (one, two))
-    return Affine(one, two if back else 1 / two, back)

@@ -330,7 +330,7 @@ def test_programs_for_robots_keep_to_old_python_and_few_libraries(path, version)
             [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
         )
     }
-    allowed = {"numpy", "ai_edge_litert", "tflite_runtime", "robot", "planner"}
+    allowed = {"numpy", "ai_edge_litert", "tflite_runtime", "robot", "planner", "parts"}
     if path.name == "ros2_node.py":
         allowed |= {"rclpy", "std_msgs"}
     assert modules - sys.stdlib_module_names <= allowed

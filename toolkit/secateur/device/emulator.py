@@ -102,7 +102,8 @@ class Emulator:
             for address, values, size in sinks:
                 stored = self._core.read(address, size)
                 values[call] = np.frombuffer(stored, values.dtype).reshape(values.shape[1:])
-        self._deepest = max(self._deepest, self._stack_bytes())
+        if not self._owned:
+            self._deepest = max(self._deepest, self._stack_bytes())
         return outputs
 
     def reset(self) -> None:
@@ -113,6 +114,8 @@ class Emulator:
     def measure(self) -> Measurement:
         """Sizes from the image, the deepest stack of all calls so far, instructions counted one by one."""
         kept = {place: self._core.read(place, size) for place, size in self._states()}
+        if self._owned:
+            self._deepest = self._stack_bytes()
         if self._deepest == 0:
             self._paint()
             self._core.call(self._entry, self._stack_top)

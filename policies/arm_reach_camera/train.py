@@ -61,10 +61,10 @@ class Settings:
     """
 
     drawn: int = 40_000
-    rounds: int = 10
+    rounds: int = 8
     episodes: int = 192
-    first_updates: int = 2500
-    updates: int = 500
+    first_updates: int = 3000
+    updates: int = 600
     batch: int = 128
     learning_rate: float = 2e-3
     estimate_weight: float = 0.5

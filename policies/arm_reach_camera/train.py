@@ -84,7 +84,7 @@ class Learner:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer,
             lambda n: (
-                min(1.0, (n + 1) / 200) * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(n / total, 1.0))))
+                min(1.0, (n + 1) / 200) * (0.01 + 0.99 * 0.5 * float(1 + np.cos(np.pi * min(n / total, 1))))
             ),
         )
         self.random = np.random.default_rng(seed)

@@ -150,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=Path(__file__).with_name("weights.safetensors"))
     parser.add_argument("--episodes", type=int, default=200)
-    parser.add_argument("--delays", type=int, nargs="*", default=[0, 10, 20, 30], help="in ms")
+    parser.add_argument("--delays", type=int, nargs="*", default=[0, 20], help="in ms")
     args = parser.parse_args()
     torch.set_num_threads(1)
     load_weights(module := CameraReacher(), args.weights)

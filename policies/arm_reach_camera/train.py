@@ -61,10 +61,10 @@ class Settings:
     """
 
     drawn: int = 40_000
-    rounds: int = 10
+    rounds: int = 8
     episodes: int = 192
-    first_updates: int = 2500
-    updates: int = 500
+    first_updates: int = 3000
+    updates: int = 600
     batch: int = 128
     learning_rate: float = 2e-3
     estimate_weight: float = 0.5
@@ -84,7 +84,7 @@ class Learner:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer,
             lambda n: (
-                min(1.0, (n + 1) / 200) * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(n / total, 1.0))))
+                min(1.0, (n + 1) / 200) * (0.01 + 0.99 * 0.5 * float(1 + np.cos(np.pi * min(n / total, 1))))
             ),
         )
         self.random = np.random.default_rng(seed)

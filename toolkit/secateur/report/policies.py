@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.table import Table
+from rich.table import Column, Table
 
 from secateur.errors import require_known
 from secateur.policy.load import load, shipped_policies
@@ -62,7 +62,8 @@ def print_policies(name: str | None, console: Console) -> None:
     if name is not None:
         console.print(Markdown((_folder(name) / "README.md").read_text(encoding="utf-8")))
         return
-    table = Table("policy", "what it is", "components", "parameters", "return (successes)", box=None)
+    named = Column("policy", no_wrap=True)
+    table = Table(named, "what it is", "components", "parameters", "return (successes)", box=None)
     for each in as_data(None):
         parts = "\n".join(f"{name} {count:,}" for name, count in each["parameters"].items())
         total = f"{sum(each['parameters'].values()):,}"

@@ -206,15 +206,14 @@ def test_the_training_script_repeats_itself_and_goes_on_from_a_checkpoint(tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["stm32f746", "rp2350"])
-def test_it_goes_the_whole_way_to_its_boards(secateur, tmp_path, target):
+def test_it_goes_the_whole_way_to_a_cortex_m7(secateur, tmp_path):
     code, _, said = secateur(
-        *("prune", "quadruped_walk", "--target", target, "--flash", "128KiB", "--ram", "16KiB"),
+        *("prune", "quadruped_walk", "--target", "stm32f746", "--flash", "256KiB", "--ram", "16KiB"),
         *("--strategy", "uniform", "--recovery-steps", "8", "--episodes", "2", "-o", tmp_path / "run"),
     )
     assert code in (0, 4), said
     summary = read_finished(tmp_path / "run")
-    assert summary["measured"]["flash_bytes"] <= 128 * 1024
+    assert summary["measured"]["flash_bytes"] <= 256 * 1024
     assert summary["measured"]["ram_bytes"] <= 16 * 1024
     assert summary["parity"]["int8_mismatched_bytes"] == 0
     assert summary["closed_loop"]["baseline_return_mean"] > 190

@@ -2,6 +2,7 @@
 
 import csv
 import importlib
+import json
 import subprocess
 import sys
 
@@ -163,11 +164,26 @@ def test_components_entries_and_groups(loaded):
 def test_it_walks_as_told_and_the_same_way_beside_others(loaded):
     controller = torch_controller(loaded.policy, loaded.task)
     several = rollouts(loaded.task, controller, range(UNSEEN, UNSEEN + 4))
-    assert np.mean([done.return_ for done in several]) > 160
-    assert sum(done.terminated for done in several) <= 1
+    assert np.mean([done.return_ for done in several]) > 190
+    assert all(done.success for done in several)
     alone = rollout(loaded.task, controller, UNSEEN + 1)
     np.testing.assert_array_equal(alone.actions, several[1].actions)
     np.testing.assert_array_equal(alone.rewards, several[1].rewards)
+
+
+def test_the_card_states_what_was_measured():
+    card = (FOLDER / "README.md").read_text()
+    for row in json.loads((FOLDER / "evaluation.json").read_text())["seed0"].values():
+        if isinstance(row, dict):
+            figures = (f"{row[key]:.2f}" for key in ("return_mean", "return_sd", "return_min"))
+            errors = (f"{row[key]:.3f}" for key in ("linear_error_m_s", "turn_error_rad_s"))
+            told = " | ".join([*figures, *errors, str(row["falls"]), str(row["successes"])])
+            assert told in card
+    for name in ("expert_curve.csv", "learning_curve.csv"):
+        with (FOLDER / name).open() as file:
+            last = list(csv.DictReader(file))[-1]
+        assert f"{int(last['env_steps']):,} environment steps" in card
+        assert f"{int(last['updates']):,} updates" in card
 
 
 @pytest.mark.slow
@@ -190,15 +206,14 @@ def test_the_training_script_repeats_itself_and_goes_on_from_a_checkpoint(tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["stm32f746", "rp2350"])
-def test_it_goes_the_whole_way_to_its_boards(secateur, tmp_path, target):
+def test_it_goes_the_whole_way_to_a_cortex_m7(secateur, tmp_path):
     code, _, said = secateur(
-        *("prune", "quadruped_walk", "--target", target, "--flash", "128KiB", "--ram", "16KiB"),
+        *("prune", "quadruped_walk", "--target", "stm32f746", "--flash", "256KiB", "--ram", "16KiB"),
         *("--strategy", "uniform", "--recovery-steps", "8", "--episodes", "2", "-o", tmp_path / "run"),
     )
     assert code in (0, 4), said
     summary = read_finished(tmp_path / "run")
-    assert summary["measured"]["flash_bytes"] <= 128 * 1024
+    assert summary["measured"]["flash_bytes"] <= 256 * 1024
     assert summary["measured"]["ram_bytes"] <= 16 * 1024
     assert summary["parity"]["int8_mismatched_bytes"] == 0
-    assert summary["closed_loop"]["baseline_return_mean"] > 160
+    assert summary["closed_loop"]["baseline_return_mean"] > 190

@@ -38,7 +38,7 @@ ORDER = (
         "planner",
         "proof",
     ),
-    ("cli", "cli_init", "cli_report", "terminal"),
+    ("cli", "cli_init", "cli_report", "cli_verify", "terminal"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 

@@ -136,6 +136,23 @@ void board_act_outputs(void)
 
 
 @pytest.mark.skipif(not shutil.which("cmake") or not shutil.which("cc"), reason="needs cmake and cc")
+def test_a_run_in_parts_is_proven_each_part_at_its_rate(secateur, finished, tmp_path):
+    found = {}
+    for device in ("emulator", "tflm"):
+        options = ("--episodes", "6", "--processes", "1", "--json", "-o", tmp_path / f"{device}.json")
+        code, out, said = secateur("verify", finished, "--device", device, *options)
+        assert code == 4, said  # so few are no evidence
+        found[device] = json.loads(out)["verification"]
+    assert found["emulator"]["test"]["artifact"] == found["tflm"]["test"]["artifact"]
+    assert found["emulator"]["deviation"] == found["tflm"]["deviation"]
+    assert found["tflm"]["test"]["outcome"] == "undecided"
+    code, _, said = secateur(
+        "verify", finished, "--device", "tflm", "--delay", "measured", "-o", tmp_path / "m.json"
+    )
+    assert code == 1
+    assert "where one call makes a decision" in said
+
+
 def test_the_c_replays_and_runs_its_parts_at_their_rates(secateur, finished, tmp_path):
     folder = tmp_path / "c"
     code, _, said = secateur("export", finished, "--target", "stm32f446re", "--format", "c", "-o", folder)

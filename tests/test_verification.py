@@ -12,8 +12,9 @@ from moving import TASK, Pendulum
 from secateur.errors import SecateurError, UsageError
 from secateur.pipeline import Progress
 from secateur.proof.latency import Lateness, lateness_of
-from secateur.proof.story import Proof, VerifyRequest, _kinds, _parts, _verdict
+from secateur.proof.story import Proof, VerifyRequest, _kinds, _parts
 from secateur.proof.subject import Subject
+from secateur.proof.verdict import verdict_of
 from secateur.report.verification import print_verification
 from secateur.runfolder import to_json
 from secateur.simulate.displaced import Displaced, coordinates
@@ -41,7 +42,7 @@ def proof_of(artifact, delay_s=0.0, **request):
 
 def outcome_of(proof, kinds=(), work=None):
     parts = _parts(proof, kinds, work)
-    return parts, _verdict(proof, parts)
+    return parts, verdict_of(proof, parts)
 
 
 def test_a_controller_against_itself_passes_early():
@@ -220,6 +221,6 @@ def test_a_board_that_cannot_keep_the_rate_fails_whatever_the_returns_are():
         "plan": {"pairs": 80},
         "lowest_is_known": True,
     }
-    verdict = _verdict(proof, {"test": test, "stress": None, "attribution": None})
+    verdict = verdict_of(proof, {"test": test, "stress": None, "attribution": None})
     assert verdict["outcome"] == FAILED
     assert "longer than one control period" in verdict["reasons"][1]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from moving import make_env
 
 from secateur.errors import SecateurError
-from secateur.simulate.disturb import KINDS, Disturbance, disturbed, extra_delay_s, leaves, simulation
+from secateur.simulate.disturb import KINDS, Disturbance, disturbed, extra_delay_s, simulation
+from secateur.simulate.sensors import leaves
 
 HZ = 25.0
 

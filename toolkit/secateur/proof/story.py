@@ -24,6 +24,7 @@ from secateur.proof.attribution import attribute
 from secateur.proof.latency import Lateness, lateness_of
 from secateur.proof.openers import Bundled
 from secateur.proof.subject import Subject, is_run, open_subject
+from secateur.proof.verdict import verdict_of
 from secateur.runfolder import to_json, write_atomically
 from secateur.simulate.displaced import coordinates
 from secateur.simulate.disturb import KINDS
@@ -42,11 +43,10 @@ from secateur.simulate.parallel import (
 from secateur.simulate.rollout import Trajectory
 from secateur.verify import sequential
 from secateur.verify.deviation import compare, replayed
-from secateur.verify.profile import WORSE, row, spread_of, standard_set
+from secateur.verify.profile import row, spread_of, standard_set
 from secateur.verify.region import SEEDS, axes_of, recovered, summarise
 from secateur.verify.scores import Score, improvement, lowest_of, retained, returns_of, score, side
 from secateur.verify.statistics import require_judgeable
-from secateur.verify.swapped import INT8
 
 SCHEMA = 1
 FILE = "verify.json"
@@ -122,7 +122,7 @@ def verify(
         "device": subject.device,
         "ran_on": proof.ran_on,
         "control_hz": subject.task.control_hz,
-        "verdict": _verdict(proof, parts),
+        "verdict": verdict_of(proof, parts),
         "verification": parts,
         "processes": proof.processes,
         "peak_memory_bytes": {"main": own_peak_bytes(), "largest_process": largest_peak_bytes()},
@@ -345,63 +345,3 @@ class Proof:
 def _share(baseline: float, artifact: float) -> float | None:
     """What is kept of one number by another; None of nothing."""
     return 1 - (baseline - artifact) / abs(baseline) if baseline else None
-
-
-def _verdict(proof: Proof, parts: dict[str, Any]) -> dict[str, Any]:
-    """Outcome, reasons and what else should be known."""
-    test, control_hz = parts["test"], proof.subject.task.control_hz
-    reasons, warnings = [_reason(test)], []
-    outcome = test["outcome"]
-    late = proof.lateness
-    if late.of_board and late.worst_s > 1 / control_hz:
-        outcome = sequential.FAILED
-        reasons.append(
-            f"A call takes up to {late.worst_s:.3g} s ({late.mode}), longer than one control period of "
-            f"{1 / control_hz:.3g} s."
-        )
-    plan = test["plan"]
-    if test["outcome"] == sequential.UNDECIDED and plan["pairs"] is None:
-        warnings.append(
-            f"With at most {plan['most']} pairs an artifact without loss passes in "
-            f"{plan['power_to_pass']:.0%} of cases, as worked out before it ran."
-        )
-    if not test["lowest_is_known"]:
-        warnings.append(
-            f"Some rewards are negative, so how bad an episode can be was guessed: {test['lowest_return']:.4g}."
-        )
-    for each in (parts["attribution"] or {"rows": ()})["rows"]:
-        if each["form"] == INT8 and each["ci95"][1] < 1 - test["max_return_drop"]:
-            warnings.append(f"int8 in {each['component']} alone keeps {each['ratio']:.1%} of the return.")
-    for each in (parts["stress"] or {"rows": ()})["rows"]:
-        if each["judged"] == WORSE:
-            warnings.append(
-                f"Under {each['title']} the artifact keeps {each['ratio']:.1%} of what the original gets there "
-                f"(95 % interval {each['ci95'][0]:.1%} to {each['ci95'][1]:.1%})."
-            )
-    return {
-        "outcome": outcome,
-        "passed": outcome == sequential.PASSED,
-        "reasons": reasons,
-        "warnings": warnings,
-    }
-
-
-def _reason(test: dict[str, Any]) -> str:
-    wanted = f"{100 * (1 - test['max_return_drop']):g} %"
-    after = f"after {test['pairs']} pairs of episodes"
-    if test["outcome"] == sequential.PASSED:
-        return (
-            f"It keeps at least {100 * test['retained_at_least']:.1f} % of the original's return, with 95 % confidence "
-            f"at all times, {after}; {wanted} are asked for."
-        )
-    if test["outcome"] == sequential.FAILED:
-        return (
-            f"It keeps at most {100 * test['retained_at_most']:.1f} % of the original's return, with 95 % confidence "
-            f"at all times, {after}; {wanted} are asked for."
-        )
-    least = test["plan"]["least"]
-    few = f" Fewer than {least} never are." if test["pairs"] < least else ""
-    return (
-        f"Not enough evidence {after}: it keeps {100 * test['retained']['ratio']:.1f} % of the original's return, and "
-        f"neither {wanted} nor less could be shown.{few}"
-    )

@@ -7,8 +7,9 @@ import gymnasium
 import numpy as np
 
 from secateur.errors import SecateurError, require_known
-from secateur.simulate.disturb import KINDS, Disturbance, is_numbers, leaves
+from secateur.simulate.disturb import KINDS, Disturbance
 from secateur.simulate.rollout import Trajectory
+from secateur.simulate.sensors import is_numbers, leaves
 from secateur.verify.scores import Score, retained, returns_of, side
 from secateur.verify.state_space import observed
 

@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from secateur.graph.groups import ComponentGraph
+from secateur.policy.parts import part_names
 from secateur.policy.policy import Policy, Tensors
 from secateur.policy.unroll import fed_back, run_along, run_entries
 from secateur.prune.fake_quantise import fake_quantised
@@ -34,11 +35,12 @@ TOLERANCE = 1e-4
 
 
 def acting_components(policy: Policy, graph: ComponentGraph) -> tuple[str, ...]:
-    """Components whose weights the deployed entry computes with, all of them where a planner moves the robot."""
+    """Components whose weights the parts on the robot compute with; all of them where a planner moves it."""
     names = [component.name for component in policy.components]
     if policy.plans:
         return tuple(names)
-    used = {graph.component_of.get(c.weight) for c in graph.contractions if c.entry == policy.deployed}
+    parts = part_names(policy)
+    used = {graph.component_of.get(c.weight) for c in graph.contractions if c.entry in parts}
     return tuple(name for name in names if name in used)
 
 

@@ -29,12 +29,13 @@ from secateur.planner.controller import BundleController
 from secateur.planner.settings import with_settings
 from secateur.policy.planning import PLAN, PlannerSettings
 from secateur.policy.policy import Policy
+from secateur.pricing import convert_template
 from secateur.prune.allocate import component_floors
 from secateur.prune.surgery import rebuild
 from secateur.records import Budget, Limits
 from secateur.runfolder import to_json, write_atomically
 from secateur.simulate.rollout import rollouts
-from secateur.stages import convert_template, recovered_policy
+from secateur.stages import recovered_policy
 from secateur.target.planning import WEIGHT_BYTES, PlanPrice
 from secateur.target.target import load_any
 from secateur.units import parse_seconds

@@ -33,6 +33,7 @@ from secateur.export.read import read_tflite
 from secateur.export.tflite import to_tflite
 from secateur.operators.lower import lower
 from secateur.policy.load import load
+from secateur.pricing import convert_template
 from secateur.prune.analyse import analyse
 from secateur.prune.states import evenly, visited_inputs
 from secateur.prune.surgery import cut
@@ -40,7 +41,6 @@ from secateur.records import Cost, Measurement
 from secateur.runfolder import to_json, write_atomically
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
-from secateur.stages import convert_template
 from secateur.target.arena import plan
 from secateur.target.by_width import PriceByWidth
 from secateur.target.target import Target, load_target

@@ -28,9 +28,9 @@ from torch import nn
 
 from secateur.graph.groups import build_graph
 from secateur.policy.policy import Component, Entry, Policy
+from secateur.pricing import convert_template
 from secateur.records import Cost, Widths
 from secateur.runfolder import to_json, write_atomically
-from secateur.stages import convert_template
 from secateur.target.by_width import PriceByWidth
 from secateur.target.target import load_target
 

@@ -9,7 +9,18 @@ import secateur
 
 ROOT = Path(secateur.__file__).parent
 ORDER = (
-    ("__init__", "records", "errors", "units", "network", "shipped", "runfolder", "budget"),
+    (
+        "__init__",
+        "version",
+        "records",
+        "errors",
+        "units",
+        "network",
+        "shipped",
+        "runfolder",
+        "shared",
+        "budget",
+    ),
     ("policy",),
     ("adapters",),
     ("graph",),
@@ -37,8 +48,10 @@ ORDER = (
         "latency",
         "planner",
         "proof",
+        "pricing",
     ),
-    ("cli", "cli_init", "cli_report", "cli_verify", "terminal"),
+    ("sweep", "terminal"),
+    ("cli", "cli_init", "cli_report", "cli_sweep", "cli_verify"),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 

@@ -15,10 +15,10 @@ from secateur.export.read import read_tflite
 from secateur.export.tflite import to_tflite
 from secateur.graph.groups import build_graph
 from secateur.policy.planning import PLAN, PlannerSettings
+from secateur.pricing import convert_template
 from secateur.prune.allocate import on_board
 from secateur.prune.surgery import rebuild
 from secateur.simulate.planner import EntryModel, Planner
-from secateur.stages import convert_template
 from secateur.target.planning import PlanPrice, with_rows
 from secateur.target.target import load_any
 from secateur.target.work import work_of

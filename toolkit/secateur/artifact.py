@@ -12,7 +12,7 @@ import numpy as np
 
 from secateur.errors import SecateurError
 from secateur.export.c.names import identifier
-from secateur.export.read import read_tflite
+from secateur.export.read import MAX_FILE_BYTES, read_tflite
 from secateur.network import Network
 from secateur.records import ALONE, Part
 from secateur.runfolder import control_rate, golden_file, parts_of_run, read_finished, stems
@@ -153,6 +153,8 @@ def symbol_name(text: str) -> str:
 
 def _from_file(path: Path) -> Artifact:
     try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise OSError(0, f"it has more than {MAX_FILE_BYTES:,} bytes")
         data = path.read_bytes()
     except OSError as error:
         raise SecateurError(

@@ -1,5 +1,6 @@
 """The stage that scores channels and chooses widths, by trial where the strategy measures."""
 
+import fcntl
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from secateur.calibration import Share
 from secateur.graph.groups import ComponentGraph
@@ -80,12 +81,24 @@ class Original:
         return self.teacher.lesson(self.visited, lengths_of_original(self.folder))
 
 
-def choose_widths(job: Job, price: Price, original: Original, to: Path, share: Share) -> None:
-    """Writes ``widths.json`` and ``scores.safetensors``.
+def score(job: Job, original: Original, to: Path) -> None:
+    """Writes ``all.safetensors``: the importance of every channel of every group of the original."""
+    scores = scores_of(job, original)(job.policy, job.graph)
+    save_file({name: score.contiguous() for name, score in scores.items()}, to / "all.safetensors")
+
+
+def choose_widths(
+    job: Job, price: Price, original: Original, scored: Path | None, to: Path, share: Share
+) -> None:
+    """Writes ``widths.json`` and ``scores.safetensors``; ``scored`` is where ``score`` wrote, if it did.
 
     Where candidates were tried ``search.json`` as well, and where groups were weighed ``coefficients.json``.
     """
-    scores = scores_of(job, original)(job.policy, job.graph)
+    scores = (
+        scores_of(job, original)(job.policy, job.graph)
+        if scored is None
+        else load_file(scored / "all.safetensors")
+    )
     ranked = {name: scores[name] for name in job.cuttable}
     strategy = STRATEGIES[job.request.strategy]
     if strategy.measures:
@@ -131,7 +144,10 @@ def _trials(job: Job, original: Original, scores: Scores, share: Share) -> Trial
 
     def tell(trial: Trial) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, to_json(trials.records))
+        with path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            trials.learn(_known(path) or {})  # another process may be trying widths of the same policy
+            write_atomically(path, to_json(trials.records))
         kept = "" if trial.kept is None else f", {trial.kept:.0%} of the return"
         share(len(trials.asked) / TYPICAL_TRIALS, f"trial {len(trials.asked)}: error {trial.error:.3f}{kept}")
 
@@ -170,13 +186,7 @@ def _trials_path(job: Job, visited: Mapping[str, torch.Tensor], scores: Scores) 
     On what they do depend: policy and task as they were named, their code, weights and entries; the states that were
     visited and the scores, which tell of everything the task loads; the toolkit's own code; the seed.
     """
-    policy = job.policy
-    record = {key: job.identity[key] for key in ("weights_sha256", "code_sha256", "versions", "control_hz")}
-    record |= {
-        "policy": [job.request.policy, policy.name, policy.deployed, repr(policy.planning)],
-        "entries": [
-            [e.name, sorted(e.feeds.items()), policy.entry_weights.get(e.name)] for e in policy.entries
-        ],
+    record = job.origin | {
         "visited": digest(visited),
         "scores": digest(scores),
         "plan": asdict(_plan(job)),

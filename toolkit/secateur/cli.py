@@ -11,8 +11,9 @@ import typer
 from secateur import __version__
 from secateur.cli_init import init
 from secateur.cli_report import report
+from secateur.cli_sweep import sweep
 from secateur.cli_verify import verify
-from secateur.errors import EXIT_ERROR, EXIT_VERDICT_FAILED, SecateurError
+from secateur.errors import EXIT_ERROR, EXIT_VERDICT_FAILED, SecateurError, refused
 from secateur.terminal import console, progress, quiet_libraries, show
 from secateur.units import parse_bytes
 
@@ -306,6 +307,7 @@ def calibrate(
 
 app.command()(verify)
 app.command()(report)
+app.command()(sweep)
 
 
 @app.command()
@@ -374,9 +376,11 @@ def main() -> None:
     """Entry point: a SecateurError is one line and its exit code, anything else a traceback."""
     try:
         app(standalone_mode=True)
-    except SecateurError as error:
-        typer.echo(f"secateur: {error}", err=True)
-        sys.exit(error.exit_code)
+    except (SecateurError, OSError, MemoryError, RuntimeError) as error:
+        if (known := refused(error)) is None:
+            raise
+        typer.echo(f"secateur: {known}", err=True)
+        sys.exit(known.exit_code)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from secateur.terminal import console, show
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN", help="Folders of finished runs; several are compared."),
+        typer.Argument(metavar="RUN", help="Folders of finished runs; several are compared. Or of a sweep."),
     ],
     html: Annotated[
         Path | None, typer.Option(help="Write a page, with what secateur verify has found since.")
@@ -27,7 +27,12 @@ def report(
     """Show a finished run again, after holding its files against its manifest; or compare several."""
     from secateur.report.again import show_again
     from secateur.report.compare import print_comparison
+    from secateur.sweep.story import is_sweep
+    from secateur.sweep.story import report as of_sweep
 
+    if len(runs) == 1 and is_sweep(runs[0]):
+        show(of_sweep(runs[0]), runs[0], as_json)
+        return
     found = show_again(runs, html, verification)
     if len(found) == 1:
         (summary,) = found.values()

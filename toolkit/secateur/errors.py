@@ -1,5 +1,6 @@
 """One error base. A message states the rule, what was seen, and the remedy."""
 
+import errno
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,39 @@ class SecateurError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.rule, self.seen, self.remedy)  # how it comes home from another process
+
+
+_OF_THE_DISK = {
+    errno.ENOSPC: "there is room on the disk",
+    errno.EDQUOT: "there is room within the disk quota",
+    errno.EFBIG: "files may be as large as they get",
+    errno.EROFS: "the file system can be written to",
+    errno.EACCES: "files may be read and written",
+    errno.EPERM: "files may be read and written",
+    errno.ENAMETOOLONG: "paths are as short as the file system asks for",
+    errno.EMFILE: "enough files may be open at a time",
+}
+"""What a system's refusal says of the machine, as a rule that is broken."""
+
+
+def refused(error: BaseException) -> SecateurError | None:
+    """An error as one that the user can mend, where it is the machine that refused; None for anything else."""
+    if isinstance(error, SecateurError):
+        return error
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        where = f"{error.filename}: " if error.filename else ""
+        return SecateurError(
+            _OF_THE_DISK[error.errno],
+            f"{where}{error.strerror}",
+            "Mend that, then go on with --resume: what was finished is kept.",
+        )
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return SecateurError(
+            "there is enough memory",
+            str(error).splitlines()[0] if str(error) else "none is left",
+            "Run less at a time, or raise the limit, then go on with --resume.",
+        )
+    return None
 
 
 class UsageError(SecateurError):

@@ -1,7 +1,7 @@
 """What was asked for, loaded and checked: policy, task, board, graph, budget, and what identifies all of it."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -88,6 +88,18 @@ class Job:
         """The target, where it is a computer."""
         assert isinstance(self.target, Computer)
         return self.target
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What decides all that the original does: policy and task as they were named, their code, weights, entries."""
+        policy = self.policy
+        own = {key: self.identity[key] for key in ("weights_sha256", "code_sha256", "versions", "control_hz")}
+        return own | {
+            "policy": [self.request.policy, policy.name, policy.deployed, repr(policy.planning)],
+            "entries": [
+                [e.name, sorted(e.feeds.items()), policy.entry_weights.get(e.name)] for e in policy.entries
+            ],
+        }
 
     def seeds(self, purpose: str, count: int) -> list[int]:
         """Seeds of episodes for one purpose; different purposes share none but by chance of 2⁻³²."""
@@ -198,6 +210,17 @@ def weights_hash(policy: Policy) -> str:
     return weights.hexdigest()
 
 
+_GRAPHS: dict[Hashable, ComponentGraph] = {}
+"""Graphs of policies that this process has analysed: they depend on no board, and nothing changes one."""
+
+
+def _graph_of(policy: Policy, task: Task, key: tuple[str, ...]) -> ComponentGraph:
+    if key not in _GRAPHS:
+        check_task(policy, task)
+        _GRAPHS[key] = analyse(policy, acted_on(policy, task))
+    return _GRAPHS[key]
+
+
 def prepare(request: PruneRequest) -> Job:
     """Loads policy, task and target, traces the graph, and fills the budget up with the board's own limits."""
     torch.set_num_threads(1)  # sums in another order would give other weights on another machine
@@ -233,8 +256,11 @@ def prepare(request: PruneRequest) -> Job:
         _require_entry(policy)
     require_one_rate(policy, loaded.task.control_hz)
     parts = parts_of(policy, loaded.task.control_hz)
-    check_task(policy, loaded.task)
-    graph = analyse(policy, acted_on(policy, loaded.task))
+    graph = _graph_of(
+        policy,
+        loaded.task,
+        (loaded.code_sha256, identity["weights_sha256"], request.policy, policy.deployed),
+    )
     comprehensive = STRATEGIES[request.strategy].comprehensive
     cuttable = matching_groups(policy, graph) if comprehensive else tuple(graph.full)
     if not cuttable:

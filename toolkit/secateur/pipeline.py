@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from secateur.records import Budget
+from secateur.shared import SharedStages
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,25 @@ class PruneRequest:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a long run tells what it is doing: stages as they start, and shares of the one under way."""
+    """Where a long run tells what it is doing: stages as they start, shares of the one under way, and in words."""
 
     stage: Callable[[str], None] = field(default=lambda _: None)
     share: Callable[[float, str], None] = field(default=lambda *_: None)
+    tell: Callable[[str], None] = field(default=lambda _: None)
 
 
 def prune(
-    request: PruneRequest, output: Path, resume: bool, command: str, progress: Progress = Progress()
+    request: PruneRequest,
+    output: Path,
+    resume: bool,
+    command: str,
+    progress: Progress = Progress(),
+    shared: SharedStages | None = None,
 ) -> Mapping[str, Any]:
     """Runs the chain and gives the summary; see DESIGN's artifacts for what ``output`` holds afterwards.
+
+    Stages that depend on neither board, budget nor strategy are taken from ``shared`` where that is given. A planner
+    shares none: what its original does depends on the settings that its computer has room for.
 
     Where an entry is asked for it is the planner's, on a computer: see ``planner.story``; the deployed entry on a
     computer: see ``litert.pruning``.
@@ -85,10 +95,11 @@ def prune(
     if isinstance(load_any(request.target), Computer):
         from secateur.litert.pruning import prune_for_computer
 
-        return prune_for_computer(request, output, resume, command, progress)
+        return prune_for_computer(request, output, resume, command, progress, shared)
     from secateur import exporting, figures, stages
     from secateur.choosing import Original
     from secateur.job import prepare
+    from secateur.pricing import templates_of
     from secateur.runfolder import RunFolder, read_finished
 
     started = time.perf_counter()
@@ -98,7 +109,7 @@ def prune(
         folder.tidy()
         return read_finished(output)
     progress.stage("converting the original to price it")
-    templates = stages.templates_of(job)
+    templates = templates_of(job, shared)
     price = stages.price_of(job, templates)
     stages.require_feasible(job, price)
 
@@ -106,9 +117,12 @@ def prune(
         if folder.finished:  # by another process, while this one was converting
             return read_finished(output)
 
-        run = stages.Running(folder, progress)
+        run = stages.Running(folder, progress, shared)
         rolled = run.stage(
-            "original", "rolling the original out", lambda to, share: stages.roll_original(job, to, share)
+            "original",
+            "rolling the original out",
+            lambda to, share: stages.roll_original(job, to, share),
+            stages.of_rollouts(job, stages.STATES_EPISODES),
         )
         chosen, recovered = run.pruned(job, price, Original(job, rolled))
         exported = run.stage(
@@ -121,10 +135,16 @@ def prune(
         measured = run.stage(
             "device", "running the firmware", lambda to, _: stages.run_device(job, exported, to)
         )
+        baseline = run.stage(
+            "baseline",
+            "closing the loop around the original",
+            lambda to, share: stages.run_baseline(job, to, share),
+            stages.of_rollouts(job, request.episodes),
+        )
         looped = run.stage(
             "loop",
-            "closing the loop",
-            lambda to, share: stages.close_loop(job, exported, measured, to, share),
+            "closing the loop around the firmware",
+            lambda to, share: stages.close_loop(job, baseline, exported, measured, to, share),
         )
         drawn = run.stage(
             "figures",
@@ -152,6 +172,7 @@ def inspect(policy: str, target: str | None, page: Path | None = None) -> dict[s
     from secateur.errors import SecateurError
     from secateur.policy.load import load
     from secateur.policy.parts import parts_of
+    from secateur.pricing import convert_template, templates_of_parts
     from secateur.prune.analyse import analyse
     from secateur.records import Cost
     from secateur.report.structure import OnBoard, describe
@@ -175,10 +196,10 @@ def inspect(policy: str, target: str | None, page: Path | None = None) -> dict[s
         try:
             if loaded.task and len(parts) > 1:
                 rate = loaded.task.control_hz
-                templates = stages.templates_of_parts(loaded.policy, graph, parts)
+                templates = templates_of_parts(loaded.policy, graph, parts)
                 cost = stages.price_of_parts(templates, loaded.policy, parts, rate, board)({})
             else:
-                cost = PriceByWidth(stages.convert_template(loaded.policy, graph), board)({})
+                cost = PriceByWidth(convert_template(loaded.policy, graph), board)({})
         except SecateurError as error:  # the structure is worth showing all the same
             cost = str(error)
         costs = OnBoard(board, cost)

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,9 +22,13 @@ from secateur.errors import SecateurError
 from secateur.records import ALONE, Part
 
 SCHEMA = 1
+_OF_A_NAME = 48
+"""Characters of a file's name that the name of its unfinished part begins with: both fit where the file's does."""
+
 SUMMARY = "summary.json"
 MANIFEST = "manifest.json"
 PARTS = "parts.json"
+MAX_DOCUMENT_BYTES = 1 << 26
 _REQUEST = "request.json"
 _STAGES = ".stages"
 _LOCK = ".lock"
@@ -32,7 +36,7 @@ _LOCK = ".lock"
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Writes the file, whole or not at all, and onto the disk before it gets its name."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name[:_OF_A_NAME]}.{os.getpid()}.part")
     with part.open("wb") as stream:
         stream.write(data)
         stream.flush()
@@ -127,7 +131,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     part: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        part = Path(tempfile.mkdtemp(prefix=f".{path.name[:_OF_A_NAME]}.", dir=path.parent))
         for name, data in files.items():
             (part / "whole" / name).parent.mkdir(parents=True, exist_ok=True)
             write_atomically(part / "whole" / name, data)
@@ -148,7 +152,8 @@ def to_json(value: Any) -> bytes:
 
 def file_hash(path: Path) -> str:
     """sha256 of a file, in hexadecimal."""
-    return sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def read_finished(folder: Path) -> dict[str, Any]:
@@ -158,11 +163,11 @@ def read_finished(folder: Path) -> dict[str, Any]:
         SecateurError: no finished run there, or a file that is missing or was changed since.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        summary = json.loads((folder / SUMMARY).read_bytes())
-        hashes = dict(manifest["files"])
+        manifest = _document(folder / MANIFEST)
+        summary = _document(folder / SUMMARY)
+        hashes = {str(name): wanted for name, wanted in dict(manifest["files"]).items()}
         schema = summary["schema"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SecateurError(
             "a run folder holds summary.json and manifest.json",
             f"{folder}: {error}",
@@ -185,9 +190,71 @@ def read_finished(folder: Path) -> dict[str, Any]:
     return summary
 
 
+def _document(path: Path) -> Any:
+    """A file of JSON that may come from anybody. Raises ValueError and RecursionError."""
+    size = path.stat().st_size
+    if size > MAX_DOCUMENT_BYTES:
+        raise ValueError(f"{path.name} has {size:,} bytes, of at most {MAX_DOCUMENT_BYTES:,}")
+    return json.loads(path.read_bytes())
+
+
 def _beginning(name: str) -> bool:
     """True for all that a run killed in its first moment leaves."""
     return name == _LOCK or (name.startswith(f".{_REQUEST}.") and name.endswith(".part"))
+
+
+_STAGE = "stage.json"
+
+
+def stage_seconds(folder: Path, remedy: str) -> float:
+    """What a finished stage took, s, after its files were held against its own record.
+
+    Args:
+        folder: of the stage.
+        remedy: what to do where they differ.
+
+    Raises:
+        SecateurError: a file is missing, was added or was changed, or the record cannot be read.
+    """
+    try:
+        record = json.loads((folder / _STAGE).read_bytes())
+        wanted, seconds = dict(record["files"]), float(record["wall_s"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SecateurError(
+            "a stage has a record of its files", f"{folder / _STAGE}: {error}", remedy
+        ) from error
+    there = _hashes(folder)
+    for file in sorted(wanted.keys() | there.keys()):
+        if there.get(file) != wanted.get(file):
+            raise SecateurError(
+                "the files of a stage are as it wrote them",
+                f"{folder / file} is missing, was added or was changed",
+                remedy,
+            )
+    return seconds
+
+
+def make_stage(final: Path, produce: Callable[[Path], None]) -> None:
+    """Makes the folder of a stage by ``produce(folder)``, whole or not at all; nobody else may be at it."""
+    started = time.perf_counter()
+    part = final.with_name(f".{final.name}")
+    if part.exists():
+        shutil.rmtree(part)
+    part.mkdir(parents=True)
+    produce(part)
+    record = {"files": _hashes(part), "wall_s": time.perf_counter() - started}
+    write_atomically(part / _STAGE, to_json(record))
+    os.replace(part, final)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Relative path → sha256 of every file of a stage but its record."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(p.relative_to(folder)): file_hash(p) for p in files if p != folder / _STAGE}
+
+
+class FolderInUse(SecateurError):
+    """Another process is at work in the folder."""
 
 
 class RunFolder:
@@ -233,7 +300,7 @@ class RunFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise SecateurError(
+            raise FolderInUse(
                 "one run at a time works in a folder", f"{self.path} is in use", "Wait, or choose another -o."
             ) from error
         if not (self.path / _REQUEST).exists():
@@ -241,6 +308,8 @@ class RunFolder:
         (self.path / _STAGES).mkdir(exist_ok=True)
         for left_over in (self.path / _STAGES).glob(".*"):
             shutil.rmtree(left_over)
+        for left_over in self.path.rglob(".*.part"):
+            left_over.unlink()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -277,24 +346,9 @@ class RunFolder:
         """
         final = self.path / _STAGES / name
         if final.is_dir():
-            record = json.loads((final / "stage.json").read_bytes())
-            for file, wanted in record["files"].items():
-                if not (final / file).is_file() or file_hash(final / file) != wanted:
-                    raise SecateurError(
-                        "the files of a stage are as it wrote them",
-                        f"{final / file} is missing or was changed",
-                        "Start again in a new folder.",
-                    )
-            self.earlier_s += record["wall_s"]
-            return final
-        started = time.perf_counter()
-        part = self.path / _STAGES / f".{name}"
-        part.mkdir()
-        produce(part)
-        hashes = {str(p.relative_to(part)): file_hash(p) for p in sorted(part.rglob("*")) if p.is_file()}
-        record = {"files": hashes, "wall_s": time.perf_counter() - started}
-        write_atomically(part / "stage.json", to_json(record))
-        os.replace(part, final)
+            self.earlier_s += stage_seconds(final, "Start again in a new folder.")
+        else:
+            make_stage(final, produce)
         return final
 
     def publish(

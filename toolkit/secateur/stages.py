@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -12,33 +12,28 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 
 from secateur.calibration import Share
-from secateur.choosing import Original, choose_widths, scores_of
+from secateur.choosing import Original, choose_widths, score, scores_of
 from secateur.device.devices import open_devices
 from secateur.device.protocol import run_episodes
 from secateur.export.litert import run_float
-from secateur.export.read import read_tflite
-from secateur.export.states import state_keeping
-from secateur.export.tflite import to_tflite
-from secateur.graph.groups import ComponentGraph
-from secateur.graph.probe import probe_widths
-from secateur.graph.template import Template, fit_template
+from secateur.graph.template import Template
 from secateur.job import Job, versions
-from secateur.network import Network
 from secateur.pipeline import Progress
 from secateur.policy.policy import Policy
-from secateur.policy.unroll import fed_back
 from secateur.policy.weights import load_weights
+from secateur.pricing import templates_of
 from secateur.prune.limits import Price, check_feasible
 from secateur.prune.recover import Recovery, RecoveryPlan
 from secateur.prune.schedule import SCHEDULES
-from secateur.prune.states import lengths_of, met_inputs
+from secateur.prune.states import digest, lengths_of, met_inputs
 from secateur.prune.strategies import STRATEGIES
-from secateur.prune.surgery import rebuild, resized
+from secateur.prune.surgery import rebuild
 from secateur.records import ClosedLoop, Measurement, Parity, Part, PartTime, Range, Widths
 from secateur.report.html import render_html
 from secateur.report.kept import KEPT, load_figures
 from secateur.report.summary import GroupWidth, RecoveryPoint, part_records, summary
 from secateur.runfolder import PARTS, RunFolder, golden_file, parts_json, stems, to_json, write_atomically
+from secateur.shared import SharedStages
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
 from secateur.target.by_width import PriceByWidth
@@ -47,28 +42,56 @@ from secateur.target.step import calls_per_step, measurement_of_parts, of_a_step
 from secateur.target.target import Target
 from secateur.verify.firmware import FirmwareController
 from secateur.verify.golden import load_golden
-from secateur.verify.paired import evaluate_pair
+from secateur.verify.paired import Ended, baseline_episodes, evaluate_against
 from secateur.verify.parity import compare, parity_of_parts
 from secateur.verify.verdict import judge
 
 STATES_EPISODES = 32
 """Episodes that states are taken from."""
 
-_ANY_SCALE = (0.037, 3)
-"""Of a flow where a network is converted to be priced: unlike any that its own operators come to."""
-
 
 @dataclass(frozen=True)
 class Running:
-    """The folder of a run and who is told of its stages."""
+    """The folder of a run, who is told of its stages, and where stages are that other runs share, if any do."""
 
     folder: RunFolder
     progress: Progress
+    shared: SharedStages | None = None
 
-    def stage(self, name: str, title: str, produce: Callable[[Path, Share], None]) -> Path:
-        """Runs a stage, or finds it done: its folder. ``produce`` writes it, and says how far it is."""
+    def stage(
+        self,
+        name: str,
+        title: str,
+        produce: Callable[[Path, Share], None],
+        decided_by: Mapping[str, Any] | None = None,
+    ) -> Path:
+        """Runs a stage, or finds it done: its folder.
+
+        Args:
+            name: of the stage.
+            title: as it is shown.
+            produce: writes it, and says how far it is.
+            decided_by: everything that it depends on, where other runs may share it.
+        """
         self.progress.stage(title)
-        return self.folder.stage(name, lambda to: produce(to, self.progress.share))
+
+        def write(to: Path) -> None:
+            produce(to, self.progress.share)
+
+        if self.shared is not None and decided_by is not None:
+            return self.shared.stage(name, decided_by, write)
+        return self.folder.stage(name, write)
+
+    def scored(self, job: Job, original: Original) -> Path | None:
+        """The stage that scores channels, where runs share it; None where the choice of widths scores them itself."""
+        if self.shared is None:
+            return None
+        decided_by = job.origin | {
+            "visited": digest(original.visited),
+            "importance": job.request.importance,
+            "seed": job.request.seed,
+        }
+        return self.stage("scores", "scoring channels", lambda to, _: score(job, original, to), decided_by)
 
     def pruned(
         self, job: Job, price: Price, original: Original, name: str = "", title: str = ""
@@ -82,10 +105,11 @@ class Running:
             name: behind the stages' own, where there are several budgets.
             title: before their own.
         """
+        scored = self.scored(job, original)
         chosen = self.stage(
             f"widths{name}",
             f"{title}scoring channels, choosing widths",
-            lambda to, share: choose_widths(job, price, original, to, share),
+            lambda to, share: choose_widths(job, price, original, scored, to, share),
         )
         recovered = self.stage(
             f"policy{name}",
@@ -106,45 +130,6 @@ class Made:
     device: Path
     loop: Path
     figures: Path
-
-
-def convert_template(
-    policy: Policy,
-    graph: ComponentGraph,
-    entry: str | None = None,
-    dtype: str = "int8",
-    fed: Collection[str] = (),
-) -> Template:
-    """Converts the policy at full widths and at a probe of others, both as surgery makes them, and fits every size.
-
-    Args:
-        policy: the original.
-        graph: of it.
-        entry: that is converted; the deployed one by default.
-        dtype: key of ``export.quantize.RECIPES``.
-        fed: inputs that come in the scale of another network, whatever is done to them here.
-    """
-    probe = probe_widths(graph)
-    given = {("", name): _ANY_SCALE for name in fed}
-
-    def converted(policy: Policy) -> Network:
-        chosen = policy.entry(entry)
-        examples = {n: e.numpy().repeat(2, 0).astype(np.float32) for n, e in chosen.example_inputs.items()}
-        states = fed_back(policy, chosen) if chosen.name == policy.deployed else {}
-        return read_tflite(state_keeping(dtype, states, given=given)(to_tflite(policy, entry), examples))
-
-    full, other = (converted(resized(policy, graph, widths)) for widths in (graph.full, probe))
-    return fit_template(graph, full, other, probe, policy.entry(entry).name)
-
-
-def templates_of(job: Job) -> dict[str, Template]:
-    """Part → its network at any widths."""
-    return templates_of_parts(job.policy, job.graph, job.parts)
-
-
-def templates_of_parts(policy: Policy, graph: ComponentGraph, parts: Sequence[Part]) -> dict[str, Template]:
-    """The same of a policy; each part is converted, at two widths."""
-    return {part.name: convert_template(policy, graph, part.name, fed=part.fed) for part in parts}
 
 
 def price_of(job: Job, templates: Mapping[str, Template] | None = None) -> Price:
@@ -182,6 +167,11 @@ def require_feasible(job: Job, price: Price) -> None:
     """Raises BudgetInfeasible where even the least widths are too dear."""
     least = STRATEGIES[job.request.strategy].least(job.graph)
     check_feasible(price, job.budget, {**job.graph.full, **{name: least[name] for name in job.cuttable}})
+
+
+def of_rollouts(job: Job, episodes: int) -> dict[str, Any]:
+    """What decides so many of the original's episodes."""
+    return job.origin | {"seed": job.request.seed, "episodes": episodes}
 
 
 def roll_original(job: Job, to: Path, share: Share) -> None:
@@ -282,17 +272,28 @@ def measurement_of(measured: Path) -> Measurement:
     return Measurement(**record, latency_s=Range(**latency) if latency else None, parts=parts)
 
 
-def close_loop(job: Job, exported: Path, measured: Path, to: Path, share: Share) -> None:
+def run_baseline(job: Job, to: Path, share: Share) -> None:
+    """Writes ``baseline.json``: the verdict's episodes of the original, in torch and without delay."""
+    episodes = baseline_episodes(
+        job.task,
+        torch_controller(job.policy, job.task),
+        job.seeds("verdict", job.request.episodes),
+        lambda done, total: share(done / total, f"{done} of {total} episodes"),
+    )
+    write_atomically(to / "baseline.json", to_json([asdict(episode) for episode in episodes]))
+
+
+def close_loop(job: Job, baseline: Path, exported: Path, measured: Path, to: Path, share: Share) -> None:
     """The firmware drives the robot, at its board's worst predicted latency; writes ``loop.json``."""
+    before = [Ended(**episode) for episode in json.loads((baseline / "baseline.json").read_bytes())]
     seen = measurement_of(measured)
     late = late_periods(seen.parts, job.parts, job.task.control_hz)
     models = int8_models(job.parts, exported)
     with open_devices("emulator", models, job.parts, job.board, to / "build") as devices:
-        loop = evaluate_pair(
+        loop = evaluate_against(
             job.task,
-            torch_controller(job.policy, job.task),
+            before,
             FirmwareController(devices, job.task, job.parts, late),
-            job.seeds("verdict", job.request.episodes),
             seen.latency_s.high if seen.latency_s else 0.0,
             np.random.default_rng([job.request.seed, 95]),
             progress=lambda done, total: share(done / total, f"{done} of {total} episodes"),

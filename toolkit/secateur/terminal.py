@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from secateur.errors import SecateurError
+
 
 def console(stderr: bool) -> Any:
     """Rich's console on standard output, or on standard error."""
@@ -63,22 +65,34 @@ def progress() -> Iterator[Any]:
         def share(done: float, note: str) -> None:
             bars.update(tasks[-1], total=1.0, completed=done, note=note)
 
-        yield Hooks(stage, share)
+        def tell(text: str) -> None:
+            bars.console.print(text, markup=False, soft_wrap=True)
+
+        yield Hooks(stage, share, tell)
         if tasks:
             bars.update(tasks[-1], total=1.0, completed=1.0)
 
 
 def show(summary: Any, folder: Path, as_json: bool, page: Path | None = None) -> None:
-    """A summary or a front on standard output, as JSON or as a table, and which page to open."""
+    """A summary, a front or a sweep on standard output, as JSON or as a table, and which page to open."""
     import json
 
     from secateur.report.front import print_front
+    from secateur.report.sweep import print_sweep
     from secateur.report.table import print_summary
 
     if as_json:
         print(json.dumps(summary, indent=2))
         return
     screen = console(stderr=False)
-    (print_front if "kind" in summary else print_summary)(summary, screen)
+    kind = summary.get("kind")
+    try:
+        (print_summary if kind is None else print_sweep if kind == "sweep" else print_front)(summary, screen)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise SecateurError(
+            "a summary follows its schema",
+            f"{folder}: {type(error).__name__}: {error}",
+            "Read it with the version of secateur that wrote it.",
+        ) from error
     page = page or folder / "report.html"
     screen.print(f"\nThe run is in {folder}; open {page} in a browser.", soft_wrap=True)

@@ -17,6 +17,9 @@ from secateur.export.states import ENTRY
 from secateur.network import Network, Operator, Quantization, Tensor
 
 _FILE_IDENTIFIER = b"TFL3"
+MAX_FILE_BYTES = (1 << 31) - 1
+"""What offsets of a flatbuffer reach."""
+
 _MAX_ELEMENTS = 1 << 28
 
 _DTYPES = {
@@ -70,6 +73,8 @@ def _damaged(seen: str) -> SecateurError:
 
 
 def _read(data: bytes) -> Network:
+    if len(data) > MAX_FILE_BYTES:
+        raise _damaged(f"{len(data):,} bytes, of at most {MAX_FILE_BYTES:,}")
     if len(data) < 16 or data[4:8] != _FILE_IDENTIFIER:
         raise _damaged(f"{len(data)} bytes without the identifier {_FILE_IDENTIFIER.decode()} at offset 4")
     model = schema.Model.GetRootAs(data, 0)

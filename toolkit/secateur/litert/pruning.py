@@ -29,6 +29,7 @@ from secateur.pipeline import Progress, PruneRequest
 from secateur.planner.bundle import FOLDER, write_bundle
 from secateur.planner.controller import BundleController
 from secateur.planner.stages import Made, close_loop, publish_bundle
+from secateur.pricing import templates_of
 from secateur.prune.limits import Price
 from secateur.prune.states import evenly, visited_inputs
 from secateur.records import Parity
@@ -42,13 +43,15 @@ from secateur.runfolder import (
     to_json,
     write_atomically,
 )
+from secateur.shared import SharedStages
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
 from secateur.stages import (
+    STATES_EPISODES,
     Running,
     closed_loop_of,
-    convert_template,
+    of_rollouts,
     provenance_of,
     pruned_of,
     recovered_policy,
@@ -64,7 +67,12 @@ from secateur.verify.verdict import judge
 
 
 def prune_for_computer(
-    request: PruneRequest, output: Path, resume: bool, command: str, progress: Progress
+    request: PruneRequest,
+    output: Path,
+    resume: bool,
+    command: str,
+    progress: Progress,
+    shared: SharedStages | None = None,
 ) -> Mapping[str, Any]:
     """Runs the chain and gives the summary.
 
@@ -79,7 +87,7 @@ def prune_for_computer(
         folder.tidy()
         return read_finished(output)
     progress.stage("converting the original to price it")
-    templates = templates_of(job)
+    templates = templates_of(job, shared, job.dtype)
     price = price_of(job, templates)
     require_feasible(job, price)
 
@@ -87,9 +95,12 @@ def prune_for_computer(
         if folder.finished:  # by another process, while this one was converting
             return read_finished(output)
 
-        run = Running(folder, progress)
+        run = Running(folder, progress, shared)
         rolled = run.stage(
-            "original", "rolling the original out", lambda to, share: roll_original(job, to, share)
+            "original",
+            "rolling the original out",
+            lambda to, share: roll_original(job, to, share),
+            of_rollouts(job, STATES_EPISODES),
         )
         chosen, recovered = run.pruned(job, price, Original(job, rolled))
         exported = run.stage(
@@ -112,19 +123,11 @@ def prune_for_computer(
         return publish(job, price, folder, made, command, time.perf_counter() - started + folder.earlier_s)
 
 
-def templates_of(job: Job) -> dict[str, Template]:
-    """Part → its network at any widths, in the dtype asked for."""
-    return {
-        part.name: convert_template(job.policy, job.graph, part.name, job.dtype, part.fed)
-        for part in job.parts
-    }
-
-
 def price_of(job: Job, templates: Mapping[str, Template] | None = None) -> Price:
     """Widths → predicted cost of a control step on the job's computer; ``templates`` where there are some already."""
     prices = {
         name: PriceOnComputer(template, job.computer, job.dtype)
-        for name, template in (templates or templates_of(job)).items()
+        for name, template in (templates or templates_of(job, None, job.dtype)).items()
     }
     return of_parts(prices, job.policy, job.parts, job.task.control_hz)
 

@@ -28,6 +28,7 @@ from secateur.planner import settings as planner_settings
 from secateur.planner.bundle import FOLDER, bundle, exported, write_bundle
 from secateur.planner.controller import BundleController
 from secateur.policy.planning import PlannerSettings
+from secateur.pricing import convert_template
 from secateur.prune.limits import Price
 from secateur.prune.sensitivity import planned
 from secateur.prune.states import evenly, visited_inputs
@@ -41,7 +42,6 @@ from secateur.simulate.rollout import rollouts
 from secateur.stages import (
     STATES_EPISODES,
     closed_loop_of,
-    convert_template,
     provenance_of,
     pruned_of,
     recovered_policy,

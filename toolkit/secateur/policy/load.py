@@ -3,10 +3,12 @@
 import importlib
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from secateur.errors import SecateurError
 from secateur.policy.policy import Policy, Task
@@ -53,11 +55,11 @@ def load(reference: str) -> Loaded:
             f"got {reference!r}",
             f"Shipped: {names}.",
         )
-    module = import_from(folder.resolve(), "policy")
+    module = _own(reference, "is imported", lambda: import_from(folder.resolve(), "policy"))
     if not hasattr(module, "policy"):
         raise SecateurError("policy.py defines policy()", f"{folder / 'policy.py'} does not", "Add it.")
-    policy = module.policy()
-    task = module.task() if hasattr(module, "task") else None
+    policy = _own(reference, "gives a policy", module.policy)
+    task = _own(reference, "gives a task", module.task) if hasattr(module, "task") else None
     return _checked(policy, task, str(reference), _code_of(folder.resolve()))
 
 
@@ -72,9 +74,31 @@ def _load_function(reference: str) -> Loaded:
         raise SecateurError(
             "module:function can be imported", f"{reference}: {error}", "Check both names."
         ) from error
-    made = function()
+    made = _own(reference, "gives a policy", function)
     policy, task = made if isinstance(made, tuple) else (made, None)
     return _checked(policy, task, reference, [Path(module.__file__)] if module.__file__ else [])
+
+
+def _own(reference: str, what: str, call: Callable[[], Any]) -> Any:
+    """What a policy's own code gives; whatever it raises, but for our own errors, is one error."""
+    try:
+        return call()
+    except (SecateurError, MemoryError):
+        raise
+    except Exception as error:
+        raise SecateurError(
+            f"a policy's own code {what} without an error",
+            f"{reference}: {_place(error)}{type(error).__name__}: {error}",
+            "Correct it.",
+        ) from error
+
+
+def _place(error: BaseException) -> str:
+    """File and line where it was raised; nothing where that is not known."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return f"{Path(last.tb_frame.f_code.co_filename).name}, line {last.tb_lineno}: " if last else ""
 
 
 def _checked(policy: object, task: object, reference: str, code: list[Path]) -> Loaded:

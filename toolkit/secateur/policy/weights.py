@@ -9,6 +9,9 @@ from torch import nn
 
 from secateur.errors import SecateurError
 
+MAX_HEADER_BYTES = 1 << 24
+"""Of names, shapes and what else a file tells of its weights."""
+
 
 def load_weights(module: nn.Module, path: Path) -> None:
     """Reads ``path`` into ``module``, in place.
@@ -26,13 +29,20 @@ def load_weights(module: nn.Module, path: Path) -> None:
         raise SecateurError(
             "weights must exist", f"there is no file {path}", "Train the policy or correct the path."
         )
+    own = module.state_dict()
+    most = 2 * sum(tensor.numel() * tensor.element_size() for tensor in own.values()) + MAX_HEADER_BYTES
+    if path.stat().st_size > most:
+        raise SecateurError(
+            "weights are about as large as their module",
+            f"{path} has {path.stat().st_size:,} bytes, of at most {most:,}",
+            "Use weights of this architecture.",
+        )
     try:
         state = load_file(path)
     except (safetensors.SafetensorError, ValueError, OSError) as error:
         raise SecateurError(
             "weights must be a whole safetensors file", f"{path}: {error}", "Copy or train it again."
         ) from error
-    own = module.state_dict()
     if missing := sorted(own.keys() - state.keys()):
         raise SecateurError(
             "weights name every tensor of the module",

@@ -8,7 +8,7 @@ return is reported as a rank correlation.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import isfinite
 from typing import Any
@@ -97,12 +97,20 @@ class Trials:
         self.progress = progress
         self._lesson = lesson
         self._episodes = [int(s) for s in np.random.SeedSequence([seed, 0x7A1]).generate_state(plan.episodes)]
-        known = known or {}
-        self.original_return: float | None = known.get("original_return")
+        self.original_return: float | None = None
         self._done: dict[tuple[int, ...], Trial] = {}
-        self._asked: dict[tuple[int, ...], None] = {}
+        self._asked: dict[tuple[int, ...], bool] = {}
+        self.learn(known or {})
+
+    def learn(self, known: Mapping[str, Any]) -> None:
+        """Adds records of trials of the same kind to what is remembered; what is known already stays."""
+        if self.original_return is None:
+            self.original_return = known.get("original_return")
         for record in known.get("trials", ()):
-            self._remember(Trial(**record))
+            trial = Trial(**record)
+            own = self._done.get(self._key(trial.widths, trial.rounds))
+            if own is None or own.kept is None:
+                self._remember(trial)
 
     def __call__(self, widths: Widths, closed_loop: bool = True) -> Trial:
         """Tries the widths out, or remembers what came of them; without the closed loop only the error is measured."""
@@ -114,18 +122,25 @@ class Trials:
 
     def _trial(self, widths: Widths, closed_loop: bool, rounds: int) -> Trial:
         complete = {**self.teacher.graph.full, **widths}
-        self._asked[self._key(complete, rounds)] = None
-        known = self._done.get(self._key(complete, rounds))
+        key = self._key(complete, rounds)
+        known = self._done.get(key)
         if known is None or (closed_loop and known.kept is None):
             known = self._try(complete, closed_loop, rounds)
             self._remember(known)
+            self._asked[key] = closed_loop or self._asked.get(key, False)
             self.progress(known)
-        return known
+        self._asked[key] = closed_loop or self._asked.get(key, False)
+        return self._as_asked(key)
+
+    def _as_asked(self, key: tuple[int, ...]) -> Trial:
+        """As if nothing had been remembered from earlier runs, which may have asked for more."""
+        known = self._done[key]
+        return known if self._asked[key] else replace(known, kept=None)
 
     @property
     def asked(self) -> tuple[Trial, ...]:
         """Every trial that was asked for, in order, whether it was made now or is remembered."""
-        return tuple(self._done[key] for key in self._asked if key in self._done)
+        return tuple(self._as_asked(key) for key in self._asked)
 
     @property
     def records(self) -> dict[str, Any]:

@@ -213,3 +213,48 @@ def front(points: Sequence[tuple[float, float]], cost: str, value: str) -> Marku
         _text((LEFT + WIDTH - RIGHT) / 2, bottom + 38, f"{cost} (log scale)", "middle"),
     ]
     return _svg(bottom + 46, f"{value} against {cost}", shapes)
+
+
+def fronts(lines: Mapping[str, Sequence[tuple[float, float]]], cost: str, value: str) -> Markup:
+    """Several fronts on the same axes, told apart by their dashes; costs on a logarithmic axis.
+
+    Args:
+        lines: name → (cost, value), in the order of costs.
+        cost: what the costs are.
+        value: what the values are.
+    """
+    lines = {name: known for name, points in lines.items() if (known := [(c, v) for c, v in points if c > 0])}
+    points = [point for line in lines.values() for point in line]
+    if len({c for c, _ in points}) < 2:
+        return Markup("")
+    left, right = (math.log10(f(c for c, _ in points)) for f in (min, max))
+    low, high = min(0.0, *(v for _, v in points)), max(1.0, *(v for _, v in points))
+    top, bottom, end = 12.0, 190.0, WIDTH - RIGHT - 150
+
+    def place(point: tuple[float, float]) -> tuple[float, float]:
+        x = LEFT + (math.log10(point[0]) - left) / (right - left) * (end - LEFT)
+        return x, bottom - (point[1] - low) / (high - low) * (bottom - top)
+
+    shapes = [
+        f'<line class="axis" x1="{LEFT}" x2="{LEFT}" y1="{top}" y2="{bottom}"/>',
+        f'<line class="axis" x1="{LEFT}" x2="{end}" y1="{bottom}" y2="{bottom}"/>',
+    ]
+    for index, (name, points_of) in enumerate(lines.items()):
+        dash = DASHES[index % len(DASHES)]
+        places = [place(point) for point in points_of]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        shapes.append(f'<polyline class="curve" stroke-dasharray="{dash}" points="{path}"/>')
+        shapes += [f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in places]
+        y = top + 10 + 18 * index
+        shapes.append(
+            f'<line class="curve" stroke-dasharray="{dash}" x1="{end + 14}" x2="{end + 44}" y1="{y - 4}" y2="{y - 4}"/>'
+        )
+        shapes.append(_text(end + 50, y, name, "start"))
+    shapes += [
+        _text(LEFT - 6, bottom, f"{low:.3g}", "end"),
+        _text(LEFT - 6, top + 8, f"{high:.3g}", "end"),
+        _text(LEFT, bottom + 18, f"{10**left:,.4g}", "start"),
+        _text(end, bottom + 18, f"{10**right:,.4g}", "end"),
+        _text((LEFT + end) / 2, bottom + 18, f"{cost} (log scale)", "middle"),
+    ]
+    return _svg(max(bottom, top + 18 * len(lines)) + 24, f"{value} against {cost}, by target", shapes)

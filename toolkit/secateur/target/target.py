@@ -19,6 +19,7 @@ from secateur.target.computer import Computer, DtypeLatency
 
 _BASE_KEYS = ("inherit", "base")
 _MAX_INHERITANCE = 8
+MAX_FILE_BYTES = 1 << 20
 
 Compiler = Literal["zig", "gcc"]
 """Who makes images of generated C: zig's clang, or GCC for Arm's bare metal."""
@@ -314,8 +315,10 @@ def _find(name_or_path: str | Path) -> Path:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise OSError(0, f"it has more than {MAX_FILE_BYTES:,} bytes")
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SecateurError(
             "a target is a readable TOML file", f"{path}: {reason}", "Correct the file or its path."

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from secateur.errors import SecateurError
 from secateur.runfolder import write_atomically
 
 Arrays = Mapping[str, np.ndarray]
+
+MAX_UNPACKED_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +98,20 @@ def save_golden(golden: Golden, path: Path) -> None:
     write_atomically(path, content.getvalue())
 
 
+def _require_sensible(archive: Any) -> None:
+    """Raises ValueError where an archive would unpack to more than vectors ever are."""
+    unpacked = sum(entry.file_size for entry in archive.zip.infolist())
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise ValueError(f"it unpacks to {unpacked:,} bytes, of at most {MAX_UNPACKED_BYTES:,}")
+
+
 def load_golden(path: Path) -> Golden:
     """Reads the file, executing nothing. Raises SecateurError where ``save_golden`` did not write it."""
     kinds: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in _KINDS}
     starts: tuple[int, ...] = ()
     try:
         with np.load(path, allow_pickle=False) as archive:
+            _require_sensible(archive)
             for key in archive.files:
                 if key == _STARTS:
                     starts = tuple(int(row) for row in archive[key])

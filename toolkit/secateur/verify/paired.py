@@ -1,6 +1,7 @@
 """Original and artifact on the same seeds: how much of the return is kept, at the speed of the board."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +12,44 @@ from secateur.simulate.controller import Controller, ControllerFactory
 from secateur.simulate.delay import effective_delay_s
 from secateur.simulate.rollout import Progress, Trajectory, rollouts
 from secateur.verify.statistics import paired_interval, require_judgeable
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a comparison needs to know of an episode."""
+
+    seed: int
+    return_: float
+    success: bool | None
+
+
+def baseline_episodes(
+    task: Task,
+    controller: Controller | ControllerFactory,
+    seeds: Sequence[int],
+    progress: Progress | None = None,
+) -> tuple[Ended, ...]:
+    """Episodes of the original, without delay: they depend on no board and no budget.
+
+    Raises:
+        SecateurError: as ``rollouts``; as ``statistics.require_judgeable``.
+    """
+    rolled = rollouts(task, controller, seeds, progress=progress)
+    require_judgeable(np.array([t.return_ for t in rolled]), np.random.default_rng(0))
+    return tuple(Ended(t.seed, t.return_, t.success) for t in rolled)
+
+
+def evaluate_against(
+    task: Task,
+    baseline: Sequence[Ended],
+    artifact_controller: Controller | ControllerFactory,
+    delay_s: float,
+    generator: np.random.Generator,
+    progress: Progress | None = None,
+) -> ClosedLoop:
+    """Runs the artifact, with its delay, on the seeds of the original's episodes; see ``evaluate_pair``."""
+    artifact = rollouts(task, artifact_controller, [e.seed for e in baseline], delay_s, progress=progress)
+    return compare_episodes(baseline, artifact, _delay_given(task, delay_s), generator)
 
 
 def evaluate_pair(
@@ -39,15 +78,13 @@ def evaluate_pair(
     total = 2 * len(seeds)
     first = None if progress is None else (lambda done, _: progress(done, total))
     second = None if progress is None else (lambda done, _: progress(len(seeds) + done, total))
-    baseline = rollouts(task, baseline_controller, seeds, progress=first)
-    require_judgeable(np.array([t.return_ for t in baseline]), np.random.default_rng(0))
-    artifact = rollouts(task, artifact_controller, seeds, delay_s, progress=second)
-    return compare_episodes(baseline, artifact, _delay_given(task, delay_s), generator)
+    baseline = baseline_episodes(task, baseline_controller, seeds, first)
+    return evaluate_against(task, baseline, artifact_controller, delay_s, generator, second)
 
 
 def compare_episodes(
-    baseline: Sequence[Trajectory],
-    artifact: Sequence[Trajectory],
+    baseline: Sequence[Trajectory | Ended],
+    artifact: Sequence[Trajectory | Ended],
     delay_s: float,
     generator: np.random.Generator,
 ) -> ClosedLoop:
@@ -81,7 +118,7 @@ def compare_episodes(
     )
 
 
-def _success_rate(episodes: Sequence[Trajectory]) -> float | None:
+def _success_rate(episodes: Sequence[Trajectory | Ended]) -> float | None:
     known = [t.success for t in episodes if t.success is not None]
     return sum(known) / len(known) if known else None
 

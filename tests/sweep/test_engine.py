@@ -1,0 +1,90 @@
+"""Worker processes: every run once, crashes told apart, time kept, nobody left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from errands import errand, pretend
+
+from secateur.sweep.engine import Processes
+
+
+def _outcomes(folder, kinds, jobs, limit_s=60.0):
+    errands = [errand(folder, number, kind, limit_s) for number, kind in enumerate(kinds)]
+    return sorted(Processes(jobs, pretend).outcomes(errands), key=lambda one: one.number)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_run_is_carried_out_once(tmp_path, jobs):
+    ended = _outcomes(tmp_path, ["quick"] * 12, jobs)
+    assert [one.number for one in ended] == list(range(12))
+    assert {one.status for one in ended} == {"passed", "failed"}
+    assert sorted(map(int, (tmp_path / "log").read_text().split())) == list(range(12))
+    assert len({one.worker for one in ended}) <= jobs
+
+
+def test_a_native_crash_ends_its_run_and_no_other(tmp_path):
+    ended = _outcomes(tmp_path, ["quick", "aborts", "slow", "quick", "killed-once", "slow"], 2)
+    assert [one.status for one in ended] == ["passed", "crashed", "passed", "failed", "passed", "failed"]
+    assert "process died" in ended[1].message
+    log = list(map(int, (tmp_path / "log").read_text().split()))
+    assert log.count(0) == 1
+    assert log.count(1) == 2
+
+
+def test_a_run_without_end_is_given_up(tmp_path):
+    ended = _outcomes(tmp_path, ["quick", "endless", "quick"], 2, limit_s=0.5)
+    assert [one.status for one in ended] == ["passed", "timeout", "passed"]
+
+
+def test_native_code_that_does_not_listen_is_ended(tmp_path):
+    ended = _outcomes(tmp_path, ["quick", "deaf", "quick"], 2, limit_s=0.5)
+    assert [one.status for one in ended] == ["passed", "timeout", "passed"]
+    assert "errands.py" in ended[1].message
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from errands import errand, pretend
+from secateur.sweep.engine import Processes
+errands = [errand(Path(sys.argv[1]), n, "endless", 300) for n in range(4)]
+list(Processes(2, pretend).outcomes(errands))
+"""
+
+
+def _workers(folder):
+    """Processes that are at work on an errand, by what they wrote."""
+    return [int(path.read_text() or 0) for path in (folder / ".started").glob("*[0-9]")]
+
+
+def _alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_its_driver(tmp_path, how):
+    paths = os.pathsep.join(p for p in sys.path if p)
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": paths},
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 30
+    while len(_workers(tmp_path)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    workers = _workers(tmp_path)
+    assert len(workers) == 2
+    assert all(map(_alive, workers))
+    driver.send_signal(how)
+    driver.wait(timeout=30)
+    while any(map(_alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not [pid for pid in workers if _alive(pid)]

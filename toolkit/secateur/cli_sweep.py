@@ -1,0 +1,48 @@
+"""The arguments of ``secateur sweep``."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from secateur.errors import EXIT_ERROR, UsageError
+from secateur.terminal import progress, show
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(help="What to run: docs/sweeps.md shows one.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder of the sweep.", show_default="the file's name"),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Worker processes.", show_default="one a core")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a sweep: run only what has no result.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON document on standard output and nothing else there.")
+    ] = False,
+) -> None:
+    """Prune many times, on this machine or on a cluster: policies, targets, budgets, strategies, seeds."""
+    from secateur.sweep.story import sweep as run
+
+    if jobs is not None and cluster is not None:
+        raise UsageError(
+            "a sweep runs on processes of this machine or on a cluster",
+            "got --jobs and --cluster",
+            "Leave one out.",
+        )
+    workers = jobs or len(os.sched_getaffinity(0))
+    folder = output or Path(file.stem)
+    with progress() as bars:
+        document = run(file, folder, workers, cluster, resume, bars)
+    show(document, folder, as_json)
+    if any(document["counts"].get(status) for status in ("error", "timeout", "crashed", "missing")):
+        raise typer.Exit(EXIT_ERROR)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from errands import errand, pretend
 
+from secateur.errors import BudgetInfeasible, SecateurError, UsageError
 from secateur.sweep.engine import Processes
 
 
@@ -34,6 +35,18 @@ def test_a_native_crash_ends_its_run_and_no_other(tmp_path):
     log = list(map(int, (tmp_path / "log").read_text().split()))
     assert log.count(0) == 1
     assert log.count(1) == 2
+
+
+def refuse(kind):
+    raise kind("a rule", "what was seen", "what to do")
+
+
+@pytest.mark.parametrize("kind", [SecateurError, BudgetInfeasible, UsageError])
+def test_a_refusal_in_a_worker_is_the_same_here(kind):
+    with pytest.raises(kind) as refused:
+        Processes(1).call(refuse, kind)
+    assert (refused.value.rule, refused.value.remedy) == ("a rule", "what to do")
+    assert refused.value.exit_code == kind.exit_code
 
 
 def test_a_run_without_end_is_given_up(tmp_path):

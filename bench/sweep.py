@@ -17,7 +17,6 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,7 +27,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "bench" / "results" / "sweep.json"
-sys.path += [str(ROOT / "toolkit"), str(ROOT / "tests")]
+sys.path += [str(ROOT / "toolkit"), str(ROOT / "tests"), str(ROOT / "tests" / "sweep")]
+
+from ray_nodes import two_nodes  # noqa: E402
 
 TOML = """
 policies = ["balance"]
@@ -53,7 +54,7 @@ def sweep(file: Path, folder: Path, *options: str) -> tuple[list[str], dict[str,
     """The command line and its environment; each sweep has a cache of its own."""
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(sys.path[-2:]),
+        "PYTHONPATH": os.pathsep.join(sys.path[-3:]),
         "SECATEUR_CACHE": str(folder.parent / f"cache-{folder.name}"),
         "OMP_NUM_THREADS": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -109,33 +110,8 @@ def facts(folder: Path, document: dict, seconds: float) -> dict:
     }
 
 
-def ports() -> dict[str, int]:
-    """Ports that are free, so that a node does not wait for its helpers to choose some."""
-    names = (
-        "metrics_agent_port",
-        "runtime_env_agent_port",
-        "dashboard_agent_listen_port",
-        "metrics_export_port",
-    )
-    sockets = [socket.socket() for _ in names]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    chosen = {name: one.getsockname()[1] for name, one in zip(names, sockets)}
-    for one in sockets:
-        one.close()
-    return chosen
-
-
 def on_cluster(file: Path, folder: Path, lose_after: int | None = None) -> tuple[dict, float]:
     """A sweep on two nodes of one CPU each; one goes away when so many results have landed."""
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "200"}
-    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[-2:])
-    from ray.cluster_utils import Cluster
-
-    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
-    nodes = Cluster(initialize_head=True, head_node_args={**small, **ports(), "include_dashboard": False})
-    other = nodes.add_node(**small, **ports())
-    nodes.wait_for_nodes()
     done = threading.Event()
 
     def lose() -> None:
@@ -144,14 +120,14 @@ def on_cluster(file: Path, folder: Path, lose_after: int | None = None) -> tuple
                 nodes.remove_node(other, allow_graceful=False)
                 return
 
-    thread = threading.Thread(target=lose)
-    thread.start()
-    try:
-        return carried_out(file, folder, "--cluster", nodes.address)
-    finally:
-        done.set()
-        thread.join()
-        nodes.shutdown()
+    with two_nodes() as (nodes, other):
+        thread = threading.Thread(target=lose)
+        thread.start()
+        try:
+            return carried_out(file, folder, "--cluster", nodes.address)
+        finally:
+            done.set()
+            thread.join()
 
 
 def killed_and_resumed(file: Path, folder: Path) -> tuple[dict, float, int]:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from example import run, secateur, write_example
+from ray_nodes import two_nodes
 
 from secateur.sweep.results import look
 
@@ -30,7 +31,8 @@ recovery_steps = 16
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sweep")
+    folder = tmp_path_factory.mktemp("sweep") / "zwei Läufe (方策) & 'mehr'"
+    folder.mkdir()
     write_example(folder)
     (folder / "many.toml").write_text(TOML)
     return folder / "many.toml"
@@ -111,6 +113,17 @@ def test_killed_and_resumed_on_two_processes_it_is_the_same(whole, file):
     before = len(look(folder).attempts())
     run([*command, "--resume"])
     assert len(look(folder).attempts()) == before
+
+
+def test_on_a_cluster_it_is_the_same(whole, file):
+    pytest.importorskip("ray")
+    folder = file.parent / "cluster"
+    with two_nodes() as (cluster, _):
+        run(secateur("sweep", str(file), "-o", str(folder), "--cluster", cluster.address))
+    assert _digest(folder) == _digest(whole[0])
+    results = look(folder)
+    assert len(results.attempts()) == 4
+    results.close()
 
 
 def test_a_policy_that_changed_is_not_gone_on_with(whole, file):

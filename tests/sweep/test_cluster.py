@@ -1,13 +1,11 @@
 """A Ray cluster of two nodes on this machine: the same runs, a node that goes away, and nodes that are refused."""
 
-import os
-import socket
-import sys
 import threading
 import time
 
 import pytest
 from errands import errand, pretend
+from ray_nodes import two_nodes
 
 from secateur.errors import SecateurError
 from secateur.sweep.engine import cluster
@@ -16,39 +14,12 @@ ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
 
-def _ports():
-    """Ports that are free, by name: a node that is told them does not wait for its helpers to choose some."""
-    names = (
-        "metrics_agent_port",
-        "runtime_env_agent_port",
-        "dashboard_agent_listen_port",
-        "metrics_export_port",
-    )
-    sockets = [socket.socket() for _ in names]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    chosen = {name: one.getsockname()[1] for name, one in zip(names, sockets)}
-    for one in sockets:
-        one.close()
-    return chosen
-
-
 @pytest.fixture
-def nodes(monkeypatch):
-    """(address, the node to kill) of a fresh cluster."""
-    from ray.cluster_utils import Cluster
-
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "200")
-    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
-    head = {**small, **_ports(), "include_dashboard": False}
-    started = Cluster(initialize_head=True, head_node_args=head)
-    other = started.add_node(**small, **_ports())
-    started.wait_for_nodes()
-    yield started, other
-    ray.shutdown()
-    started.shutdown()
+def nodes():
+    """(a fresh cluster, the node to kill)."""
+    with two_nodes() as both:
+        yield both
+        ray.shutdown()
 
 
 def test_two_nodes_carry_out_what_processes_do(nodes, tmp_path):

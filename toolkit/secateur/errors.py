@@ -20,9 +20,6 @@ class SecateurError(Exception):
         super().__init__(f"{rule}: {seen}. {remedy}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.rule, self.seen, self.remedy)  # as it comes back from a worker process
-
-    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.rule, self.seen, self.remedy)  # how it comes home from another process
 
 

@@ -1,6 +1,7 @@
 """What workers do in tests in place of pruning: a function that workers can import, told by the policy's name."""
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -52,6 +53,9 @@ def pretend(errand: Errand) -> Outcome:
         time.sleep(0.3)
     try:
         with limited(errand.limit_s, errand.hung):
+            if kind == "endless":
+                child = subprocess.Popen(["sleep", "300"])
+                write_atomically(errand.folder / f"child-{errand.number}", str(child.pid).encode())
             while kind == "endless":
                 time.sleep(0.01)
             if kind == "deaf":

@@ -90,11 +90,15 @@ def test_no_worker_outlives_its_driver(tmp_path, how):
         env={**os.environ, "PYTHONPATH": paths},
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(_workers(tmp_path)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    while len(list(tmp_path.glob("child-*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     workers = _workers(tmp_path)
     assert len(workers) == 2
+    workers += [int(path.read_text()) for path in tmp_path.glob("child-*")]
+    assert len(workers) == 4
     assert all(map(_alive, workers))
     driver.send_signal(how)
     driver.wait(timeout=30)

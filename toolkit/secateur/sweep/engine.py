@@ -58,6 +58,7 @@ def become_worker() -> None:
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: even where no thread of ours runs
+    _guard()
     parent = os.getppid()
 
     def watch() -> None:
@@ -66,6 +67,21 @@ def become_worker() -> None:
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True, name="secateur-parent").start()
+
+
+def _guard() -> None:
+    """Starts a process that ends what this one leaves when it dies of anything: compilers, emulators, films."""
+    worker = os.getpid()
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        os.closerange(0, 1 << 16)  # else nobody would see by the worker's pipes that it is gone
+        while os.getppid() == worker:
+            time.sleep(_WATCH_S)
+        os.killpg(worker, signal.SIGKILL)
+    finally:
+        os._exit(0)
 
 
 def started_worker() -> None:

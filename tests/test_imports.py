@@ -51,7 +51,7 @@ ORDER = (
         "pricing",
     ),
     ("sweep", "terminal"),
-    ("cli", "cli_init", "cli_report", "cli_sweep", "cli_verify"),
+    ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 

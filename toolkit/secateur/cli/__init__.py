@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from secateur import __version__
-from secateur.cli_init import init
-from secateur.cli_report import report
-from secateur.cli_sweep import sweep
-from secateur.cli_verify import verify
+from secateur.cli.init import init
+from secateur.cli.report import report
+from secateur.cli.sweep import sweep
+from secateur.cli.verify import verify
 from secateur.errors import EXIT_ERROR, EXIT_VERDICT_FAILED, SecateurError, refused
 from secateur.terminal import console, progress, quiet_libraries, show
 from secateur.units import parse_bytes
@@ -381,7 +381,3 @@ def main() -> None:
             raise
         typer.echo(f"secateur: {known}", err=True)
         sys.exit(known.exit_code)
-
-
-if __name__ == "__main__":
-    main()

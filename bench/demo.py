@@ -1,4 +1,4 @@
-"""Writes the README's tables from runs: the demo's from build/demo, the comparisons' from bench/results.
+"""Writes the README's tables from runs: the demo's from build/demo, the others' from bench/results.
 
     make demo && python bench/demo.py
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from shipped import RESULTS as SHIPPED
+from shipped import table
 
 from secateur.report.table import print_summary
 from secateur.runfolder import read_finished, to_json, write_atomically
@@ -33,10 +35,9 @@ def demo_text(summary: dict[str, Any]) -> str:
 
 
 def strategies_text(document: dict[str, Any]) -> str:
-    """The overview of bench/strategies.py, what is no draw in it, and the commands that gave it."""
-    sentences = "\n".join(f"- {sentence}" for sentence in document["ahead"])
+    """The overview of bench/strategies.py, and the commands that gave it."""
     commands = "\n".join(document["commands"])
-    return f"{document['overview']}\n\n{sentences}\n\n```sh\n{commands}\n```"
+    return f"{document['overview']}\n\n```sh\n{commands}\n```"
 
 
 def replaced(text: str, marker: str, content: str) -> str:
@@ -49,6 +50,8 @@ def filled(text: str) -> str:
     """The README with the tables of the results that are kept."""
     if DEMO.exists():
         text = replaced(text, "demo", demo_text(json.loads(DEMO.read_bytes())))
+    if SHIPPED.exists():
+        text = replaced(text, "shipped", table(json.loads(SHIPPED.read_bytes())))
     for policy in COMPARED:
         results = ROOT / "bench" / "results" / f"{policy}.json"
         if results.exists():

@@ -1,7 +1,6 @@
 """Cells of ``strategies.py`` put together: interquartile means with intervals, each reference, who is ahead where."""
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,6 @@ def report(policy: str, folder: Path, to: Path) -> None:
         "commands": sorted({cell["command"] for cell in cells}),
         "table": "\n".join(f"| {' | '.join(line)} |" for line in lines),
         "overview": overview(cells),
-        "ahead": ahead(cells),
         "conclusions": conclusions(cells),
         "machine": cells[0]["machine"] if cells else {},
         "cells": [{k: v for k, v in cell.items() if k not in ("command", "machine")} for cell in cells],
@@ -154,20 +152,6 @@ def _table(cells: Cells) -> str:
             )
         lines.append(f"| {name} | {' | '.join(row)} |")
     return "\n".join(lines)
-
-
-def ahead(cells: Cells) -> list[str]:
-    """The conclusions that are not draws, and where ours breaks, in short."""
-    found = []
-    for sentence in conclusions(cells):
-        head, colon, tail = sentence.partition(f"{OURS} less the others, mean over common references: ")
-        parts = tail.rstrip(".").split("), ")
-        decided = [p for p in parts if " on all " in p and not re.search(r" [+-]0\.00 ", p)]
-        if not colon:
-            found.append(sentence)
-        elif decided:
-            found.append(head + f"{OURS} less " + "), ".join(decided).rstrip(")") + ").")
-    return found
 
 
 def conclusions(cells: Cells) -> list[str]:

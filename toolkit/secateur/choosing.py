@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from secateur.calibration import Share
 from secateur.graph.groups import ComponentGraph
 from secateur.job import Job
+from secateur.policy.parts import sees_pictures
 from secateur.policy.policy import Policy
 from secateur.policy.unroll import fed_back
 from secateur.prune.allocate import Scores
@@ -37,6 +38,8 @@ PLANNER_TRIAL = TrialPlan(steps=300, episodes=8, final_rounds=8)
 """The same for a planner: a step of recovery and a control step take ten times as long, and short trials say less."""
 RECURRENT_TRIAL = TrialPlan(steps=100, episodes=8)
 """The same for a recurrent policy, whose steps of recovery walk through the calls of a window one after the other."""
+PICTURE_TRIAL = TrialPlan(steps=100, episodes=8)
+"""The same for a policy that sees by a camera: a step of recovery takes thirty times as long as one of a few layers."""
 TYPICAL_TRIALS = 40
 """Of a search; what its progress is shown by."""
 
@@ -177,6 +180,8 @@ def scores_of(job: Job, original: Original) -> Callable[[Policy, ComponentGraph]
 def _plan(job: Job) -> TrialPlan:
     if job.policy.plans:
         return PLANNER_TRIAL
+    if sees_pictures(job.policy):
+        return PICTURE_TRIAL
     return RECURRENT_TRIAL if fed_back(job.policy, job.policy.entry()) else TRIAL
 
 

@@ -198,6 +198,7 @@ def cut_and_recover(job: Job, original: Original, chosen: Path, to: Path, share:
     plan = RecoveryPlan(
         rounds=rounds if job.request.recovery_steps else 0,
         steps=max(1, job.request.recovery_steps // rounds),
+        episodes=original.teacher.training.episodes,
         fake_quantise=job.request.fake_quantise,
         minutes=job.request.recovery_minutes,
     )

@@ -85,6 +85,12 @@ def parts_of(policy: Policy, control_hz: float) -> tuple[Part, ...]:
     return tuple(Part(name, periods[name], _fed(policy, policy.entry(name))) for name in names)
 
 
+def sees_pictures(policy: Policy) -> bool:
+    """Whether what moves the robot takes an image: an input ``[batch, a, b, c]`` of one of its parts."""
+    entries = (policy.entry(name) for name in part_names(policy))
+    return any(example.ndim == 4 for entry in entries for example in entry.example_inputs.values())
+
+
 def require_one_rate(policy: Policy, control_hz: float) -> None:
     """Raises SecateurError where components of a policy in one part declare another rate than the task's."""
     if len(part_names(policy)) > 1:

@@ -18,8 +18,8 @@ OTHER_ENTRIES_WEIGHT = 0.1
 state that is fed back counts for beside the outputs that move the robot."""
 
 
-MOST_BYTES = 96 << 20
-"""Of inputs that are taken from one set of episodes: 2,048 images of 64 × 64 × 3 in float32."""
+MOST_BYTES = 192 << 20
+"""Of inputs that are taken from one set of episodes: 4,096 images of 64 × 64 × 3 in float32."""
 
 
 def visited_inputs(

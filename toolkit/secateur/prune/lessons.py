@@ -65,8 +65,7 @@ class Training:
 
 
 PICTURES = Training(episodes=32, learning_rate=2e-3)
-"""Of who sees by a camera. The pictures of eight episodes are learnt by heart: the arm of ``policies/arm_reach_camera``,
-cut to seven tenths, then stays at nine tenths of its return. A convolution also learns at a lower rate."""
+"""Of who sees by a camera: eight episodes show few different pictures, and a convolution learns at a lower rate."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,8 +73,9 @@ def test_a_planted_loss_of_a_tenth_is_caught_at_the_stated_power():
         lambda rng, n: (np.full(n, 100.0), np.where(rng.random(n) < 0.05, 0.0, 100.0)),
         lambda rng, n: (np.full(n, 100.0), np.where(rng.random(n) < 0.1, 50.0, 100.0)),
         lambda rng, n: (noisy(rng, n), rng.exponential(95.0, n)),
+        lambda rng, n: (np.where(rng.random(n) < 0.05, 0.0, 100.0), np.full(n, 0.95 * 95.0)),
     ],
-    ids=["normal", "one in twenty falls", "one in ten half falls", "exponential"],
+    ids=["normal", "one in twenty falls", "one in ten half falls", "exponential", "the original falls"],
 )
 def test_at_the_limit_both_errors_are_held_whatever_returns_look_like(draw):
     counts, _ = verdicts(draw, 192, 400)

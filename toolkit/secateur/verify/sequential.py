@@ -10,6 +10,10 @@ skewed returns are, and without normality. This is the test by betting of Waudby
 bounded random variables by betting", JRSS B 86, 2024, arXiv 2010.09686); stakes are mixed as in Cover's universal
 portfolio, half of the capital at the highest. docs/adr/0058 says why it is not a group-sequential t-test.
 
+What −m is takes bounds of returns. The lower one is known where no reward is negative; the upper one never is, and is
+taken to have been seen: by the original where the bet is on more, by either side, and a tenth of the original's mean
+above it, where it is on less. A return far above all that were seen, of one episode in a hundred, can deceive the test.
+
 Both sides bet: that the artifact keeps more than is asked for (*passed*) and that it keeps less (*failed*). Until one
 of them has won there is not enough evidence (*undecided*).
 """
@@ -195,7 +199,11 @@ def _lowest(b: np.ndarray, a: np.ndarray, given: float | None) -> tuple[float, b
 
 
 def _games(b: np.ndarray, a: np.ndarray, retained: float, low: float, more: bool) -> np.ndarray:
-    """Logarithms of the capital after each pair, ``[..., n]``, of who bets on more, or on less, than ``retained``."""
+    """Logarithms of the capital after each pair, ``[..., n]``, of who bets on more, or on less, than ``retained``.
+
+    Who bets on less loses most where the original's return is the lowest that is possible, seen or not: an original that
+    falls in one episode in twenty has often not yet fallen in thirty.
+    """
     k = np.where(b.mean(axis=-1, keepdims=True) > 0, retained, 2 - retained)
     due = k * b
     if more:
@@ -203,7 +211,8 @@ def _games(b: np.ndarray, a: np.ndarray, retained: float, low: float, more: bool
     else:
         high = np.maximum(b, a).max(axis=-1, keepdims=True)
         slack = 0.1 * np.abs(b.mean(axis=-1, keepdims=True))
-        gain, worst = due - a, high + slack - due.min(axis=-1, keepdims=True)
+        least = np.minimum(k * low, due.min(axis=-1, keepdims=True))
+        gain, worst = due - a, high + slack - least
     with np.errstate(divide="ignore", over="ignore"):
         share = gain / np.maximum(worst, np.finfo(float).tiny)
         capitals = [np.log(w) + np.cumsum(np.log1p(s * share), axis=-1) for s, w in zip(STAKES, SHARES)]

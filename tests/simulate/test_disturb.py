@@ -138,6 +138,24 @@ def test_mechanics_change_the_model_of_one_environment():
     np.testing.assert_allclose(simulation(weak)[0].actuator_gainprm, 0.8 * before.actuator_gainprm)
 
 
+class Redrawn(gymnasium.Wrapper):
+    """Draws the friction of its first geom anew for every episode, as an environment that randomises its ground."""
+
+    def reset(self, *, seed=None, options=None):
+        simulation(self.env)[0].geom_friction[0, 0] = np.random.default_rng(seed).uniform(0.6, 1.2)
+        return self.env.reset(seed=seed, options=options)
+
+
+def test_what_an_environment_draws_in_its_reset_is_disturbed_too():
+    plain, env = Redrawn(make_env()), disturbed(Redrawn(make_env()), [Disturbance("friction", 0.5)], HZ)
+    for seed in (0, 1, 1, 2):
+        plain.reset(seed=seed)
+        env.reset(seed=seed)
+        before, after = simulation(plain)[0], simulation(env)[0]
+        np.testing.assert_allclose(after.geom_friction, 0.5 * before.geom_friction)
+        np.testing.assert_allclose(after.dof_frictionloss, 0.5 * before.dof_frictionloss)
+
+
 def test_a_push_has_its_size_and_its_time():
     env = disturbed(make_env(), [Disturbance("pushes", 0.5)], HZ)
     model, data = simulation(env)

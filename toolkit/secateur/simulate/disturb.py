@@ -96,12 +96,13 @@ def simulation(env: gymnasium.Env) -> tuple[Any, Any] | None:
 
 
 class _Mechanics(gymnasium.Wrapper):
-    """Changes the model, once for each that the environment makes."""
+    """Changes the model: once for each that the environment makes, and again what it draws anew in a reset."""
 
     def __init__(self, env: gymnasium.Env, disturbance: Disturbance, control_hz: float) -> None:
         super().__init__(env)
-        self.change, self.level = _CHANGES[disturbance.kind], disturbance.level
-        self.changed: Any = None
+        self.kind, self.level = disturbance.kind, disturbance.level
+        self.model: Any = None
+        self.left: dict[str, np.ndarray] = {}
         self._apply()
 
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
@@ -111,39 +112,32 @@ class _Mechanics(gymnasium.Wrapper):
         return result
 
     def _apply(self) -> None:
+        """Scales every number of the model that is not as this left it."""
         found = simulation(self.env)
-        if found is None or found[0] is self.changed:
+        if found is None:
             return
-        self.changed = found[0]
-        self.change(*found, self.level)
+        if found[0] is not self.model:
+            self.model, self.left = found[0], {}
+        changed = False
+        for name in _SCALED[self.kind]:
+            numbers = getattr(self.model, name)
+            drawn = numbers != self.left[name] if name in self.left else np.ones(numbers.shape, bool)
+            numbers[drawn] *= self.level
+            self.left[name] = numbers.copy()
+            changed = changed or bool(drawn.any())
+        if changed and self.kind == "mass":
+            mujoco.mj_setConst(
+                self.model, mujoco.MjData(self.model)
+            )  # what MuJoCo works out from masses beforehand
 
 
-def _friction(model: Any, data: Any, factor: float) -> None:
-    model.geom_friction[:] *= factor
-    model.dof_frictionloss[:] *= factor
-
-
-def _mass(model: Any, data: Any, factor: float) -> None:
-    model.body_mass[:] *= factor
-    model.body_inertia[:] *= factor
-    mujoco.mj_setConst(model, mujoco.MjData(model))  # what MuJoCo works out from masses beforehand
-
-
-def _damping(model: Any, data: Any, factor: float) -> None:
-    model.dof_damping[:] *= factor
-
-
-def _gain(model: Any, data: Any, factor: float) -> None:
-    model.actuator_gainprm[:] *= factor
-    model.actuator_biasprm[:] *= factor
-
-
-_CHANGES: dict[str, Callable[[Any, Any, float], None]] = {
-    "friction": _friction,
-    "mass": _mass,
-    "damping": _damping,
-    "actuator-gain": _gain,
+_SCALED: dict[str, tuple[str, ...]] = {
+    "friction": ("geom_friction", "dof_frictionloss"),
+    "mass": ("body_mass", "body_inertia"),
+    "damping": ("dof_damping",),
+    "actuator-gain": ("actuator_gainprm", "actuator_biasprm"),
 }
+"""Kind → the numbers of MuJoCo's model that are multiplied by its level."""
 
 
 class _Pushed(gymnasium.Wrapper):

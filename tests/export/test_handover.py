@@ -12,6 +12,7 @@ from tflite_networks import Layer, Writer, network
 from secateur.device.tflm import Tflm
 from secateur.errors import SecateurError
 from secateur.export.c.handover import flows_of, handover_ram_bytes, part_sources
+from secateur.export.c.rates import rates_files
 from secateur.export.read import read_tflite
 from secateur.export.toolchain import WARNINGS, write_sources
 from secateur.records import Part
@@ -90,6 +91,53 @@ def test_a_step_of_all_parts_is_that_of_simulation(tmp_path_factory, period):
         joints = np.array([[5 * step - 9 * i for i in range(5)]]).astype(np.int8)
         wanted += holding.step({"observation": seen, "joints": joints}, (0,), run)["command"][0].tolist()
     assert [int(number) for number in said.split()] == wanted
+
+
+BOARD = """
+#include <stdio.h>
+#include <stdlib.h>
+#include "arm.h"
+#include "board.h"
+extern volatile uint32_t arm_late;
+static int ticks, timer;
+void board_start(void) {}
+void board_start_timer(void) { timer = 1; }
+void board_lock(void) {}
+void board_unlock(void) {}
+void board_idle(void) { arm_tick(); }
+void board_look_inputs(void)
+{
+    printf("l");
+    if (timer) { /* it takes two control periods */
+        arm_tick();
+        arm_tick();
+    }
+}
+void board_see_inputs(void) { printf("s"); }
+void board_act_inputs(void) { printf("a"); }
+void board_act_outputs(void)
+{
+    if (++ticks == 11) {
+        printf(" %u", (unsigned)arm_late);
+        exit(0);
+    }
+}
+"""
+
+
+def test_in_the_loop_the_highest_rate_that_is_due_is_next_and_runs_to_its_end(tmp_path):
+    networks = {"look": NETWORKS["see"], **NETWORKS}
+    three = (Part("look", 4), *parts(2))
+    files = {
+        **part_sources(networks, three, TARGET, "arm"),
+        **rates_files(networks, three, "arm", 100.0),
+        "board.c": BOARD,
+    }
+    write_sources(files, tmp_path)
+    sources = sorted(path for path in files if path.endswith(".c"))
+    subprocess.run(["cc", *WARNINGS, *sources, "-o", "arm"], cwd=tmp_path, check=True)
+    said = subprocess.run([tmp_path / "arm"], capture_output=True, text=True, check=True).stdout
+    assert said == "ls" + "aas" + "aas" + "laas" + "aas" + "laas" + "a" + " 0"
 
 
 def test_a_flow_is_counted_in_words_and_has_one_scale():

@@ -1,11 +1,14 @@
-"""Parts of a policy on one core: each at its own rate, and interrupted by those that run more often.
+"""Parts of a policy on one core: each at its own rate, the slower ones interrupted by those at the highest.
 
 Priority by rate is what no other fixed order beats (Liu and Layland 1973, "Scheduling algorithms for multiprogramming
 in a hard-real-time environment"). A part that takes C seconds is through at the least R with
 
-    R = C + sum over the parts j that run more often of ceil(R / T_j) · C_j
+    R = C + B + sum over the parts j that run more often of ceil(R / T_j) · C_j
 
 (Joseph and Pandya 1986, "Finding response times in a real-time system"). Parts of the same rate follow each other.
+Slower parts do not interrupt each other: one that has begun runs to its end (``export.c.rates`` in its loop, a robot's
+program in its one worker). So B has one run of every part of yet another slow rate, which may be under way or waiting.
+With two rates B is zero and R is exact; with more it is an upper bound.
 """
 
 from collections.abc import Sequence
@@ -26,9 +29,12 @@ def response_s(part: int, latencies_s: Sequence[float], periods_s: Sequence[floa
         latencies_s: of all parts, alone.
         periods_s: likewise. Parts of the same period run in the order in which they stand.
     """
-    period = periods_s[part]
+    period, quickest = periods_s[part], min(periods_s)
     before = sum(c for i, (c, t) in enumerate(zip(latencies_s, periods_s)) if t == period and i < part)
-    own = before + latencies_s[part]
+    others = sum(
+        c for c, t in zip(latencies_s, periods_s) if period > quickest and t not in (period, quickest)
+    )
+    own = before + latencies_s[part] + others
     quicker = [(c, t) for c, t in zip(latencies_s, periods_s) if t < period]
     found = own
     while found <= period * (1 + _SNAP):

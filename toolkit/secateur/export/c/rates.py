@@ -39,7 +39,7 @@ void {name}_tick(void);
 
 _MAIN = """\
 /* Runs {name}'s parts at their rates: {quick} from a timer's interrupt, {slow} in the loop, which it interrupts.
- * The quicker part has the higher priority (rate-monotonic). board.h is yours. Generated. */
+ * Of those that are due in the loop the one of the highest rate runs next, and to its end. board.h is yours. Generated. */
 #include <stdint.h>
 
 #include "{name}.h"
@@ -63,23 +63,24 @@ int main(void)
     {name}_init();
 {first}    board_start_timer();
     for (;;) {{
-        int idle = 1;
-{loop}        if (idle) {{
-            board_idle();
-        }}
+{now}{loop}        board_idle();
     }}
 }}
 """
 
+_NOW = """\
+        const uint32_t now = {name}_ticks; /* one time for all: parts of one rate run in their order */
+"""
+
 _LOOP = """\
-        if ((int32_t)({name}_ticks - due[{place}]) >= {period}) {{ /* {part} */
-            idle = 0;
+        if ((int32_t)(now - due[{place}]) >= {period}) {{ /* {part} */
             due[{place}] += {macro}_PERIOD;
             {prefix}_run();
             while ((int32_t)({name}_ticks - due[{place}]) >= {period}) {{
                 due[{place}] += {macro}_PERIOD;
                 {name}_late++;
             }}
+            continue;
         }}
 """
 
@@ -109,6 +110,7 @@ def rates_files(
             runs="".join(_run(part, named[part.name], part.name in giving, last) for part in parts),
             tick="".join(f"    {named[part.name]}_run();\n" for part in quick),
             first="".join(f"    {named[part.name]}_run();\n" for part in slow),
+            now=_NOW.format(name=name) if slow else "",
             loop="".join(
                 _LOOP.format(
                     name=name,
@@ -118,7 +120,7 @@ def rates_files(
                     macro=named[part.name].upper(),
                     period=f"(int32_t){named[part.name].upper()}_PERIOD",
                 )
-                for place, part in enumerate(slow)
+                for place, part in enumerate(sorted(slow, key=lambda part: part.period))
             ),
         ),
         "board.h": _BOARD.format(

@@ -3,8 +3,17 @@ import os
 
 import pytest
 
+from secateur import runfolder
 from secateur.errors import SecateurError
-from secateur.runfolder import RunFolder, read_finished, to_json, write_atomically
+from secateur.runfolder import (
+    RunFolder,
+    control_rate,
+    parts_of_run,
+    read_finished,
+    request_of,
+    to_json,
+    write_atomically,
+)
 
 
 def _stage(text):
@@ -124,3 +133,29 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         write_atomically(tmp_path / "a.json", to_json({"a": float("nan")}))
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "[" * 100_000, '[{"name": "see", "period": 0, "fed": {}}]', '[{"name": "see"}]'],
+    ids=["nothing", "no part", "no list", "deep", "never", "no period"],
+)
+def test_parts_that_no_run_wrote_are_refused(tmp_path, text):
+    (tmp_path / "parts.json").write_text(text)
+    with pytest.raises(SecateurError, match="a run states its parts"):
+        parts_of_run(tmp_path)
+
+
+def test_what_a_run_was_asked_for_is_read_with_care(tmp_path, monkeypatch):
+    path = tmp_path / "request.json"
+    for text, rate in (
+        ('{"control_hz": 50}', 50.0),
+        ('{"control_hz": 0}', None),
+        ('{"control_hz": NaN}', None),
+    ):
+        path.write_text(text)
+        assert control_rate(tmp_path) == rate
+    monkeypatch.setattr(runfolder, "MAX_DOCUMENT_BYTES", 4)
+    assert control_rate(tmp_path) is None
+    with pytest.raises(SecateurError, match="of at most 4"):
+        request_of(tmp_path)

@@ -7,6 +7,7 @@ a folder with a summary is a finished run, and nothing is ever written over one.
 
 import fcntl
 import json
+import math
 import os
 import re
 import shutil
@@ -77,11 +78,14 @@ def parts_of_run(folder: Path) -> tuple[Part, ...]:
     if not path.is_file():
         return ALONE
     try:
-        return tuple(
+        parts = tuple(
             Part(str(p["name"]), int(p["period"]), {k: (str(a), str(b)) for k, (a, b) in p["fed"].items()})
-            for p in json.loads(path.read_bytes())
+            for p in _document(path)
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not parts or any(part.period < 1 for part in parts):
+            raise ValueError("a part runs once in one or more control steps, and there is one or more")
+        return parts
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SecateurError(
             "a run states its parts", f"{path}: {error}", "Run it again into a new folder."
         ) from error
@@ -94,8 +98,8 @@ def request_of(folder: Path) -> dict[str, Any]:
         SecateurError: it does not say.
     """
     try:
-        return dict(json.loads((folder / _REQUEST).read_bytes()))
-    except (OSError, ValueError, TypeError) as error:
+        return dict(_document(folder / _REQUEST))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise SecateurError(
             "a run says what it was asked for", f"{folder / _REQUEST}: {error}", "Run it again."
         ) from error
@@ -104,10 +108,10 @@ def request_of(folder: Path) -> dict[str, Any]:
 def control_rate(folder: Path) -> float | None:
     """Rate of the task that a run was made for, in Hz; None where it is not told."""
     try:
-        told = json.loads((folder / _REQUEST).read_bytes()).get("control_hz")
-    except (OSError, ValueError, AttributeError):
+        told = _document(folder / _REQUEST).get("control_hz")
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
-    return float(told) if isinstance(told, int | float) else None
+    return float(told) if isinstance(told, int | float) and 0 < told < math.inf else None
 
 
 def require_new(path: Path) -> None:

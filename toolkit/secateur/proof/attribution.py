@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from secateur.errors import SecateurError
+from secateur.graph.groups import ComponentGraph
 from secateur.policy.policy import Policy
 from secateur.policy.weights import load_weights
 from secateur.proof.openers import InInt8, Reweighted
@@ -55,7 +56,7 @@ def attribute(proof: "Proof", work: Path) -> dict[str, Any]:
     names = acting_components(policy, graph)
     swaps: dict[tuple[str, str], Opener] = {}
     left_out: dict[str, str] = {}
-    pruned = _pruned(proof)
+    pruned = _pruned(proof, graph)
     if isinstance(pruned, str):
         left_out |= {MASKED: pruned, RECOVERED: pruned}
     else:
@@ -104,15 +105,14 @@ def _rows(proof: "Proof", swaps: Mapping[tuple[str, str], Opener]) -> list[dict[
     return rows
 
 
-def _pruned(proof: "Proof") -> tuple[Policy, dict[str, torch.Tensor]] | str:
+def _pruned(proof: "Proof", graph: ComponentGraph) -> tuple[Policy, dict[str, torch.Tensor]] | str:
     """The run's policy and the channels that it kept; or why there is none."""
-    run, policy, task = proof.subject.run, proof.subject.policy, proof.subject.task
+    run, policy = proof.subject.run, proof.subject.policy
     if run is None:
         return "the policy was not pruned"
     if not (run / "kept.json").is_file():
         return "the run does not say which channels it kept; prune it again"
     try:
-        graph = analyse(policy, acted_on(policy, task))
         kept = json.loads((run / "kept.json").read_bytes())
         keep = {name: torch.tensor(index, dtype=torch.int64) for name, index in kept.items()}
         small = rebuild(policy, graph, json.loads((run / "widths.json").read_bytes()))

@@ -91,8 +91,8 @@ class PartTime:
         name: of its entry.
         period_s: from one run to the next.
         latency_s: of one run that nothing interrupts.
-        response_s: from when it is due until it is through, at most, by ``target.schedule``; where that is more than the
-            period, a time in which it is not through.
+        response_s: from when it is due until it is through, at most (``target.schedule``); where that is more than
+            the period, a time in which it is not through.
         flash_bytes, static_ram_bytes, stack_bytes, instructions: of this part alone, where known; code that parts
             share counts in each.
         components: that it runs, where known.

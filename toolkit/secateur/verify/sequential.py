@@ -201,8 +201,8 @@ def _lowest(b: np.ndarray, a: np.ndarray, given: float | None) -> tuple[float, b
 def _games(b: np.ndarray, a: np.ndarray, retained: float, low: float, more: bool) -> np.ndarray:
     """Logarithms of the capital after each pair, ``[..., n]``, of who bets on more, or on less, than ``retained``.
 
-    Who bets on less loses most where the original's return is the lowest that is possible, seen or not: an original that
-    falls in one episode in twenty has often not yet fallen in thirty.
+    Who bets on less loses most where the original's return is the lowest that is possible, seen or not: an original
+    that falls in one episode in twenty has often not yet fallen in thirty.
     """
     k = np.where(b.mean(axis=-1, keepdims=True) > 0, retained, 2 - retained)
     due = k * b

@@ -39,7 +39,8 @@ void {name}_tick(void);
 
 _MAIN = """\
 /* Runs {name}'s parts at their rates: {quick} from a timer's interrupt, {slow} in the loop, which it interrupts.
- * Of those that are due in the loop the one of the highest rate runs next, and to its end. board.h is yours. Generated. */
+ * Of those that are due in the loop the one of the highest rate runs next, and to its end. board.h is yours.
+ * Generated. */
 #include <stdint.h>
 
 #include "{name}.h"

@@ -11,6 +11,7 @@ from moving import TASK, Pendulum
 
 from secateur.errors import SecateurError, UsageError
 from secateur.pipeline import Progress
+from secateur.proof import attribution
 from secateur.proof.latency import Lateness, lateness_of
 from secateur.proof.story import Proof, VerifyRequest, _kinds, _parts
 from secateur.proof.subject import Subject
@@ -18,9 +19,11 @@ from secateur.proof.verdict import verdict_of
 from secateur.report.verification import print_verification
 from secateur.runfolder import to_json
 from secateur.simulate.displaced import Displaced, coordinates
+from secateur.simulate.disturb import Disturbance
 from secateur.simulate.jitter import Jitter
 from secateur.simulate.parallel import CALM, Conditions, close_all, episodes
-from secateur.verify.scores import score
+from secateur.verify.profile import row
+from secateur.verify.scores import Score, score
 from secateur.verify.sequential import FAILED, PASSED, UNDECIDED
 
 SHORT = {"deviation": False, "processes": 1, "stress_pairs": 8, "episodes": 96}
@@ -88,6 +91,17 @@ def test_a_copy_that_is_as_good_in_calm_and_worse_under_pushes_shows_up():
     assert judged["mass", 0.8]["judged"] == "as good"
     assert any("pushes of 1.5" in warning for warning in verdict["warnings"])
     assert parts["stress"]["left_out"] == {"camera-exposure": "no image is observed"}
+
+
+def test_an_original_that_gets_nothing_leaves_shares_out_and_ends_no_proof(monkeypatch):
+    nothing = [Score(seed, 0.0, 50, None, False, 0.0) for seed in range(32)]
+    monkeypatch.setattr(attribution, "episodes", lambda *_: nothing)
+    found = attribution.attribute(proof_of(Pendulum()), None)
+    assert found["rows"] == []
+    assert set(found["left_out"]) == {"masked", "recovered", "int8"}
+    assert "it is 0" in found["left_out"]["int8"]
+    stressed = row(Disturbance("mass", 0.8), nothing, nothing, 0.0, 0.05, np.random.default_rng(0))
+    assert stressed["baseline_of_calm"] is stressed["ratio"] is stressed["judged"] is None
 
 
 def test_the_same_seed_gives_the_same_document_with_one_process_and_with_two():

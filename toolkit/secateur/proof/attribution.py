@@ -1,7 +1,7 @@
 """Which component costs the return: one at a time replaced in the original, pruned or in int8, on the same seeds."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from secateur.prune.surgery import rebuild
 from secateur.simulate.dry_run import acted_on
 from secateur.simulate.parallel import CALM, Opener, episodes
 from secateur.verify.scores import retained, returns_of, score
+from secateur.verify.statistics import require_judgeable
 from secateur.verify.swapped import (
     INT8,
     MASKED,
@@ -52,6 +53,12 @@ def attribute(proof: "Proof", work: Path) -> dict[str, Any]:
     """
     subject = proof.subject
     policy, task = subject.policy, subject.task
+    seeds = proof.seeds("attribution", PAIRS)
+    before = returns_of(episodes(subject.original, seeds, CALM, proof.processes, score))
+    try:
+        require_judgeable(before, proof.generator("attribution"))
+    except SecateurError as error:
+        return _found((), (), dict.fromkeys(MEANING, error.seen))
     graph = analyse(policy, acted_on(policy, task))
     names = acting_components(policy, graph)
     swaps: dict[tuple[str, str], Opener] = {}
@@ -82,18 +89,29 @@ def attribute(proof: "Proof", work: Path) -> dict[str, Any]:
     for component in (*names, ALL):
         of = names if component == ALL else (component,)
         swaps[component, INT8] = InInt8(subject.original, of, str(path))
-    rows = _rows(proof, swaps)
-    return {"pairs": PAIRS, "components": list(names), "rows": rows, "meaning": MEANING, "left_out": left_out}
+    return _found(names, _rows(proof, swaps, seeds, before), left_out)
 
 
-def _rows(proof: "Proof", swaps: Mapping[tuple[str, str], Opener]) -> list[dict[str, Any]]:
-    seeds = proof.seeds("attribution", PAIRS)
-    before = returns_of(episodes(proof.subject.original, seeds, CALM, proof.processes, score))
+def _found(
+    names: Sequence[str], rows: Sequence[dict[str, Any]], left_out: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "pairs": PAIRS,
+        "components": list(names),
+        "rows": list(rows),
+        "meaning": MEANING,
+        "left_out": dict(left_out),
+    }
+
+
+def _rows(
+    proof: "Proof", swaps: Mapping[tuple[str, str], Opener], seeds: Sequence[int], before: np.ndarray
+) -> list[dict[str, Any]]:
     rows = []
     for number, ((component, form), opener) in enumerate(swaps.items()):
         proof.progress.share(number / len(swaps), f"{component}, {form}")
         after = returns_of(episodes(opener, seeds, CALM, proof.processes, score))
-        generator = proof.generator(f"attribution {component} {form}")
+        generator = proof.generator("attribution")  # the same resamples for all
         rows.append(
             {
                 "component": component,

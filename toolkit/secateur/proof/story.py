@@ -45,7 +45,7 @@ from secateur.verify import sequential
 from secateur.verify.deviation import compare, replayed
 from secateur.verify.profile import row, spread_of, standard_set
 from secateur.verify.region import SEEDS, axes_of, recovered, summarise
-from secateur.verify.scores import Score, improvement, lowest_of, retained, returns_of, score, side
+from secateur.verify.scores import Score, improvement, lowest_of, retained, returns_of, score, share_of, side
 from secateur.verify.statistics import require_judgeable
 
 SCHEMA = 1
@@ -263,7 +263,7 @@ class Proof:
             "baseline": first_side,
             "artifact": second_side,
             "retained": retained(before, after, self.generator("bootstrap")),
-            "retained_iqm": _share(first_side["return_iqm"], second_side["return_iqm"]),
+            "retained_iqm": share_of(first_side["return_iqm"], second_side["return_iqm"]),
             "retained_at_least": evidence.retained_at_least,
             "retained_at_most": evidence.retained_at_most,
             "improvement": improvement(before, after, self.generator("improvement")),
@@ -340,8 +340,3 @@ class Proof:
             )
         ]
         return {**summarise(cells, joint), "left_out": None}
-
-
-def _share(baseline: float, artifact: float) -> float | None:
-    """What is kept of one number by another; None of nothing."""
-    return 1 - (baseline - artifact) / abs(baseline) if baseline else None

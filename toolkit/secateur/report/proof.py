@@ -128,12 +128,12 @@ _BOUNDS = {"retained_at_least": ("at least", "none"), "retained_at_most": ("at m
 def profile_bars(stress: Found) -> list[ProfileBar]:
     """The robustness profile, in its order."""
     rows = stress["rows"]
-    reach = max([1.0, *(row[key] for row in rows for key in ("baseline_of_calm", "artifact_of_calm"))])
+    reach = max([1.0, *(row[key] or 0.0 for row in rows for key in ("baseline_of_calm", "artifact_of_calm"))])
     return [
         ProfileBar(
             title=row["title"],
-            before=max(0.0, row["baseline_of_calm"]) / reach,
-            after=max(0.0, row["artifact_of_calm"]) / reach,
+            before=max(0.0, row["baseline_of_calm"] or 0.0) / reach,
+            after=max(0.0, row["artifact_of_calm"] or 0.0) / reach,
             judged=row["judged"] or "not judged",
             row=(
                 row["title"],

@@ -10,7 +10,7 @@ from secateur.errors import SecateurError, require_known
 from secateur.simulate.disturb import KINDS, Disturbance
 from secateur.simulate.rollout import Trajectory
 from secateur.simulate.sensors import is_numbers, leaves
-from secateur.verify.scores import Score, retained, returns_of, side
+from secateur.verify.scores import Score, retained, returns_of, share_of, side
 from secateur.verify.state_space import observed
 
 AS_GOOD, WORSE, UNCLEAR = "as good", "worse", "unclear"
@@ -86,8 +86,8 @@ def row(
         "title": disturbance.title,
         "baseline": side(baseline),
         "artifact": side(artifact),
-        "baseline_of_calm": 1 - (calm - float(before.mean())) / abs(calm),
-        "artifact_of_calm": 1 - (calm - float(after.mean())) / abs(calm),
+        "baseline_of_calm": share_of(calm, float(before.mean())),
+        "artifact_of_calm": share_of(calm, float(after.mean())),
     }
     try:
         shares = retained(before, after, generator)

@@ -90,3 +90,8 @@ def improvement(baseline: np.ndarray, artifact: np.ndarray, generator: np.random
     drawn = better[generator.integers(0, len(better), size=(RESAMPLES, len(better)))].mean(axis=1)
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return {"value": float(better.mean()), "ci95": [float(low), float(high)]}
+
+
+def share_of(baseline: float, artifact: float) -> float | None:
+    """What is kept of one mean return by another; None of nothing."""
+    return 1 - (baseline - artifact) / abs(baseline) if baseline else None

@@ -1,6 +1,7 @@
 """Parts at their own rates, in lanes at steps of their own."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import parts_policy
@@ -75,6 +76,19 @@ def test_a_task_gives_the_inputs_of_every_part():
     less = replace(task, to_inputs=lambda seen: {"joints": task.to_inputs(seen)["joints"]})
     with pytest.raises(SecateurError, match="gives joints, see, act takes image, joints"):
         check_task(policy, less)
+
+
+def test_lengths_of_episodes_stand_beside_all_of_their_steps_alone(tmp_path, monkeypatch):
+    from secateur import choosing, stages
+
+    policy, task = parts_policy.seeing()
+    job = SimpleNamespace(policy=policy, task=task, seeds=lambda *_: [0, 1])
+    for name, most, lengths in (("all", 1 << 20, (26, 26)), ("some", 10 * 4 * (144 + 3) + 1, ())):
+        monkeypatch.setattr("secateur.prune.states.MOST_BYTES", most)
+        (folder := tmp_path / name).mkdir()
+        stages.roll_original(job, folder, lambda *_: None)
+        assert choosing.lengths_of_original(folder) == lengths
+        assert len(choosing.visited_states(folder)["image"]) == (sum(lengths) or 10)
 
 
 def test_images_are_as_many_as_fit(monkeypatch):

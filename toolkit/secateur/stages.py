@@ -175,7 +175,7 @@ def of_rollouts(job: Job, episodes: int) -> dict[str, Any]:
 
 
 def roll_original(job: Job, to: Path, share: Share) -> None:
-    """Writes ``visited.npz``: the deployed entry's inputs wherever the original went, and ``lengths.json``."""
+    """Writes ``visited.npz``: inputs wherever the original went; and, where those are whole episodes, ``lengths.json``."""
     episodes = rollouts(
         job.task,
         torch_controller(job.policy, job.task),
@@ -184,7 +184,9 @@ def roll_original(job: Job, to: Path, share: Share) -> None:
     )
     arrays = {name: tensor.numpy() for name, tensor in met_inputs(job.task, episodes, job.policy).items()}
     np.savez(to / "visited.npz", **arrays)  # type: ignore[arg-type]
-    write_atomically(to / "lengths.json", to_json(lengths_of(episodes)))
+    lengths = lengths_of(episodes)
+    if sum(lengths) == len(next(iter(arrays.values()))):  # of cameras some steps are left out
+        write_atomically(to / "lengths.json", to_json(lengths))
 
 
 def widths_of(chosen: Path) -> dict[str, int]:

@@ -175,7 +175,7 @@ def of_rollouts(job: Job, episodes: int) -> dict[str, Any]:
 
 
 def roll_original(job: Job, to: Path, share: Share) -> None:
-    """Writes ``visited.npz``: inputs wherever the original went; and, where those are whole episodes, ``lengths.json``."""
+    """Writes ``visited.npz``: inputs wherever the original went; of whole episodes also ``lengths.json``."""
     episodes = rollouts(
         job.task,
         torch_controller(job.policy, job.task),

@@ -137,9 +137,9 @@ The example replays one call of every part that TensorFlow Lite for Microcontrol
 ## At their rates
 
 `control/` has a main program: the parts at the control rate run in a timer's interrupt (`{name}_tick`), the slower ones
-in the loop, where the interrupt may come at any time but while `{slow.prefix}_give()` copies. That is priority by rate.
-Write the functions of `board.h`. `{name}_late` counts how often a slow part was due again before it was through; with
-more than one slow part, give each an interrupt of its own, the quicker the higher.
+in the loop, where the interrupt may come at any time but while `{slow.prefix}_give()` copies. Of several slow parts the
+one of the highest rate that is due runs next, and to its end; the response times of a run count that they wait for each
+other. Write the functions of `board.h`. `{name}_late` counts how often a slow part was due again before it was through.
 
 Where all parts together fit one control period, `{name}_step()` runs those that are due in one thread, and no interrupt
 is needed.

@@ -1,6 +1,7 @@
 """The story on an engine of the test's own: counts, resume, report, estimate; no policy is loaded."""
 
 import json
+from contextlib import contextmanager
 
 import pytest
 from errands import errand, pretend, summary
@@ -74,6 +75,22 @@ def test_nothing_is_written_over_and_nothing_else_gone_on_with(tmp_path):
     (tmp_path / "thesis" / "thesis.txt").write_text("mine")
     with pytest.raises(SecateurError, match="something else"):
         _sweep(tmp_path, "thesis", Here(), go_on=True)
+
+
+def test_a_sweep_that_another_has_just_finished_is_not_written_over(tmp_path, monkeypatch):
+    """It looked at the folder before the other one had begun, and waited for nothing."""
+
+    @contextmanager
+    def late(output):
+        output.mkdir()
+        (output / "results.sqlite").write_bytes(b"of the other")
+        yield
+
+    (tmp_path / "many.toml").write_text(TOML)
+    monkeypatch.setattr(story, "_locked", late)
+    with pytest.raises(SecateurError, match="not empty"):
+        story.sweep(tmp_path / "many.toml", tmp_path / "one", 1)
+    assert (tmp_path / "one" / "results.sqlite").read_bytes() == b"of the other"
 
 
 def test_a_sweep_can_be_looked_at_while_it_runs(tmp_path):

@@ -7,7 +7,7 @@ in ``attempts``. ``meta`` holds what identifies the sweep.
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -246,7 +246,3 @@ def _figures(summary: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _short(value: str | None) -> str:
     return "missing" if value is None else value if len(value) <= 40 else f"{value[:12]}…"
-
-
-Land = Callable[[Outcome], None]
-"""Told of every run that ends."""

@@ -57,6 +57,7 @@ def sweep(
     _require_folder(output, go_on)
     output = output.resolve()
     with _locked(output):
+        _require_folder(output, go_on)  # again: another sweep may have been here before the lock was ours
         shutil.rmtree(output / ".started", ignore_errors=True)
         progress.stage(f"checking {len(asked.runs)} runs")
         connected = nullcontext(Processes(jobs)) if address is None else cluster(address, output)

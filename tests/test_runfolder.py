@@ -4,7 +4,14 @@ import os
 import pytest
 
 from secateur.errors import SecateurError
-from secateur.runfolder import RunFolder, read_finished, to_json, write_atomically
+from secateur.runfolder import (
+    RunFolder,
+    parts_of_run,
+    read_finished,
+    request_of,
+    to_json,
+    write_atomically,
+)
 
 
 def _stage(text):
@@ -117,6 +124,14 @@ def test_what_is_no_summary_is_refused(tmp_path, content):
         (tmp_path / "run" / "summary.json").write_text(content)
     with pytest.raises(SecateurError):
         read_finished(tmp_path / "run")
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[1]", "{"])
+@pytest.mark.parametrize(("name", "read"), [("parts.json", parts_of_run), ("request.json", request_of)])
+def test_what_a_run_says_of_itself_is_read_with_care(tmp_path, name, read, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SecateurError, match=name):
+        read(tmp_path)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

@@ -276,6 +276,18 @@ def test_what_a_page_is_drawn_from_is_checked(tmp_path):
     (tmp_path / "figures.json").write_text("{")
     with pytest.raises(SecateurError, match="is JSON"):
         load_figures(tmp_path)
+    (tmp_path / "figures.json").write_text("[" * 100_000)
+    with pytest.raises(SecateurError, match="nested too deep"):
+        load_figures(tmp_path)
+
+
+@pytest.mark.parametrize("rubbish", [{"verdict": 1}, {"verification": {"test": [1]}}, {"verification": {"stress": 1}}])
+def test_a_verification_of_rubbish_is_one_error(tmp_path, rubbish):
+    run = _run(tmp_path / "one", sample())
+    (run / "verify.json").write_text(json.dumps(rubbish))
+    with pytest.raises(SecateurError, match="follows its schema"):
+        show_again([run], tmp_path / "page.html", None)
+    assert not (tmp_path / "page.html").exists()
 
 
 def _pendulum(make_env):

@@ -1,6 +1,7 @@
 """The story on an engine of the test's own: counts, resume, report, estimate; no policy is loaded."""
 
 import json
+import sqlite3
 from contextlib import contextmanager
 
 import pytest
@@ -99,6 +100,23 @@ def test_a_sweep_can_be_looked_at_while_it_runs(tmp_path):
     document = story.report(tmp_path / "broken")
     assert document["counts"] == {"missing": 7, "failed": 3, "passed": 2}
     assert "missing" in (tmp_path / "broken" / "report.html").read_text()
+
+
+def test_a_page_of_its_own_is_for_runs(tmp_path, secateur):
+    _sweep(tmp_path, "one", Here())
+    code, _, error = secateur("report", tmp_path / "one", "--html", tmp_path / "page.html")
+    assert code == 2
+    assert "is a sweep" in error
+
+
+def test_results_of_rubbish_are_one_error(tmp_path):
+    _sweep(tmp_path, "one", Here())
+    connection = sqlite3.connect(tmp_path / "one" / "results.sqlite")
+    with connection:
+        connection.execute("UPDATE results SET violations = '{', latency_s = 'soon'")
+    connection.close()
+    with pytest.raises(SecateurError, match="follows its schema"):
+        story.report(tmp_path / "one")
 
 
 def test_earlier_runs_are_what_a_time_is_estimated_from(tmp_path):

@@ -79,7 +79,7 @@ def parts_of_run(folder: Path) -> tuple[Part, ...]:
     try:
         return tuple(
             Part(str(p["name"]), int(p["period"]), {k: (str(a), str(b)) for k, (a, b) in p["fed"].items()})
-            for p in json.loads(path.read_bytes())
+            for p in read_document(path)
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SecateurError(
@@ -94,7 +94,7 @@ def request_of(folder: Path) -> dict[str, Any]:
         SecateurError: it does not say.
     """
     try:
-        return dict(json.loads((folder / _REQUEST).read_bytes()))
+        return dict(read_document(folder / _REQUEST))
     except (OSError, ValueError, TypeError) as error:
         raise SecateurError(
             "a run says what it was asked for", f"{folder / _REQUEST}: {error}", "Run it again."
@@ -104,7 +104,7 @@ def request_of(folder: Path) -> dict[str, Any]:
 def control_rate(folder: Path) -> float | None:
     """Rate of the task that a run was made for, in Hz; None where it is not told."""
     try:
-        told = json.loads((folder / _REQUEST).read_bytes()).get("control_hz")
+        told = read_document(folder / _REQUEST).get("control_hz")
     except (OSError, ValueError, AttributeError):
         return None
     return float(told) if isinstance(told, int | float) else None
@@ -163,11 +163,11 @@ def read_finished(folder: Path) -> dict[str, Any]:
         SecateurError: no finished run there, or a file that is missing or was changed since.
     """
     try:
-        manifest = _document(folder / MANIFEST)
-        summary = _document(folder / SUMMARY)
+        manifest = read_document(folder / MANIFEST)
+        summary = read_document(folder / SUMMARY)
         hashes = {str(name): wanted for name, wanted in dict(manifest["files"]).items()}
         schema = summary["schema"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise SecateurError(
             "a run folder holds summary.json and manifest.json",
             f"{folder}: {error}",
@@ -190,12 +190,20 @@ def read_finished(folder: Path) -> dict[str, Any]:
     return summary
 
 
-def _document(path: Path) -> Any:
-    """A file of JSON that may come from anybody. Raises ValueError and RecursionError."""
+def read_document(path: Path) -> Any:
+    """A file of JSON that may come from anybody.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, or too large or too deep to be taken for any of ours.
+    """
     size = path.stat().st_size
     if size > MAX_DOCUMENT_BYTES:
         raise ValueError(f"{path.name} has {size:,} bytes, of at most {MAX_DOCUMENT_BYTES:,}")
-    return json.loads(path.read_bytes())
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError:
+        raise ValueError(f"{path.name} is nested too deep") from None
 
 
 def _beginning(name: str) -> bool:
@@ -217,7 +225,7 @@ def stage_seconds(folder: Path, remedy: str) -> float:
         SecateurError: a file is missing, was added or was changed, or the record cannot be read.
     """
     try:
-        record = json.loads((folder / _STAGE).read_bytes())
+        record = read_document(folder / _STAGE)
         wanted, seconds = dict(record["files"]), float(record["wall_s"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SecateurError(
@@ -323,8 +331,8 @@ class RunFolder:
 
     def _require_same_request(self) -> None:
         try:
-            before = json.loads((self.path / _REQUEST).read_bytes())
-        except (OSError, ValueError) as error:
+            before = dict(read_document(self.path / _REQUEST))
+        except (OSError, ValueError, TypeError) as error:
             raise SecateurError(
                 "--resume goes on with a run of secateur",
                 f"{self.path} holds something else ({error})",

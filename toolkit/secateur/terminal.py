@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from secateur.errors import SecateurError
+from secateur.errors import following_schema
 
 
 def console(stderr: bool) -> Any:
@@ -86,13 +86,7 @@ def show(summary: Any, folder: Path, as_json: bool, page: Path | None = None) ->
         return
     screen = console(stderr=False)
     kind = summary.get("kind")
-    try:
+    with following_schema("a summary", folder):
         (print_summary if kind is None else print_sweep if kind == "sweep" else print_front)(summary, screen)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise SecateurError(
-            "a summary follows its schema",
-            f"{folder}: {type(error).__name__}: {error}",
-            "Read it with the version of secateur that wrote it.",
-        ) from error
     page = page or folder / "report.html"
     screen.print(f"\nThe run is in {folder}; open {page} in a browser.", soft_wrap=True)

@@ -109,6 +109,19 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
         pass
 
 
+def test_a_run_that_began_while_another_was_being_prepared_is_not_written_over(tmp_path):
+    late, later = (
+        RunFolder(tmp_path / "run", {"seed": 1}, False),
+        RunFolder(tmp_path / "run", {"seed": 1}, True),
+    )
+    _finish(tmp_path / "run")
+    with pytest.raises(SecateurError, match="not empty"), late:
+        pass
+    with pytest.raises(SecateurError, match="seed was 0 and is now 1"), later:
+        pass
+    read_finished(tmp_path / "run")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written(tmp_path):
     tmp_path.chmod(0o500)

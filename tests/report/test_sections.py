@@ -281,7 +281,9 @@ def test_what_a_page_is_drawn_from_is_checked(tmp_path):
         load_figures(tmp_path)
 
 
-@pytest.mark.parametrize("rubbish", [{"verdict": 1}, {"verification": {"test": [1]}}, {"verification": {"stress": 1}}])
+@pytest.mark.parametrize(
+    "rubbish", [{"verdict": 1}, {"verification": {"test": [1]}}, {"verification": {"stress": 1}}]
+)
 def test_a_verification_of_rubbish_is_one_error(tmp_path, rubbish):
     run = _run(tmp_path / "one", sample())
     (run / "verify.json").write_text(json.dumps(rubbish))

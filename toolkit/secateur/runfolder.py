@@ -191,12 +191,7 @@ def read_finished(folder: Path) -> dict[str, Any]:
 
 
 def read_document(path: Path) -> Any:
-    """A file of JSON that may come from anybody.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is no JSON, or too large or too deep to be taken for any of ours.
-    """
+    """A file of JSON that may come from anybody. Raises OSError, and ValueError where it is none of ours."""
     size = path.stat().st_size
     if size > MAX_DOCUMENT_BYTES:
         raise ValueError(f"{path.name} has {size:,} bytes, of at most {MAX_DOCUMENT_BYTES:,}")
@@ -282,20 +277,10 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, request: Mapping[str, Any], resume: bool) -> None:
-        self.path, self.request = path, json.loads(to_json(dict(request)))
-        if path.exists() and not path.is_dir():
-            raise SecateurError("a run is written to a folder", f"{path} is a file", "Choose another -o.")
-        existing = path.is_dir() and any(not _beginning(entry.name) for entry in path.iterdir())
-        if existing and not resume:
-            raise SecateurError(
-                "nothing is written over an earlier result",
-                f"{path} is not empty",
-                "Choose another -o, or go on with --resume.",
-            )
-        if existing:
-            self._require_same_request()
+        self.path, self.request, self.resume = path, json.loads(to_json(dict(request))), resume
         self._lock: IO[str] | None = None
         self.earlier_s = 0.0
+        self._require_free()
 
     def __enter__(self) -> "RunFolder":
         try:
@@ -308,9 +293,15 @@ class RunFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            self._lock.close()
             raise FolderInUse(
                 "one run at a time works in a folder", f"{self.path} is in use", "Wait, or choose another -o."
             ) from error
+        try:
+            self._require_free()  # again: another run may have been here before the lock was ours
+        except SecateurError:
+            self._lock.close()
+            raise
         if not (self.path / _REQUEST).exists():
             write_atomically(self.path / _REQUEST, to_json(self.request))
         (self.path / _STAGES).mkdir(exist_ok=True)
@@ -328,6 +319,21 @@ class RunFolder:
     def finished(self) -> bool:
         """True where the summary has been written."""
         return (self.path / SUMMARY).is_file()
+
+    def _require_free(self) -> None:
+        """Raises SecateurError where something is there that must not be touched."""
+        path = self.path
+        if path.exists() and not path.is_dir():
+            raise SecateurError("a run is written to a folder", f"{path} is a file", "Choose another -o.")
+        existing = path.is_dir() and any(not _beginning(entry.name) for entry in path.iterdir())
+        if existing and not self.resume:
+            raise SecateurError(
+                "nothing is written over an earlier result",
+                f"{path} is not empty",
+                "Choose another -o, or go on with --resume.",
+            )
+        if existing:
+            self._require_same_request()
 
     def _require_same_request(self) -> None:
         try:

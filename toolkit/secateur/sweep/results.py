@@ -36,6 +36,9 @@ CREATE TABLE attempts (
     worker TEXT NOT NULL);
 """
 
+_NAMES = ("meta", "runs", "results", "attempts")
+"""Of the tables. A view in the place of one could be a query without end."""
+
 _COMPARED = ("policy.safetensors", "widths.json", "model.float32.tflite", "model.int8.tflite", "golden.npz")
 """Artifacts whose hashes are kept: equal results have equal ones. Beside these, all of the generated C."""
 
@@ -175,7 +178,15 @@ def look(folder: Path, mode: str = "ro") -> Results:
         )
     with _refusing(path):
         results = Results(path, _open(path, mode))
-        schema = results.meta().get("schema")
+    kinds = {row["name"]: row["type"] for row in results._rows("SELECT name, type FROM sqlite_master")}
+    if any(kinds.get(name) != "table" for name in _NAMES):
+        results.close()
+        raise SecateurError(
+            f"a file of results has the tables {', '.join(_NAMES)}",
+            f"{path} has {', '.join(f'the {kind} {name}' for name, kind in kinds.items()) or 'none'}",
+            "Read it with what wrote it.",
+        )
+    schema = results.meta().get("schema")
     if schema != SCHEMA:
         results.close()
         raise SecateurError(

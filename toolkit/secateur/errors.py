@@ -57,7 +57,7 @@ def refused(error: BaseException) -> SecateurError | None:
     return None
 
 
-_OF_DATA = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+_OF_DATA: tuple[type[Exception], ...] = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 """What code raises at data that are not as it expects."""
 
 
@@ -70,9 +70,10 @@ def following_schema(what: str, source: object, *kinds: type[Exception]) -> Iter
         source: where it is from, for the message.
         kinds: of exceptions that tell it beside the usual ones.
     """
+    told_by = _OF_DATA + kinds
     try:
         yield
-    except (*_OF_DATA, *kinds) as error:
+    except told_by as error:
         raise SecateurError(
             f"{what} follows its schema",
             f"{source}: {type(error).__name__}: {error}",

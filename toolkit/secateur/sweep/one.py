@@ -106,8 +106,8 @@ def carry_out(errand: Errand) -> Outcome:
         return Outcome(errand.number, status, code, message, summary, took, worker, cpu)
 
     try:
-        if (known := hung(errand)) is not None:  # another attempt's process: this one would not end either
-            return known
+        if (earlier := hung(errand)) is not None:  # another attempt's process: this one would not end either
+            return earlier
         errand.started.parent.mkdir(parents=True, exist_ok=True)
         errand.started.write_text(worker)
         with limited(errand.limit_s, errand.hung), _quiet():

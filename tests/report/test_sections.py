@@ -246,6 +246,21 @@ def test_runs_called_alike_are_told_by_their_path(tmp_path):
         named(paths, [sample(), {"kind": "pareto"}])
 
 
+def test_names_are_shown_as_they_are(tmp_path, secateur):
+    """What rich would take for a mark-up, and an end of one that never began."""
+    name = "a [b] [/c] :smile:"  # a folder in a folder
+    (tmp_path / name).parent.mkdir()
+    one = _run(tmp_path / name, {**sample(), "policy": "[/p] [red]"})
+    two = _run(tmp_path / "two", sample())
+    code, printed, error = secateur("report", one)
+    assert (code, error) == (0, "")
+    assert name in printed
+    assert "[/p] [red]" in printed
+    code, printed, _ = secateur("report", one, two)
+    assert code == 0
+    assert "[/p] [red]" in printed
+
+
 def test_report_writes_pages_and_nothing_over_them(tmp_path, secateur):
     one, two = _run(tmp_path / "one", sample()), _run(tmp_path / "two", sample(**BARE))
     (one / "verify.json").write_text(json.dumps(verification()))

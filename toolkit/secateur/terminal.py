@@ -11,10 +11,10 @@ from secateur.errors import following_schema
 
 
 def console(stderr: bool) -> Any:
-    """Rich's console on standard output, or on standard error."""
+    """Rich's console on standard output, or on standard error. Text is shown as it is: names may have brackets."""
     from rich.console import Console
 
-    return Console(stderr=stderr)
+    return Console(stderr=stderr, markup=False, emoji=False)
 
 
 @contextmanager
@@ -49,9 +49,9 @@ def progress() -> Iterator[Any]:
     from secateur.pipeline import Progress as Hooks
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
     )
     with quiet_libraries() as stream, Progress(*columns, console=Console(file=stream)) as bars:

@@ -111,6 +111,19 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
         pass
 
 
+def test_a_run_that_began_while_another_was_being_prepared_is_not_written_over(tmp_path):
+    late, later = (
+        RunFolder(tmp_path / "run", {"seed": 1}, False),
+        RunFolder(tmp_path / "run", {"seed": 1}, True),
+    )
+    _finish(tmp_path / "run")
+    with pytest.raises(SecateurError, match="not empty"), late:
+        pass
+    with pytest.raises(SecateurError, match="seed was 0 and is now 1"), later:
+        pass
+    read_finished(tmp_path / "run")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written(tmp_path):
     tmp_path.chmod(0o500)
@@ -126,6 +139,14 @@ def test_what_is_no_summary_is_refused(tmp_path, content):
         (tmp_path / "run" / "summary.json").write_text(content)
     with pytest.raises(SecateurError):
         read_finished(tmp_path / "run")
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[1]", "{"])
+@pytest.mark.parametrize(("name", "read"), [("parts.json", parts_of_run), ("request.json", request_of)])
+def test_what_a_run_says_of_itself_is_read_with_care(tmp_path, name, read, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SecateurError, match=name):
+        read(tmp_path)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

@@ -163,5 +163,29 @@ def test_statistics_come_as_arrays_alone(tmp_path):
         refused(sb3_zip(tmp_path / "a.zip"), words, normalise=tmp_path / "a.npz")
 
 
+def test_statistics_that_unpack_to_too_much_are_refused(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", mean=np.zeros(1 << 21), var=np.ones(1 << 21))
+    assert (tmp_path / "a.npz").stat().st_size < 1 << 16
+    with pytest.raises(SecateurError, match="statistics unpacks to at most 16,777,216 B"):
+        load_statistics(tmp_path / "a.npz")
+
+
+def test_a_member_packed_in_another_way_and_damaged_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as made:
+        made.writestr("data", SB3_DATA * 9)
+    whole = bytearray((tmp_path / "a.zip").read_bytes())
+    whole[30 + len("data") + 9] ^= 0xFF  # behind the local header, the name, and the header of LZMA
+    (tmp_path / "a.zip").write_bytes(whole)
+    refused(tmp_path / "a.zip", "a whole zip file")
+
+
+def test_a_checkpoint_of_torchs_older_format_before_a_zip_is_refused(tmp_path):
+    """Its sizes are not those that the zip's table states."""
+    older = io.BytesIO()
+    torch.save(sb3_state(), older, _use_new_zipfile_serialization=False)
+    both = older.getvalue() + torch_bytes(sb3_state())
+    refused(sb3_zip(tmp_path / "a.zip", **{"policy.pth": both}), "does not begin as a zip")
+
+
 def test_a_missing_file_is_named(tmp_path):
     refused(Path(tmp_path / "none.zip"), "there is no file")

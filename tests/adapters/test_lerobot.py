@@ -5,6 +5,7 @@ is installed, one with cameras is held against it too.
 """
 
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +141,10 @@ def test_limits_become_layers(tmp_path):
     assert torch.allclose(found, wanted, atol=1e-4)
 
 
+CROWD = {f"observation.images.c{n}": {"type": "VISUAL", "shape": [3, 4096, 4096]} for n in range(60)}
+"""Example pictures of 12 GB together."""
+
+
 @pytest.mark.parametrize(
     ("config", "weights", "words"),
     [
@@ -151,6 +156,8 @@ def test_limits_become_layers(tmp_path):
         ({"dim_model": 1 << 16, "dim_feedforward": 1 << 16}, {}, r"65536\] is expected"),
         ({"n_encoder_layers": 1 << 10}, {}, "sizes are"),
         ({"input_features": [1]}, {}, "AttributeError"),
+        ({"input_features": CROWD}, {}, "cameras give more than"),
+        ({"normalization_mapping": [1]}, {}, "a mode for each kind"),
         ({"input_features": {"observation.sound": {"type": "AUDIO", "shape": [3]}}}, {}, "AUDIO"),
         ({"n_encoder_layers": 3}, {}, "encoder.layers.2"),
         ({}, {"model.action_head.weight": torch.zeros(3, 16)}, r"\[3, 16\]"),
@@ -171,6 +178,9 @@ def test_statistics_that_are_missing_or_elsewhere(tmp_path):
     out = {"steps": [{"registry_name": "normalizer_processor", "state_file": "../stats.safetensors"}]}
     copied(tmp_path, {"normalization_mapping": MODES}, policy_preprocessor=out)
     with pytest.raises(SecateurError, match="in the same folder"):
+        lerobot.load_act(tmp_path)
+    copied(tmp_path, {"normalization_mapping": MODES}, policy_preprocessor={"steps": [1]})
+    with pytest.raises(SecateurError, match="a list of steps"):
         lerobot.load_act(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"\x80\x04pickle")
     with pytest.raises(SecateurError, match="whole safetensors"):
@@ -233,6 +243,17 @@ def test_a_tdmpc_is_inspected_and_cut(tmp_path):
         assert torch.allclose(acted, chosen * torch.tensor([2.0, 0.5]) + torch.tensor([0.0, 0.5]), atol=1e-5)
     with pytest.raises(SecateurError, match=r"_V\.0\.bias"):
         lerobot.load_tdmpc(tdmpc(tmp_path, {"model._V.0.bias": torch.zeros(3)}))
+
+
+@pytest.mark.parametrize("name", ["latent_dim", "mlp_dim", "image_encoder_hidden_dim"])
+def test_sizes_that_no_weights_bear_out_fill_no_memory(tmp_path, name):
+    """A layer of 65,536 by 65,536 would take 16 GiB."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    config = json.loads((tdmpc(tmp_path) / "config.json").read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps({**config, name: 1 << 16}))
+    with pytest.raises(SecateurError, match="the TDMPC in"):
+        lerobot.load_tdmpc(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + (64 << 10)  # KiB
 
 
 @pytest.mark.slow

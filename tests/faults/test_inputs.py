@@ -21,7 +21,7 @@ def _sparse(path, size):
 def test_files_that_are_too_large_are_refused_unread(tmp_path):
     from torch import nn
 
-    from secateur.artifact import open_model
+    from secateur.artifact import open_models
     from secateur.policy.weights import load_weights
     from secateur.target.target import load_any
 
@@ -31,7 +31,7 @@ def test_files_that_are_too_large_are_refused_unread(tmp_path):
     with pytest.raises(SecateurError, match="it has more than"):
         load_any(_sparse(tmp_path / "board.toml", huge))
     with pytest.raises(SecateurError, match="it has more than"):
-        open_model(str(_sparse(tmp_path / "m.tflite", huge)))
+        open_models(str(_sparse(tmp_path / "m.tflite", huge)))
     run = tmp_path / "run"
     run.mkdir()
     _sparse(run / "summary.json", huge)

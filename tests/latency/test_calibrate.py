@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import tomllib
 from functools import cache
 
 import numpy as np
@@ -211,3 +212,13 @@ def test_this_machine(secateur, tmp_path):
     errors = json.loads(out)["errors"]["int8"]
     assert errors["after"]["median"] < errors["before"]["median"]
     assert errors["after"]["median"] <= 0.1
+
+
+@given(st.text(), st.text())
+def test_files_are_whole_whatever_a_target_or_a_command_is_called(description, command):
+    target = load_any("stm32f446re").model_copy(update={"description": description})
+    text = board.board_toml(target, "stm32f446re", {}, story.Errors(0.1, 0.2, 0.3), command)
+    found = tomllib.loads(text)
+    assert found["description"] == f"{description}; instructions fitted anew"
+    assert found["inherit"] == "stm32f446re"
+    assert found.keys() == {"inherit", "description", "fit"}

@@ -246,6 +246,21 @@ def test_runs_called_alike_are_told_by_their_path(tmp_path):
         named(paths, [sample(), {"kind": "pareto"}])
 
 
+def test_names_are_shown_as_they_are(tmp_path, secateur):
+    """What rich would take for a mark-up, and an end of one that never began."""
+    name = "a [b] [/c] :smile:"  # a folder in a folder
+    (tmp_path / name).parent.mkdir()
+    one = _run(tmp_path / name, {**sample(), "policy": "[/p] [red]"})
+    two = _run(tmp_path / "two", sample())
+    code, printed, error = secateur("report", one)
+    assert (code, error) == (0, "")
+    assert name in printed
+    assert "[/p] [red]" in printed
+    code, printed, _ = secateur("report", one, two)
+    assert code == 0
+    assert "[/p] [red]" in printed
+
+
 def test_report_writes_pages_and_nothing_over_them(tmp_path, secateur):
     one, two = _run(tmp_path / "one", sample()), _run(tmp_path / "two", sample(**BARE))
     (one / "verify.json").write_text(json.dumps(verification()))
@@ -276,6 +291,20 @@ def test_what_a_page_is_drawn_from_is_checked(tmp_path):
     (tmp_path / "figures.json").write_text("{")
     with pytest.raises(SecateurError, match="is JSON"):
         load_figures(tmp_path)
+    (tmp_path / "figures.json").write_text("[" * 100_000)
+    with pytest.raises(SecateurError, match="nested too deep"):
+        load_figures(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "rubbish", [{"verdict": 1}, {"verification": {"test": [1]}}, {"verification": {"stress": 1}}]
+)
+def test_a_verification_of_rubbish_is_one_error(tmp_path, rubbish):
+    run = _run(tmp_path / "one", sample())
+    (run / "verify.json").write_text(json.dumps(rubbish))
+    with pytest.raises(SecateurError, match="follows its schema"):
+        show_again([run], tmp_path / "page.html", None)
+    assert not (tmp_path / "page.html").exists()
 
 
 def _pendulum(make_env):

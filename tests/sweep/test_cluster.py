@@ -49,7 +49,7 @@ def test_a_node_killed_in_mid_sweep_loses_no_run(nodes, tmp_path):
                 time.sleep(0.05)
             started.remove_node(other, allow_graceful=False)
 
-        killer = threading.Thread(target=kill)
+        killer = threading.Thread(target=kill, daemon=True)
         killer.start()
         for outcome in engine.outcomes([errand(tmp_path, n, "slow") for n in range(20)]):
             landed.append(outcome)

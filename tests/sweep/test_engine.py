@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from errands import errand, pretend
+from errands import errand, pretend, vanish
 
 from secateur.errors import BudgetInfeasible, SecateurError, UsageError
 from secateur.sweep.engine import Processes
+from secateur.sweep.one import carry_out
 
 
 def _outcomes(folder, kinds, jobs, limit_s=60.0):
@@ -58,6 +59,21 @@ def test_native_code_that_does_not_listen_is_ended(tmp_path):
     ended = _outcomes(tmp_path, ["quick", "deaf", "quick"], 2, limit_s=0.5)
     assert [one.status for one in ended] == ["passed", "timeout", "passed"]
     assert "errands.py" in ended[1].message
+
+
+def test_a_run_whose_process_was_ended_is_not_begun_again(tmp_path):
+    """As on a cluster, which tries again elsewhere."""
+    asked = errand(tmp_path, 0)
+    asked.hung.parent.mkdir()
+    asked.hung.write_text('Thread 0x1:\n  File "deaf.py", line 3 in act\n')
+    outcome = carry_out(asked)
+    assert (outcome.status, "deaf.py" in outcome.message) == ("timeout", True)
+    assert not asked.hung.exists()
+
+
+def test_workers_that_never_begin_are_one_error(tmp_path):
+    with pytest.raises(SecateurError, match="before any of 4 runs had begun"):
+        list(Processes(2, vanish).outcomes([errand(tmp_path, number) for number in range(4)]))
 
 
 DRIVER = """

@@ -84,6 +84,8 @@ REFUSED = {
     "no seed": ('policies = ["a"]\ntargets = ["b"]\nseeds = ["x"]', "seeds.0"),
     "negative seed": ('[[runs]]\npolicy = "a"\ntarget = "b"\nseed = -1', "runs.0.seed"),
     "no TOML": ("policies = [", "readable TOML"),
+    "negative seed of a product": ('policies = ["a"]\ntargets = ["b"]\nseeds = [0, -1]', "seeds.1"),
+    "seed too large": (f'policies = ["a"]\ntargets = ["b"]\nseeds = [{1 << 32}]', "seeds.0"),
     "no time": (WHOLE.replace("minutes = 30", "minutes = 0"), "minutes"),
     "too many": (f'policies = ["a"]\ntargets = ["b"]\nseeds = {list(range(100_001))}', "100,001"),
     "nested": ("a = " + "[" * 5000, "readable TOML"),

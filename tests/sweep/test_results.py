@@ -70,6 +70,17 @@ def test_what_is_no_results_file_is_one_error(tmp_path, content):
         look(tmp_path).rows()
 
 
+def test_a_view_in_the_place_of_a_table_is_not_asked(tmp_path):
+    create(tmp_path, RUNS, META).close()
+    connection = sqlite3.connect(tmp_path / FILE)
+    connection.execute("ALTER TABLE attempts RENAME TO others")
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+    connection.execute(f"CREATE VIEW attempts AS {endless}")
+    connection.close()
+    with pytest.raises(SecateurError, match="the view attempts"):
+        look(tmp_path)
+
+
 def test_a_file_from_others_runs_no_code_and_is_not_written_to(tmp_path):
     create(tmp_path, RUNS, META).close()
     connection = sqlite3.connect(tmp_path / FILE)

@@ -1,6 +1,8 @@
 """The story on an engine of the test's own: counts, resume, report, estimate; no policy is loaded."""
 
 import json
+import sqlite3
+from contextlib import contextmanager
 
 import pytest
 from errands import errand, pretend, summary
@@ -76,12 +78,45 @@ def test_nothing_is_written_over_and_nothing_else_gone_on_with(tmp_path):
         _sweep(tmp_path, "thesis", Here(), go_on=True)
 
 
+def test_a_sweep_that_another_has_just_finished_is_not_written_over(tmp_path, monkeypatch):
+    """It looked at the folder before the other one had begun, and waited for nothing."""
+
+    @contextmanager
+    def late(output):
+        output.mkdir()
+        (output / "results.sqlite").write_bytes(b"of the other")
+        yield
+
+    (tmp_path / "many.toml").write_text(TOML)
+    monkeypatch.setattr(story, "_locked", late)
+    with pytest.raises(SecateurError, match="not empty"):
+        story.sweep(tmp_path / "many.toml", tmp_path / "one", 1)
+    assert (tmp_path / "one" / "results.sqlite").read_bytes() == b"of the other"
+
+
 def test_a_sweep_can_be_looked_at_while_it_runs(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         _sweep(tmp_path, "broken", Here(stop_after=5))
     document = story.report(tmp_path / "broken")
     assert document["counts"] == {"missing": 7, "failed": 3, "passed": 2}
     assert "missing" in (tmp_path / "broken" / "report.html").read_text()
+
+
+def test_a_page_of_its_own_is_for_runs(tmp_path, secateur):
+    _sweep(tmp_path, "one", Here())
+    code, _, error = secateur("report", tmp_path / "one", "--html", tmp_path / "page.html")
+    assert code == 2
+    assert "is a sweep" in error
+
+
+def test_results_of_rubbish_are_one_error(tmp_path):
+    _sweep(tmp_path, "one", Here())
+    connection = sqlite3.connect(tmp_path / "one" / "results.sqlite")
+    with connection:
+        connection.execute("UPDATE results SET violations = '{', latency_s = 'soon'")
+    connection.close()
+    with pytest.raises(SecateurError, match="follows its schema"):
+        story.report(tmp_path / "one")
 
 
 def test_earlier_runs_are_what_a_time_is_estimated_from(tmp_path):

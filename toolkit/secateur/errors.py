@@ -1,7 +1,8 @@
 """One error base. A message states the rule, what was seen, and the remedy."""
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 EXIT_ERROR = 1
@@ -54,6 +55,30 @@ def refused(error: BaseException) -> SecateurError | None:
             "Run less at a time, or raise the limit, then go on with --resume.",
         )
     return None
+
+
+_OF_DATA: tuple[type[Exception], ...] = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What code raises at data that are not as it expects."""
+
+
+@contextmanager
+def following_schema(what: str, source: object, *kinds: type[Exception]) -> Iterator[None]:
+    """Raises SecateurError where what is read inside is not as it should be.
+
+    Args:
+        what: is read.
+        source: where it is from, for the message.
+        kinds: of exceptions that tell it beside the usual ones.
+    """
+    told_by = _OF_DATA + kinds
+    try:
+        yield
+    except told_by as error:
+        raise SecateurError(
+            f"{what} follows its schema",
+            f"{source}: {type(error).__name__}: {error}",
+            "Read it with the version of secateur that wrote it.",
+        ) from error
 
 
 class UsageError(SecateurError):

@@ -80,7 +80,7 @@ def parts_of_run(folder: Path) -> tuple[Part, ...]:
     try:
         parts = tuple(
             Part(str(p["name"]), int(p["period"]), {k: (str(a), str(b)) for k, (a, b) in p["fed"].items()})
-            for p in _document(path)
+            for p in read_document(path)
         )
         if not parts or any(part.period < 1 for part in parts):
             raise ValueError("a part runs once in one or more control steps, and there is one or more")
@@ -98,7 +98,7 @@ def request_of(folder: Path) -> dict[str, Any]:
         SecateurError: it does not say.
     """
     try:
-        return dict(_document(folder / _REQUEST))
+        return dict(read_document(folder / _REQUEST))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise SecateurError(
             "a run says what it was asked for", f"{folder / _REQUEST}: {error}", "Run it again."
@@ -108,7 +108,7 @@ def request_of(folder: Path) -> dict[str, Any]:
 def control_rate(folder: Path) -> float | None:
     """Rate of the task that a run was made for, in Hz; None where it is not told."""
     try:
-        told = _document(folder / _REQUEST).get("control_hz")
+        told = read_document(folder / _REQUEST).get("control_hz")
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return float(told) if isinstance(told, int | float) and 0 < told < math.inf else None
@@ -167,11 +167,11 @@ def read_finished(folder: Path) -> dict[str, Any]:
         SecateurError: no finished run there, or a file that is missing or was changed since.
     """
     try:
-        manifest = _document(folder / MANIFEST)
-        summary = _document(folder / SUMMARY)
+        manifest = read_document(folder / MANIFEST)
+        summary = read_document(folder / SUMMARY)
         hashes = {str(name): wanted for name, wanted in dict(manifest["files"]).items()}
         schema = summary["schema"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise SecateurError(
             "a run folder holds summary.json and manifest.json",
             f"{folder}: {error}",
@@ -194,12 +194,15 @@ def read_finished(folder: Path) -> dict[str, Any]:
     return summary
 
 
-def _document(path: Path) -> Any:
-    """A file of JSON that may come from anybody. Raises ValueError and RecursionError."""
+def read_document(path: Path) -> Any:
+    """A file of JSON that may come from anybody. Raises OSError, and ValueError where it is none of ours."""
     size = path.stat().st_size
     if size > MAX_DOCUMENT_BYTES:
         raise ValueError(f"{path.name} has {size:,} bytes, of at most {MAX_DOCUMENT_BYTES:,}")
-    return json.loads(path.read_bytes())
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError:
+        raise ValueError(f"{path.name} is nested too deep") from None
 
 
 def _beginning(name: str) -> bool:
@@ -221,7 +224,7 @@ def stage_seconds(folder: Path, remedy: str) -> float:
         SecateurError: a file is missing, was added or was changed, or the record cannot be read.
     """
     try:
-        record = json.loads((folder / _STAGE).read_bytes())
+        record = read_document(folder / _STAGE)
         wanted, seconds = dict(record["files"]), float(record["wall_s"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SecateurError(
@@ -278,20 +281,10 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, request: Mapping[str, Any], resume: bool) -> None:
-        self.path, self.request = path, json.loads(to_json(dict(request)))
-        if path.exists() and not path.is_dir():
-            raise SecateurError("a run is written to a folder", f"{path} is a file", "Choose another -o.")
-        existing = path.is_dir() and any(not _beginning(entry.name) for entry in path.iterdir())
-        if existing and not resume:
-            raise SecateurError(
-                "nothing is written over an earlier result",
-                f"{path} is not empty",
-                "Choose another -o, or go on with --resume.",
-            )
-        if existing:
-            self._require_same_request()
+        self.path, self.request, self.resume = path, json.loads(to_json(dict(request))), resume
         self._lock: IO[str] | None = None
         self.earlier_s = 0.0
+        self._require_free()
 
     def __enter__(self) -> "RunFolder":
         try:
@@ -304,9 +297,15 @@ class RunFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            self._lock.close()
             raise FolderInUse(
                 "one run at a time works in a folder", f"{self.path} is in use", "Wait, or choose another -o."
             ) from error
+        try:
+            self._require_free()  # again: another run may have been here before the lock was ours
+        except SecateurError:
+            self._lock.close()
+            raise
         if not (self.path / _REQUEST).exists():
             write_atomically(self.path / _REQUEST, to_json(self.request))
         (self.path / _STAGES).mkdir(exist_ok=True)
@@ -325,10 +324,25 @@ class RunFolder:
         """True where the summary has been written."""
         return (self.path / SUMMARY).is_file()
 
+    def _require_free(self) -> None:
+        """Raises SecateurError where something is there that must not be touched."""
+        path = self.path
+        if path.exists() and not path.is_dir():
+            raise SecateurError("a run is written to a folder", f"{path} is a file", "Choose another -o.")
+        existing = path.is_dir() and any(not _beginning(entry.name) for entry in path.iterdir())
+        if existing and not self.resume:
+            raise SecateurError(
+                "nothing is written over an earlier result",
+                f"{path} is not empty",
+                "Choose another -o, or go on with --resume.",
+            )
+        if existing:
+            self._require_same_request()
+
     def _require_same_request(self) -> None:
         try:
-            before = json.loads((self.path / _REQUEST).read_bytes())
-        except (OSError, ValueError) as error:
+            before = dict(read_document(self.path / _REQUEST))
+        except (OSError, ValueError, TypeError) as error:
             raise SecateurError(
                 "--resume goes on with a run of secateur",
                 f"{self.path} holds something else ({error})",

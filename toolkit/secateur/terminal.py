@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from secateur.errors import SecateurError
+from secateur.errors import following_schema
 
 
 def console(stderr: bool) -> Any:
-    """Rich's console on standard output, or on standard error."""
+    """Rich's console on standard output, or on standard error. Text is shown as it is: names may have brackets."""
     from rich.console import Console
 
-    return Console(stderr=stderr)
+    return Console(stderr=stderr, markup=False, emoji=False)
 
 
 @contextmanager
@@ -49,9 +49,9 @@ def progress() -> Iterator[Any]:
     from secateur.pipeline import Progress as Hooks
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
     )
     with quiet_libraries() as stream, Progress(*columns, console=Console(file=stream)) as bars:
@@ -86,13 +86,7 @@ def show(summary: Any, folder: Path, as_json: bool, page: Path | None = None) ->
         return
     screen = console(stderr=False)
     kind = summary.get("kind")
-    try:
+    with following_schema("a summary", folder):
         (print_summary if kind is None else print_sweep if kind == "sweep" else print_front)(summary, screen)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise SecateurError(
-            "a summary follows its schema",
-            f"{folder}: {type(error).__name__}: {error}",
-            "Read it with the version of secateur that wrote it.",
-        ) from error
     page = page or folder / "report.html"
     screen.print(f"\nThe run is in {folder}; open {page} in a browser.", soft_wrap=True)

@@ -7,6 +7,7 @@ fill the memory.
 
 import io
 import json
+import lzma
 import pickle
 import zipfile
 import zlib
@@ -26,6 +27,9 @@ LARGEST_BYTES = 1 << 30
 """Of all tensors of a checkpoint together; a policy for a small computer is far below."""
 
 LARGEST_TEXT_BYTES = 64 << 20
+
+_MAGIC = b"PK\x03\x04"
+"""What a zip begins with."""
 
 
 def read_file(path: Path, limit: int = LARGEST_BYTES) -> bytes:
@@ -65,6 +69,7 @@ def read_member(path: Path, name: str, limit: int) -> bytes:
         NotImplementedError,
         RuntimeError,
         ValueError,
+        lzma.LZMAError,
         zlib.error,
     ) as error:
         raise _damaged(path, "a whole zip file", error) from error
@@ -73,6 +78,29 @@ def read_member(path: Path, name: str, limit: int) -> bytes:
             f"{name} unpacks to at most {limit:,} B", f"{path}: there is more", "Is it a policy's file?"
         )
     return data
+
+
+def require_small_unpacked(data: bytes, source: Path, rule: str, what: str, limit: int) -> None:
+    """Raises SecateurError where a zip's own table says that it unpacks to more than ``limit`` bytes, or is none.
+
+    Args:
+        data: the zip.
+        source: where it is from, for messages.
+        rule: what it is if it is not damaged.
+        what: it holds.
+        limit: in bytes.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, OSError, RuntimeError) as error:
+        raise _damaged(source, rule, error) from error
+    if unpacked > limit:
+        raise SecateurError(
+            f"{what} unpacks to at most {limit:,} B",
+            f"{source} unpacks to {unpacked:,}",
+            "Is it a policy's file?",
+        )
 
 
 def read_json(data: bytes, source: Path) -> dict[str, Any]:
@@ -95,17 +123,10 @@ def read_checkpoint(data: bytes, source: Path) -> Any:
         SecateurError: not torch's zip format, too large once unpacked, damaged, or holding anything but tensors and
             plain data.
     """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, OSError, RuntimeError) as error:
-        raise _damaged(source, "what torch.save writes since PyTorch 1.6", error) from error
-    if unpacked > LARGEST_BYTES:
-        raise SecateurError(
-            f"a checkpoint unpacks to at most {LARGEST_BYTES:,} B",
-            f"{source} unpacks to {unpacked:,}",
-            "Is it a policy's file?",
-        )
+    rule = "what torch.save writes since PyTorch 1.6"
+    if not data.startswith(_MAGIC):  # torch.load would read such a file in its older format, of any size
+        raise _damaged(source, rule, zipfile.BadZipFile("it does not begin as a zip file"))
+    require_small_unpacked(data, source, rule, "a checkpoint", LARGEST_BYTES)
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -1,5 +1,6 @@
 """Layers from the names and shapes of a state dict, and what is not in one: activations, normalisation, bounds."""
 
+import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from secateur.adapters.archive import State, read_file
+from secateur.adapters.archive import State, read_file, require_small_unpacked
 from secateur.errors import SecateurError, require_known
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -25,6 +26,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
 }
 """Name → activation, as torch makes it without arguments."""
+
+LARGEST_STATISTICS_BYTES = 16 << 20
 
 
 def sequential(state: State, activation: str, what: str, ends_with_activation: bool = False) -> nn.Sequential:
@@ -228,9 +231,12 @@ def load_statistics(path: str | Path) -> dict[str, Statistics]:
             "Save numpy.savez('normalise.npz', mean=env.obs_rms.mean, var=env.obs_rms.var, "
             "epsilon=env.epsilon, clip=env.clip_obs) where you trained.",
         )
-    read_file(path, 16 << 20)
+    data = read_file(path, LARGEST_STATISTICS_BYTES)
+    require_small_unpacked(
+        data, path, "what numpy.savez writes", "a file of statistics", LARGEST_STATISTICS_BYTES
+    )
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             found = {name: np.asarray(arrays[name], np.float64) for name in arrays.files}
         epsilon, clip = float(found.pop("epsilon", 1e-8)), float(found.pop("clip", 10.0))
         keys = sorted({name.rpartition(".")[0] for name in found})

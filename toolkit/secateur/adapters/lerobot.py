@@ -145,9 +145,9 @@ def load_tdmpc(folder: str | Path, *, statistics: Statistics | None = None, name
         if len(features.cameras) > 1 or not features.named or set(features.cameras) - {"image"}:
             raise ValueError(f"it reads {', '.join(features.named) or 'nothing'}")
         vectors = features.vectors["environment_state"], features.vectors["state"]
-        model = TOLD(
-            TOLDShape(features.cameras.get("image"), *vectors, features.action, *numbers.values())
-        ).eval()
+        shape = TOLDShape(features.cameras.get("image"), *vectors, features.action, *numbers.values())
+        with torch.device("meta"):  # as for ACT
+            model = TOLD(shape).eval()
     except _ODD as error:
         raise _another(folder, "a TDMPC with observation.image, observation.state or both", error) from error
     fill(model, under(state, "model."), f"the TDMPC in {folder}")

@@ -5,6 +5,7 @@ Statistics, by which observations and actions are normalised, stand in files of 
 ``normalize_inputs.*`` and ``unnormalize_outputs.*`` (before). They become layers of the network.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ VECTORS = {"STATE": "state", "ENV": "environment_state"}
 
 LARGEST_SIZE, LARGEST_SIDE, LARGEST_COUNT = 1 << 16, 1 << 12, 1 << 6
 """Of a width, of a picture, and of layers, heads and members."""
+
+LARGEST_PICTURES = 1 << 26
+"""Numbers of all pictures together."""
 
 
 class Affine(nn.Module):
@@ -89,6 +93,8 @@ class Features:
         sides = [n for camera in self.cameras.values() for n in camera]
         if not all(0 < n <= LARGEST_SIDE for n in sides) or not 0 < self.action <= LARGEST_SIZE:
             raise ValueError(f"sizes are {[self.action, *sides]}")
+        if sum(math.prod(camera) for camera in self.cameras.values()) > LARGEST_PICTURES:
+            raise ValueError(f"{len(self.cameras)} cameras give more than {LARGEST_PICTURES:,} numbers")
         if not all(0 <= n <= LARGEST_SIZE for n in self.vectors.values()):
             raise ValueError(f"sizes are {list(self.vectors.values())}")
 
@@ -116,6 +122,12 @@ def normalisation(
     """
     known = read_statistics(folder, state) if given is None else given
     modes = config.get("normalization_mapping") or {}
+    if not isinstance(modes, Mapping):
+        raise SecateurError(
+            "normalization_mapping names a mode for each kind of feature",
+            f"{folder} has {type(modes).__name__}",
+            "Save it again.",
+        )
     inputs = {
         name: affine(feature, kind, modes, known, given is not None, False)
         for name, (feature, kind) in features.named.items()
@@ -134,7 +146,12 @@ def read_statistics(folder: Path, state: State) -> dict[str, dict[str, torch.Ten
     for processor in ("policy_preprocessor.json", "policy_postprocessor.json"):
         if (folder / processor).is_file():
             told = read_json(read_file(folder / processor, LARGEST_TEXT_BYTES), folder / processor)
-            for step in told.get("steps") or ():
+            steps = told.get("steps") or []
+            if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+                raise SecateurError(
+                    "a processor has a list of steps", f"{folder / processor} has none", "Save it again."
+                )
+            for step in steps:
                 kind, file = step.get("registry_name"), step.get("state_file")
                 if kind in ("normalizer_processor", "unnormalizer_processor") and file:
                     if Path(str(file)).name != file:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from secateur.errors import UsageError
 from secateur.terminal import console, show
 
 
@@ -31,6 +32,12 @@ def report(
     from secateur.sweep.story import report as of_sweep
 
     if len(runs) == 1 and is_sweep(runs[0]):
+        if html is not None or verification is not None:
+            raise UsageError(
+                "--html and --verification are of runs",
+                f"{runs[0]} is a sweep",
+                f"Leave them out: its page is {runs[0] / 'report.html'}.",
+            )
         show(of_sweep(runs[0]), runs[0], as_json)
         return
     found = show_again(runs, html, verification)

@@ -16,7 +16,14 @@ import numpy as np
 from secateur.device.devices import open_device
 from secateur.export.quantize import quantize
 from secateur.export.read import read_tflite
-from secateur.latency.computer import Errors, Share, drawn_samples, errors_of
+from secateur.latency.computer import (
+    Errors,
+    Share,
+    drawn_samples,
+    errors_of,
+    toml_text,
+    written_by,
+)
 from secateur.latency.probes import Pictures, Probe, probe_model
 from secateur.operators.lower import lower
 from secateur.target.cost import step_cost
@@ -88,9 +95,9 @@ def _count(
 def board_toml(target: Target, parent: str, factors: Mapping[str, float], after: Errors, command: str) -> str:
     """A target file that inherits the board and states its own instructions."""
     lines = [
-        f"# Written by: {command}",
-        f'inherit = "{parent}"',
-        f'description = "{target.description}; instructions fitted anew"',
+        written_by(command),
+        f"inherit = {toml_text(parent)}",
+        f"description = {toml_text(f'{target.description}; instructions fitted anew')}",
     ]
     for kernel, factor in sorted(factors.items()):
         costs = target.kernels[kernel].instructions

@@ -6,6 +6,8 @@ computer: probe networks in every dtype → timed on the device → seconds of e
 Microcontrollers: see ``latency.board``.
 """
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -271,11 +273,11 @@ def errors_of(ratios: np.ndarray) -> Errors:
 def computer_toml(target: Computer, machine: Mapping[str, Any], command: str) -> str:
     """A target file that stands by itself."""
     lines = [
-        f"# Written by: {command}",
-        f"description = {_text(f'{target.description}; latency fitted to a device')}",
-        f"source = {_text(target.source)}",
-        f"core = {_text(target.core if target.architecture == 'aarch64' else str(machine['cpu']))}",
-        f"architecture = {_text(target.architecture)}",
+        written_by(command),
+        f"description = {toml_text(f'{target.description}; latency fitted to a device')}",
+        f"source = {toml_text(target.source)}",
+        f"core = {toml_text(target.core if target.architecture == 'aarch64' else str(machine['cpu']))}",
+        f"architecture = {toml_text(target.architecture)}",
         f"cores = {target.cores}",
         f"clock_hz = {target.clock_hz}",
         f"ram_bytes = {target.ram_bytes}",
@@ -283,7 +285,7 @@ def computer_toml(target: Computer, machine: Mapping[str, Any], command: str) ->
         'runtime = "litert"',
         f"threads = {min(target.threads, target.cores)}",
         "validity = "
-        + _text(
+        + toml_text(
             f"fitted to {machine['cpu'] or machine['model']} with {machine['library']} {machine['library_version']}, "
             "dense and convolutional networks"
         ),
@@ -294,13 +296,18 @@ def computer_toml(target: Computer, machine: Mapping[str, Any], command: str) ->
             if key == "seconds":
                 lines.append(f"seconds = {{ {', '.join(f'{t} = {s}' for t, s in value.items())} }}")
             elif value is not None:
-                lines.append(f"{key} = {_text(value) if isinstance(value, str) else value}")
+                lines.append(f"{key} = {toml_text(value) if isinstance(value, str) else value}")
     return "\n".join(lines) + "\n"
 
 
-def _text(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def toml_text(value: str) -> str:
+    """A basic string of TOML, whatever is in it: those of JSON are, but for one character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def written_by(command: str) -> str:
+    """The comment that a target file begins with."""
+    return "# Written by: " + re.sub(r"[\x00-\x1f\x7f]+", " ", command)
 
 
 def known_dtypes(wanted: Sequence[str]) -> tuple[str, ...]:

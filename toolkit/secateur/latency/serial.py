@@ -22,7 +22,15 @@ from secateur.export.firmware.boards import board_of
 from secateur.export.firmware.image import build_firmware
 from secateur.export.read import read_tflite
 from secateur.latency.board import FITTED, HELD_OUT, stored_probe
-from secateur.latency.computer import Errors, Share, errors_of, fit_relative, interval_of
+from secateur.latency.computer import (
+    Errors,
+    Share,
+    errors_of,
+    fit_relative,
+    interval_of,
+    toml_text,
+    written_by,
+)
 from secateur.operators.lower import lower
 from secateur.target.cost import instructions_by_kernel
 from secateur.target.target import FAMILIES, Target
@@ -178,9 +186,9 @@ def serial_toml(target: Target, parent: str, found: Cycles, after: Errors, comma
     low, high = span(found.fitted[NO_FAMILY], target.latency.cycles_per_instruction_high)
     at = f"{found.clock_hz / 1e6:g} MHz"
     lines = [
-        f"# Written by: {command}",
-        f'inherit = "{parent}"',
-        f'description = "{target.description}; cycles fitted to a board"',
+        written_by(command),
+        f"inherit = {toml_text(parent)}",
+        f"description = {toml_text(f'{target.description}; cycles fitted to a board')}",
         "",
         "[latency]",
         f"cycles_per_instruction_low = {low}",

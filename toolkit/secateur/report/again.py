@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from secateur.errors import SecateurError, UsageError
+from jinja2 import TemplateError
+
+from secateur.errors import SecateurError, UsageError, following_schema
 from secateur.report.compare import named, render_comparison
 from secateur.report.front import render_front
 from secateur.report.html import render_html
@@ -44,11 +46,16 @@ def show_again(
         (summary,) = summaries
         if page is not None:
             kept = load_figures(paths[0], verification)
-            _write(page, render_front(summary) if "kind" in summary else render_html(summary, kept))
+            with following_schema("what a page is drawn from", paths[0], TemplateError):
+                text = render_front(summary) if "kind" in summary else render_html(summary, kept)
+            _write(page, text)
         return {paths[0].name: summary}
-    runs = named(paths, summaries)
+    with following_schema("a summary", ", ".join(map(str, paths))):
+        runs = named(paths, summaries)
     if page is not None:
-        _write(page, render_comparison(runs))
+        with following_schema("a summary", ", ".join(map(str, paths)), TemplateError):
+            text = render_comparison(runs)
+        _write(page, text)
     return runs
 
 

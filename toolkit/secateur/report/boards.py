@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from secateur.target.computer import Computer
 from secateur.target.target import Target
@@ -26,7 +27,7 @@ def print_boards(boards: Sequence[Mapping[str, Any]], console: Console, whole: b
     """A line each, or all there is to say of one."""
     if whole:
         for key, value in boards[0].items():
-            console.print(f"[bold]{key}[/bold]  {value}", soft_wrap=True)
+            console.print(Text.assemble((key, "bold"), f"  {value}"), soft_wrap=True)
         return
     table = Table("board", "core", "clock", "flash", "RAM", "runtime", box=None)
     for board in boards:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -194,7 +193,7 @@ def notes(runs: Mapping[str, Summary]) -> list[str]:
 
 def print_comparison(runs: Mapping[str, Summary], console: Console) -> None:
     """The table on the screen."""
-    table = Table("", *map(escape, runs), box=None)
+    table = Table("", *runs, box=None)
     for row in rows(runs):
         table.add_row(*map(Text, row))
     console.print(table)

@@ -1,12 +1,12 @@
 """Files of a run that its page is drawn from, beside ``summary.json``: read here, whichever of them there are."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from secateur.errors import SecateurError
+from secateur.runfolder import read_document
 
 FIGURES, VERIFICATION = "figures.json", "verify.json"
 FILM, STILL = "film.webp", "film_still.webp"
@@ -65,7 +65,7 @@ def _document(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        document = json.loads(path.read_bytes())
+        document = read_document(path)
     except ValueError as error:
         raise SecateurError(
             "what a page is drawn from is JSON", f"{path}: {error}", "Write it again."

@@ -22,13 +22,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from secateur.errors import EXIT_ERROR, SecateurError
-from secateur.sweep.one import Errand, Outcome, carry_out
+from secateur.sweep.one import Errand, Outcome, carry_out, hung
 
 _ENVIRONMENT = ("PYTHONPATH", "SECATEUR_CACHE", "MUJOCO_GL", "SECATEUR_DEBUG")
 """Variables that workers of a cluster get as they are here."""
 
 _RETRIES = 3
 """Of a run on a cluster whose process or node goes away."""
+
+_FRUITLESS = 3
+"""So often all workers may die before a run begins."""
 
 _WATCH_S = 0.5
 _ANSWER_S = 10.0
@@ -115,42 +118,47 @@ class Processes:
         try:
             return self._executor(self.jobs).submit(function, *arguments).result()
         except BrokenProcessPool as error:
-            raise SecateurError(
-                "policies and environments leave their process alive",
-                f"a worker died in {function.__name__} ({_first_line(error)})",
-                "Run secateur inspect and secateur prune on each policy to see which.",
-            ) from error
+            raise _died(function, error) from error
 
     def outcomes(self, errands: Sequence[Errand]) -> Iterator[Outcome]:
         """Every errand's outcome, as they end."""
         try:
             waiting, alone = list(errands), list[Errand]()
+            fruitless = 0
             while waiting or alone:
                 broken: list[Errand] = []
                 if alone:
                     yield self._alone(alone.pop())
                     continue
+                fruitless += 1
                 for errand, outcome in self._round(waiting, self.jobs):
                     if outcome is None:
                         broken.append(errand)
                     else:
+                        fruitless = 0
                         yield outcome
                 alone = [errand for errand in broken if errand.started.exists()]
                 waiting = [errand for errand in broken if errand not in alone]
+                fruitless = 0 if alone else fruitless
+                if waiting and fruitless == _FRUITLESS:
+                    raise SecateurError(
+                        "workers live long enough to begin a run",
+                        f"they died {fruitless} times before any of {len(waiting)} runs had begun",
+                        "See whether memory is short (fewer --jobs), then go on with --resume.",
+                    )
         except BaseException:
             self._kill()
             raise
 
     def _alone(self, errand: Errand) -> Outcome:
         """The outcome of a run that may kill its process."""
-        hung = _hung(errand)
-        if hung is not None:
-            return hung
+        if (known := hung(errand)) is not None:
+            return known
         ((_, outcome),) = self._round([errand], 1)
         errand.started.unlink(missing_ok=True)
         if outcome is not None:
             return outcome
-        return _hung(errand) or Outcome(
+        return hung(errand) or Outcome(
             errand.number,
             "crashed",
             EXIT_ERROR,
@@ -203,24 +211,11 @@ class Processes:
                     os.killpg(group, signal.SIGKILL)
 
 
-def _hung(errand: Errand) -> Outcome | None:
-    """The outcome of a run whose process was ended because it did not listen; None where it was not."""
-    try:
-        where = errand.hung.read_text(errors="replace")
-    except OSError:
-        return None
-    if not where:
-        return None
-    errand.hung.unlink(missing_ok=True)
-    errand.started.unlink(missing_ok=True)
-    main_thread = where.rpartition("hread 0x")[2]  # the last of the dump
-    lines = [line.strip() for line in main_thread.splitlines() if line.strip().startswith("File")]
-    at = f", in {lines[0]}" if lines else ""
-    return Outcome(
-        errand.number,
-        "timeout",
-        EXIT_ERROR,
-        f"it did not end within {errand.limit_s:g} s and did not listen{at}",
+def _died(function: Callable[..., Any], error: BaseException) -> SecateurError:
+    return SecateurError(
+        "policies and environments leave their process alive",
+        f"a worker died in {function.__name__} ({_first_line(error)})",
+        "Run secateur inspect and secateur prune on each policy to see which.",
     )
 
 
@@ -250,11 +245,7 @@ class Cluster:
         try:
             return self.ray.get(self._task(function).remote(*arguments))
         except (self.ray.exceptions.WorkerCrashedError, self.ray.exceptions.NodeDiedError) as error:
-            raise SecateurError(
-                "policies and environments leave their process alive",
-                f"a worker died in {function.__name__}",
-                "Run secateur inspect and secateur prune on each policy to see which.",
-            ) from error
+            raise _died(function, error) from error
         except self.ray.exceptions.RayTaskError as error:
             raise error.cause if isinstance(error.cause, SecateurError) else error from None
 
@@ -282,7 +273,7 @@ class Cluster:
         try:
             return self.ray.get(reference)
         except self.ray.exceptions.RayError as error:
-            return _hung(errand) or Outcome(
+            return hung(errand) or Outcome(
                 errand.number,
                 "crashed",
                 EXIT_ERROR,

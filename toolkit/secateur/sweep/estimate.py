@@ -10,7 +10,9 @@ from secateur.errors import SecateurError
 from secateur.sweep.file import Run
 from secateur.sweep.one import RESULTS
 
-MAX_SUMMARY_BYTES = 1 << 26
+MAX_EARLIER_BYTES = 1 << 26
+"""Of a summary, or of the results of a sweep."""
+
 MAX_EARLIER = 1000
 """Folders that are looked into."""
 
@@ -74,7 +76,7 @@ def earlier(around: Path, runs: Sequence[Run]) -> Durations:
 def _of_run(folder: Path) -> list[tuple[str, str, float]]:
     path = folder / "summary.json"
     try:
-        if path.stat().st_size > MAX_SUMMARY_BYTES:
+        if path.stat().st_size > MAX_EARLIER_BYTES:
             return []
         summary: Mapping[str, object] = json.loads(path.read_bytes())
         seconds = float(str(summary["wall_s"]))
@@ -84,11 +86,13 @@ def _of_run(folder: Path) -> list[tuple[str, str, float]]:
 
 
 def _of_sweep(folder: Path) -> list[tuple[str, str, float]]:
-    from secateur.sweep.results import look
+    from secateur.sweep.results import FILE, look
 
     try:
+        if (folder / FILE).stat().st_size > MAX_EARLIER_BYTES:
+            return []
         results = look(folder)
-    except SecateurError:
+    except (OSError, SecateurError):
         return []
     try:
         asked = {row["run"]: (Path(row["policy"]).name, row["strategy"]) for row in results.rows()}

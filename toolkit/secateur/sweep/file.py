@@ -2,12 +2,12 @@
 
 import difflib
 import itertools
+import json
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -15,11 +15,13 @@ from secateur.budget import parse_budget
 from secateur.errors import SecateurError
 from secateur.pipeline import PruneRequest
 from secateur.policy.load import shipped_policies
-from secateur.runfolder import to_json
 
 MAX_FILE_BYTES = 1 << 20
 MAX_RUNS = 100_000
 """More is taken for a mistake in the product."""
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class _Record(BaseModel):
@@ -55,7 +57,7 @@ class RunText(_Record):
     budget: BudgetText = BudgetText()
     strategy: str = "component-aware"
     importance: str = "taylor"
-    seed: int = Field(ge=0, lt=2**32, default=0)
+    seed: Seed = 0
 
 
 class PruneText(_Record):
@@ -88,7 +90,7 @@ class SweepFile(_Record):
     budgets: tuple[BudgetText, ...] = Field(strict=False, default=(BudgetText(),))
     strategies: tuple[str, ...] = Field(strict=False, default=("component-aware",))
     importance: tuple[str, ...] = Field(strict=False, default=("taylor",))
-    seeds: tuple[int, ...] = Field(strict=False, default=(0,))
+    seeds: tuple[Seed, ...] = Field(strict=False, default=(0,))
     runs: tuple[RunText, ...] = Field(strict=False, default=())
     prune: PruneText = PruneText()
     minutes: float = Field(gt=0, le=60 * 24 * 30, default=360.0)
@@ -168,9 +170,9 @@ def read_sweep(path: Path) -> Sweep:
         )
     here = path.resolve().parent
     runs = tuple(_run(number, text, file.prune, here) for number, text in enumerate(file.texts()))
-    seen: dict[PruneRequest, int] = {}
+    seen: dict[str, int] = {}
     for run in runs:
-        first = seen.setdefault(_hashable(run.request), run.number)
+        first = seen.setdefault(repr(run.request), run.number)
         if first != run.number:
             raise SecateurError(
                 "the runs of a sweep differ",
@@ -187,10 +189,6 @@ def _product(file: SweepFile) -> int:
     for choices in (file.policies, file.targets, file.budgets, file.strategies, file.importance, file.seeds):
         count *= len(choices)
     return count
-
-
-def _hashable(request: PruneRequest) -> Any:
-    return repr(request)
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -265,15 +263,6 @@ def _invalid(path: Path, error: ValidationError) -> SecateurError:
     )
 
 
-def plain_budget(request: PruneRequest) -> Mapping[str, Any]:
-    """The budget as data, equal for equal budgets."""
-    from dataclasses import asdict
-
-    return asdict(request.budget)
-
-
 def budget_json(request: PruneRequest) -> str:
-    """The same as one line of JSON."""
-    import json
-
-    return json.dumps(json.loads(to_json(plain_budget(request))), sort_keys=True)
+    """The budget as one line of JSON, equal for equal budgets."""
+    return json.dumps(asdict(request.budget), sort_keys=True, allow_nan=False)

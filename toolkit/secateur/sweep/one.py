@@ -106,6 +106,8 @@ def carry_out(errand: Errand) -> Outcome:
         return Outcome(errand.number, status, code, message, summary, took, worker, cpu)
 
     try:
+        if (earlier := hung(errand)) is not None:  # another attempt's process: this one would not end either
+            return earlier
         errand.started.parent.mkdir(parents=True, exist_ok=True)
         errand.started.write_text(worker)
         with limited(errand.limit_s, errand.hung), _quiet():
@@ -166,12 +168,33 @@ def inputs_of(identity: Mapping[str, Any]) -> dict[str, str]:
     return {key: identity[key] for key in ("weights_sha256", "code_sha256", "target_sha256")}
 
 
+def hung(errand: Errand) -> Outcome | None:
+    """The outcome of a run whose process was ended because it did not listen; None where it was not."""
+    try:
+        where = errand.hung.read_text(errors="replace")
+    except OSError:
+        return None
+    if not where:
+        return None
+    errand.hung.unlink(missing_ok=True)
+    errand.started.unlink(missing_ok=True)
+    main_thread = where.rpartition("hread 0x")[2]  # the last of the dump
+    lines = [line.strip() for line in main_thread.splitlines() if line.strip().startswith("File")]
+    at = f", in {lines[0]}" if lines else ""
+    return Outcome(
+        errand.number,
+        "timeout",
+        EXIT_ERROR,
+        f"it did not end within {errand.limit_s:g} s and did not listen{at}",
+    )
+
+
 @contextmanager
-def limited(seconds: float, hung: Path) -> Iterator[None]:
+def limited(seconds: float, trace: Path) -> Iterator[None]:
     """Raises TimeIsUp inside after so many seconds; ends the process a little later where nothing listens.
 
     The first is a signal, which Python code hears. The second is a thread of C, which needs no Python: it writes where
-    the process is to ``hung`` and exits.
+    the process is to ``trace`` and exits.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals go to the main thread alone
@@ -183,16 +206,18 @@ def limited(seconds: float, hung: Path) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, up)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        with hung.open("w") as stream:
+        with trace.open("w") as stream:
             faulthandler.dump_traceback_later(seconds + GRACE_S, exit=True, file=stream)
             try:
                 yield
             finally:
-                signal.setitimer(signal.ITIMER_REAL, 0.0)
-                signal.signal(signal.SIGALRM, before)
-                faulthandler.cancel_dump_traceback_later()
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.0)
+                finally:  # also where the time was up just now: else the thread would end the next run
+                    faulthandler.cancel_dump_traceback_later()
+                    signal.signal(signal.SIGALRM, before)
     finally:
-        hung.unlink(missing_ok=True)
+        trace.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ in ``attempts``. ``meta`` holds what identifies the sweep.
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -35,6 +35,9 @@ CREATE TABLE attempts (
     run INTEGER NOT NULL REFERENCES runs, status TEXT NOT NULL, wall_s REAL NOT NULL, cpu_s REAL NOT NULL,
     worker TEXT NOT NULL);
 """
+
+_NAMES = ("meta", "runs", "results", "attempts")
+"""Of the tables. A view in the place of one could be a query without end."""
 
 _COMPARED = ("policy.safetensors", "widths.json", "model.float32.tflite", "model.int8.tflite", "golden.npz")
 """Artifacts whose hashes are kept: equal results have equal ones. Beside these, all of the generated C."""
@@ -175,7 +178,15 @@ def look(folder: Path, mode: str = "ro") -> Results:
         )
     with _refusing(path):
         results = Results(path, _open(path, mode))
-        schema = results.meta().get("schema")
+    kinds = {row["name"]: row["type"] for row in results._rows("SELECT name, type FROM sqlite_master")}
+    if any(kinds.get(name) != "table" for name in _NAMES):
+        results.close()
+        raise SecateurError(
+            f"a file of results has the tables {', '.join(_NAMES)}",
+            f"{path} has {', '.join(f'the {kind} {name}' for name, kind in kinds.items()) or 'none'}",
+            "Read it with what wrote it.",
+        )
+    schema = results.meta().get("schema")
     if schema != SCHEMA:
         results.close()
         raise SecateurError(
@@ -246,7 +257,3 @@ def _figures(summary: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _short(value: str | None) -> str:
     return "missing" if value is None else value if len(value) <= 40 else f"{value[:12]}…"
-
-
-Land = Callable[[Outcome], None]
-"""Told of every run that ends."""

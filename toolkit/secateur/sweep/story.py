@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
+
 from secateur import __version__
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, following_schema
 from secateur.pipeline import Progress
 from secateur.report.sweep import document_of, render_sweep
 from secateur.runfolder import write_atomically
@@ -57,6 +59,7 @@ def sweep(
     _require_folder(output, go_on)
     output = output.resolve()
     with _locked(output):
+        _require_folder(output, go_on)  # again: another sweep may have been here before the lock was ours
         shutil.rmtree(output / ".started", ignore_errors=True)
         progress.stage(f"checking {len(asked.runs)} runs")
         connected = nullcontext(Processes(jobs)) if address is None else cluster(address, output)
@@ -86,9 +89,7 @@ def _carried_out(
         ]
         progress.stage("runs")
         _each(errands, asked, engine, results, durations, progress)
-        document = document_of(
-            results.rows(), results.attempts(), results.digest(), SharedStages(output / "shared").made()
-        )
+        document = _document(results, output)
         write_atomically(output / REPORT, render_sweep(document).encode())
         shutil.rmtree(output / ".started", ignore_errors=True)
         return document
@@ -198,13 +199,18 @@ def report(folder: Path) -> dict[str, Any]:
     """The document of a sweep, finished or under way; writes its page anew."""
     results = look(folder)
     try:
-        document = document_of(
-            results.rows(), results.attempts(), results.digest(), SharedStages(folder / "shared").made()
-        )
+        with following_schema("a file of results", results.path, TemplateError):
+            document = _document(results, folder)
+            page = render_sweep(document)
     finally:
         results.close()
-    write_atomically(folder / REPORT, render_sweep(document).encode())
+    write_atomically(folder / REPORT, page.encode())
     return document
+
+
+def _document(results: Results, folder: Path) -> dict[str, Any]:
+    made = SharedStages(folder / "shared").made()
+    return document_of(results.rows(), results.attempts(), results.digest(), made)
 
 
 def is_sweep(folder: Path) -> bool:

@@ -18,6 +18,7 @@ ORDER = (
         "network",
         "shipped",
         "runfolder",
+        "runparts",
         "shared",
         "budget",
     ),

@@ -12,7 +12,8 @@ from rich.console import Console
 from secateur.device.devices import open_device
 from secateur.export.read import read_tflite
 from secateur.report.bench import print_bench
-from secateur.runfolder import parts_of_run, read_finished
+from secateur.runfolder import read_finished
+from secateur.runparts import parts_of_run
 from secateur.target.target import load_target
 from secateur.verify.golden import load_golden
 

@@ -5,15 +5,8 @@ import pytest
 
 from secateur import runfolder
 from secateur.errors import SecateurError
-from secateur.runfolder import (
-    RunFolder,
-    control_rate,
-    parts_of_run,
-    read_finished,
-    request_of,
-    to_json,
-    write_atomically,
-)
+from secateur.runfolder import RunFolder, control_rate, read_finished, request_of, to_json, write_atomically
+from secateur.runparts import parts_of_run
 
 
 def _stage(text):

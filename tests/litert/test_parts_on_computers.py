@@ -12,7 +12,8 @@ from secateur.litert.export import channels_last_task
 from secateur.litert.source import Source
 from secateur.planner.controller import BundleController, program
 from secateur.policy.parts import parts_of
-from secateur.runfolder import parts_of_run, read_finished
+from secateur.runfolder import read_finished
+from secateur.runparts import parts_of_run
 from secateur.simulate.rollout import rollouts
 from secateur.verify.firmware import FirmwareController
 

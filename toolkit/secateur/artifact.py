@@ -15,7 +15,8 @@ from secateur.export.c.names import identifier
 from secateur.export.read import MAX_FILE_BYTES, read_tflite
 from secateur.network import Network
 from secateur.records import ALONE, Part
-from secateur.runfolder import control_rate, golden_file, parts_of_run, read_finished, stems
+from secateur.runfolder import control_rate, read_finished
+from secateur.runparts import golden_file, parts_of_run, stems
 from secateur.target.target import Target
 
 if TYPE_CHECKING:

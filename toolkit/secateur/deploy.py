@@ -30,7 +30,8 @@ from secateur.network import Network
 from secateur.operators.lower import lower
 from secateur.pipeline import Progress
 from secateur.records import Cost
-from secateur.runfolder import MANIFEST, PARTS, parts_json, require_new, stems, to_json, write_folder
+from secateur.runfolder import MANIFEST, require_new, to_json, write_folder
+from secateur.runparts import PARTS, parts_json, stems
 from secateur.target.computer import Computer
 from secateur.target.cost import price
 from secateur.target.patches import applied, within

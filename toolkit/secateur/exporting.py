@@ -23,7 +23,7 @@ from secateur.job import Job
 from secateur.policy.policy import Policy
 from secateur.policy.unroll import fed_back
 from secateur.prune.states import lengths_of, met_inputs, samples_of_parts
-from secateur.runfolder import golden_file, stems
+from secateur.runparts import golden_file, stems
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
 from secateur.verify.golden import Golden, save_golden

@@ -32,7 +32,8 @@ from secateur.records import ClosedLoop, Measurement, Parity, Part, PartTime, Ra
 from secateur.report.html import render_html
 from secateur.report.kept import KEPT, load_figures
 from secateur.report.summary import GroupWidth, RecoveryPoint, part_records, summary
-from secateur.runfolder import PARTS, RunFolder, golden_file, parts_json, stems, to_json, write_atomically
+from secateur.runfolder import RunFolder, to_json, write_atomically
+from secateur.runparts import PARTS, golden_file, parts_json, stems
 from secateur.shared import SharedStages
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts

@@ -34,15 +34,8 @@ from secateur.prune.limits import Price
 from secateur.prune.states import evenly, visited_inputs
 from secateur.records import Parity
 from secateur.report.summary import part_records, summary
-from secateur.runfolder import (
-    PARTS,
-    RunFolder,
-    parts_json,
-    read_finished,
-    stems,
-    to_json,
-    write_atomically,
-)
+from secateur.runfolder import RunFolder, read_finished, to_json, write_atomically
+from secateur.runparts import PARTS, parts_json, stems
 from secateur.shared import SharedStages
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.planner import policy_controller

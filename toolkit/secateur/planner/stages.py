@@ -36,7 +36,8 @@ from secateur.prune.strategies import STRATEGIES
 from secateur.records import Cost, Parity
 from secateur.report.rates import Board
 from secateur.report.summary import summary
-from secateur.runfolder import PARTS, RunFolder, to_json, write_atomically
+from secateur.runfolder import RunFolder, to_json, write_atomically
+from secateur.runparts import PARTS
 from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
 from secateur.stages import (

@@ -15,7 +15,8 @@ from secateur.planner.bundle import FOLDER
 from secateur.policy.parts import part_names, parts_of, require_one_rate
 from secateur.policy.policy import Policy, Task
 from secateur.proof.openers import Bundled, OnDevice, Original
-from secateur.runfolder import SUMMARY, read_finished, request_of, stems
+from secateur.runfolder import SUMMARY, read_finished, request_of
+from secateur.runparts import stems
 from secateur.simulate.dry_run import check_task
 from secateur.target.computer import Computer
 from secateur.target.target import load_any

@@ -5,7 +5,6 @@ import os
 import zipfile
 
 import pytest
-from errands import summary
 
 from secateur.errors import SecateurError
 from secateur.report.sweep import document_of, render_sweep
@@ -112,7 +111,6 @@ def test_names_are_escaped_in_the_page_of_a_sweep():
     page = render_sweep(document_of([row, good, more], [], evil, {evil: 1}))
     assert "<script" not in page
     assert page.count("&lt;script&gt;") > 8
-    assert summary(0)["verdict"]["passed"]
 
 
 BROKEN = {

@@ -17,6 +17,7 @@ from secateur.graph.template import Template
 from secateur.job import Job
 from secateur.operators.lower import lower
 from secateur.operators.program import Program
+from secateur.pricing import price_on
 from secateur.records import Cost, Measurement, Widths
 from secateur.report.film import film
 from secateur.report.kept import FIGURES
@@ -49,7 +50,7 @@ def costs_on(job: Job, templates: Mapping[str, Template], dtype: str, widths: Wi
             prices = {name: PriceOnComputer(each, board, dtype) for name, each in templates.items()}
             price = of_parts(prices, job.policy, job.parts, job.task.control_hz)
         else:
-            price = stages.price_on(job, templates, board)
+            price = price_on(job, templates, board)
         return price({}), price(widths)
 
     return priced

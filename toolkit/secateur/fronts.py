@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from secateur import stages
+from secateur import pricing, stages
 from secateur.choosing import Original
 from secateur.errors import UsageError, require_known
 from secateur.job import Job, prepare
@@ -187,8 +187,8 @@ def _front(
         folder.tidy()
         return read_finished(output)
     progress.stage("converting the original to price it")
-    price = stages.price_of(job)
-    stages.require_feasible(job, price)
+    price = pricing.price_of(job)
+    pricing.require_feasible(job, price)
     with folder:
         if folder.finished:  # by another process, while this one was converting
             return read_finished(output)

@@ -96,10 +96,9 @@ def prune(
         from secateur.litert.pruning import prune_for_computer
 
         return prune_for_computer(request, output, resume, command, progress, shared)
-    from secateur import exporting, figures, stages
+    from secateur import exporting, figures, pricing, stages
     from secateur.choosing import Original
     from secateur.job import prepare
-    from secateur.pricing import templates_of
     from secateur.runfolder import RunFolder, read_finished
 
     started = time.perf_counter()
@@ -109,9 +108,9 @@ def prune(
         folder.tidy()
         return read_finished(output)
     progress.stage("converting the original to price it")
-    templates = templates_of(job, shared)
-    price = stages.price_of(job, templates)
-    stages.require_feasible(job, price)
+    templates = pricing.templates_of(job, shared)
+    price = pricing.price_of(job, templates)
+    pricing.require_feasible(job, price)
 
     with folder:
         if folder.finished:  # by another process, while this one was converting
@@ -168,11 +167,10 @@ def inspect(policy: str, target: str | None, page: Path | None = None) -> dict[s
         target: board, or the path of its TOML; None for none.
         page: where to write the same as HTML with a picture; None for nowhere.
     """
-    from secateur import stages
     from secateur.errors import SecateurError
     from secateur.policy.load import load
     from secateur.policy.parts import parts_of
-    from secateur.pricing import convert_template, templates_of_parts
+    from secateur.pricing import convert_template, price_of_parts, templates_of_parts
     from secateur.prune.analyse import analyse
     from secateur.records import Cost
     from secateur.report.structure import OnBoard, describe
@@ -197,7 +195,7 @@ def inspect(policy: str, target: str | None, page: Path | None = None) -> dict[s
             if loaded.task and len(parts) > 1:
                 rate = loaded.task.control_hz
                 templates = templates_of_parts(loaded.policy, graph, parts)
-                cost = stages.price_of_parts(templates, loaded.policy, parts, rate, board)({})
+                cost = price_of_parts(templates, loaded.policy, parts, rate, board)({})
             else:
                 cost = PriceByWidth(convert_template(loaded.policy, graph), board)({})
         except SecateurError as error:  # the structure is worth showing all the same

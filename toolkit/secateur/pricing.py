@@ -1,6 +1,6 @@
-"""What is deployed, converted at two widths: from these every width is priced (``graph.template``)."""
+"""What is deployed, converted at two widths, and from these the price of every width (``graph.template``)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,14 @@ from secateur.graph.template import Template, fit_template
 from secateur.job import Job
 from secateur.policy.policy import Policy
 from secateur.policy.unroll import fed_back
+from secateur.prune.limits import Price, check_feasible
+from secateur.prune.strategies import STRATEGIES
 from secateur.prune.surgery import resized
-from secateur.records import Part
+from secateur.records import Part, Widths
 from secateur.shared import SharedStages
+from secateur.target.by_width import PriceByWidth
+from secateur.target.step import of_parts
+from secateur.target.target import Target
 
 _ANY_SCALE = (0.037, 3)
 """Of a flow where a network is converted to be priced: unlike any that its own operators come to."""
@@ -94,3 +99,40 @@ def _template(
 ) -> Template:
     full, other = map(read_tflite, models)
     return fit_template(graph, full, other, probe_widths(graph), policy.entry(entry).name)
+
+
+def price_of(job: Job, templates: Mapping[str, Template] | None = None) -> Price:
+    """Widths → predicted cost of a control step on the job's target; ``templates`` where there are some already."""
+    return price_on(job, templates or templates_of(job), job.board)
+
+
+def price_on(job: Job, templates: Mapping[str, Template], board: Target) -> Price:
+    """The same on any board."""
+    return price_of_parts(templates, job.policy, job.parts, job.task.control_hz, board)
+
+
+def price_of_parts(
+    templates: Mapping[str, Template],
+    policy: Policy,
+    parts: Sequence[Part],
+    control_hz: float,
+    board: Target,
+) -> Price:
+    """The same of a policy in parts, from the template of each."""
+    prices = {name: PriceByWidth(template, board) for name, template in templates.items()}
+    flows = sorted({source for part in parts for source in part.fed.values()})
+
+    def handed(widths: Widths) -> tuple[int, ...]:
+        complete = {**templates[parts[0].name].graph.full, **widths}
+        return (*(-(-templates[part].output_bytes(output, complete) // 4) * 4 for part, output in flows), 4)
+
+    def code_of(kernel: str) -> int:
+        return board.kernels[kernel].code_bytes
+
+    return of_parts(prices, policy, parts, control_hz, handed, code_of)
+
+
+def require_feasible(job: Job, price: Price) -> None:
+    """Raises BudgetInfeasible where even the least widths are too dear."""
+    least = STRATEGIES[job.request.strategy].least(job.graph)
+    check_feasible(price, job.budget, {**job.graph.full, **{name: least[name] for name in job.cuttable}})

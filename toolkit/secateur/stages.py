@@ -16,19 +16,16 @@ from secateur.choosing import Original, choose_widths, score, scores_of
 from secateur.device.devices import open_devices
 from secateur.device.protocol import run_episodes
 from secateur.export.litert import run_float
-from secateur.graph.template import Template
 from secateur.job import Job, versions
 from secateur.pipeline import Progress
 from secateur.policy.policy import Policy
 from secateur.policy.weights import load_weights
-from secateur.pricing import templates_of
-from secateur.prune.limits import Price, check_feasible
+from secateur.prune.limits import Price
 from secateur.prune.recover import Recovery, RecoveryPlan
 from secateur.prune.schedule import SCHEDULES
 from secateur.prune.states import digest, lengths_of, met_inputs
-from secateur.prune.strategies import STRATEGIES
 from secateur.prune.surgery import rebuild
-from secateur.records import ClosedLoop, Measurement, Parity, Part, PartTime, Range, Widths
+from secateur.records import ClosedLoop, Measurement, Parity, Part, PartTime, Range
 from secateur.report.html import render_html
 from secateur.report.kept import KEPT, load_figures
 from secateur.report.summary import GroupWidth, RecoveryPoint, part_records, summary
@@ -37,10 +34,8 @@ from secateur.runparts import PARTS, golden_file, parts_json, stems
 from secateur.shared import SharedStages
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
-from secateur.target.by_width import PriceByWidth
 from secateur.target.schedule import late_periods
-from secateur.target.step import calls_per_step, measurement_of_parts, of_a_step, of_parts
-from secateur.target.target import Target
+from secateur.target.step import calls_per_step, measurement_of_parts, of_a_step
 from secateur.verify.firmware import FirmwareController
 from secateur.verify.golden import load_golden
 from secateur.verify.paired import Ended, baseline_episodes, evaluate_against
@@ -131,43 +126,6 @@ class Made:
     device: Path
     loop: Path
     figures: Path
-
-
-def price_of(job: Job, templates: Mapping[str, Template] | None = None) -> Price:
-    """Widths → predicted cost of a control step on the job's target; ``templates`` where there are some already."""
-    return price_on(job, templates or templates_of(job), job.board)
-
-
-def price_on(job: Job, templates: Mapping[str, Template], board: Target) -> Price:
-    """The same on any board."""
-    return price_of_parts(templates, job.policy, job.parts, job.task.control_hz, board)
-
-
-def price_of_parts(
-    templates: Mapping[str, Template],
-    policy: Policy,
-    parts: Sequence[Part],
-    control_hz: float,
-    board: Target,
-) -> Price:
-    """The same of a policy in parts, from the template of each."""
-    prices = {name: PriceByWidth(template, board) for name, template in templates.items()}
-    flows = sorted({source for part in parts for source in part.fed.values()})
-
-    def handed(widths: Widths) -> tuple[int, ...]:
-        complete = {**templates[parts[0].name].graph.full, **widths}
-        return (*(-(-templates[part].output_bytes(output, complete) // 4) * 4 for part, output in flows), 4)
-
-    def code_of(kernel: str) -> int:
-        return board.kernels[kernel].code_bytes
-
-    return of_parts(prices, policy, parts, control_hz, handed, code_of)
-
-
-def require_feasible(job: Job, price: Price) -> None:
-    """Raises BudgetInfeasible where even the least widths are too dear."""
-    least = STRATEGIES[job.request.strategy].least(job.graph)
-    check_feasible(price, job.budget, {**job.graph.full, **{name: least[name] for name in job.cuttable}})
 
 
 def of_rollouts(job: Job, episodes: int) -> dict[str, Any]:

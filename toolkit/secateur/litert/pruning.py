@@ -29,7 +29,7 @@ from secateur.pipeline import Progress, PruneRequest
 from secateur.planner.bundle import FOLDER, write_bundle
 from secateur.planner.controller import BundleController
 from secateur.planner.stages import Made, close_loop, publish_bundle
-from secateur.pricing import templates_of
+from secateur.pricing import require_feasible, templates_of
 from secateur.prune.limits import Price
 from secateur.prune.states import evenly, visited_inputs
 from secateur.records import Parity
@@ -48,7 +48,6 @@ from secateur.stages import (
     provenance_of,
     pruned_of,
     recovered_policy,
-    require_feasible,
     roll_original,
     widths_of,
 )

@@ -13,8 +13,9 @@ from secateur.choosing import Original
 from secateur.job import prepare
 from secateur.pipeline import Progress, PruneRequest
 from secateur.planner import stages
+from secateur.pricing import require_feasible
 from secateur.runfolder import RunFolder, read_finished
-from secateur.stages import Running, require_feasible
+from secateur.stages import Running
 
 
 def prune_planner(

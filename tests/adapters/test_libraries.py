@@ -2,6 +2,7 @@
 
 import importlib
 import warnings
+from contextlib import suppress
 
 import gymnasium
 import numpy as np
@@ -344,6 +345,37 @@ def test_one_task_of_several(tmp_path):
             tdmpc2.load_world_model(tmp_path / "agent.pt", simplex=4, task=task)
     with pytest.raises(SecateurError, match="simplices of 5"):
         tdmpc2.load_world_model(tmp_path / "agent.pt", simplex=5, task=0)
+
+
+CHANGES = {
+    "a number": lambda _: torch.tensor(1.0),
+    "a row less": lambda t: t[1:] if t.dim() else t,
+    "an axis more": lambda t: t[None],
+    "nothing": lambda t: t[:0] if t.dim() else t,
+    "missing": lambda _: None,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_tensors_of_other_shapes_give_one_error(tmp_path, change):
+    """Whichever one it is; what is still a network is loaded."""
+    path = tmp_path / "model.pt"
+    for state, load in (
+        (tdmpc2_state(), lambda: tdmpc2.load_world_model(path, simplex=4)),
+        (tdmpc2_state(tasks=3), lambda: tdmpc2.load_world_model(path, simplex=4, task=1)),
+        *((f, lambda: rsl_rl.load_actor_critic(path, activation="elu")) for f in rsl_states()),
+    ):
+        for name, tensor in state.items():
+            changed = {**state, name: change(tensor)}
+            torch.save({k: t for k, t in changed.items() if t is not None}, path)
+            if "actor.0.weight" in state:
+                torch.save({"model_state_dict": {k: t for k, t in changed.items() if t is not None}}, path)
+            with suppress(SecateurError):
+                load()
+
+
+def rsl_states():
+    return [f["model_state_dict"] for f in rsl_files().values() if "model_state_dict" in f]
 
 
 def test_the_table_names_every_loader():

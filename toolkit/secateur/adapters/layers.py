@@ -55,7 +55,7 @@ def sequential(state: State, activation: str, what: str, ends_with_activation: b
     built: list[nn.Module] = []
     width: int | None = None
     for number in sorted(layers):
-        if number > len(built):
+        if built and number > len(built):
             built.append(ACTIVATIONS[activation]())
         if number != len(built):
             raise _unlike(what, f"layer {number} comes where none is expected")

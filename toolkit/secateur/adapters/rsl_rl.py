@@ -43,10 +43,10 @@ def load_actor_critic(path: str | Path, *, activation: str, name: str = "rsl_rl"
         raise SecateurError("model_*.pt holds a dict", f"{path} holds {type(found).__name__}", "Save it so.")
     of_actor, of_critic, normaliser, read_by_critic = _parts(found, path)
     actor, head = split_head(sequential(of_actor, activation, "the actor"))
-    width = of_actor["0.weight"].shape[1]
+    width = of_actor["0.weight"].shape[-1]
     critics: list[nn.Module] = []
     same = _alike(normaliser, read_by_critic)
-    if of_critic and same and of_critic.get("0.weight", torch.empty(0, 0)).shape[-1] == width:
+    if of_critic and same and of_critic.get("0.weight", torch.empty(0)).shape[-1:] == (width,):
         critics = [sequential(of_critic, activation, "the critic")]
     normalise = {OBSERVATION: Normalise(_statistics(normaliser, path))} if normaliser else {}
     module = ActorCritic({OBSERVATION: nn.Identity()}, actor, head, nn.Identity(), ACTION, critics, normalise)
@@ -86,7 +86,9 @@ def _alike(one: State, other: State) -> bool:
     """Whether two normalisers do the same to within a hundredth of a deviation."""
     if not one and not other:
         return True
-    if "_mean" not in one or "_mean" not in other or one["_mean"].shape != other["_mean"].shape:
+    if not {"_mean", "_std"} <= one.keys() or "_mean" not in other:
+        return False
+    if not one["_mean"].shape == one["_std"].shape == other["_mean"].shape:
         return False
     return bool(((one["_mean"] - other["_mean"]).abs() <= 0.01 * (one["_std"] + EPSILON)).all())
 

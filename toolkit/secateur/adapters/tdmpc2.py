@@ -148,22 +148,7 @@ def load_world_model(
     found = read_checkpoint(read_file(path), path)
     if isinstance(found, Mapping) and isinstance(found.get("model"), Mapping):
         found = found["model"]
-    return from_state(
-        state_of(found, path), path, simplex=simplex, bounds=bounds, task=task, planner=planner, name=name
-    )
-
-
-def from_state(
-    state: State,
-    path: Path,
-    *,
-    simplex: int = 8,
-    bounds: tuple[float, float] = (-10.0, 10.0),
-    task: int | None = None,
-    planner: PlannerSettings = PLANNER,
-    name: str = "tdmpc2",
-) -> Policy:
-    """The same from a state dict; ``path`` is for messages."""
+    state = state_of(found, path)
     refuse_rest(state, (*_NETWORKS, *_OTHERS), path)
     if any(key.startswith("_encoder.rgb.") for key in state):
         raise SecateurError(
@@ -173,6 +158,13 @@ def from_state(
     if not ensemble:
         raise SecateurError(
             "a world model has an ensemble _Qs", f"{path} has none", "Save model.state_dict()."
+        )
+    members = {tuple(t.shape[:1]) for t in ensemble.values()}
+    if len(members) != 1 or () in members:
+        raise SecateurError(
+            "parameters of the ensemble have one row a member",
+            f"{path}: " + ", ".join(f"{key} is {list(t.shape)}" for key, t in ensemble.items()),
+            "Save it whole.",
         )
     pi = under(state, "_pi.")
     parts = {
@@ -231,6 +223,14 @@ def _describe(
 def _set_task(module: WorldModel, state: State, task: int | None, path: Path) -> int:
     """Gives the module the embedding of one task; gives its width, 0 without one."""
     table = state.get("_task_emb.weight")
+    if table is not None:
+        masks = state.get("_action_masks", table)
+        if not (table.dim() == masks.dim() == 2 and len(table) == len(masks)):
+            raise SecateurError(
+                "_task_emb.weight and _action_masks have a row a task",
+                f"{path}: they are {list(table.shape)} and {list(masks.shape)}",
+                "Save it whole.",
+            )
     if (table is None) != (task is None) or (table is not None and not 0 <= int(task or 0) < len(table)):
         has = "no tasks" if table is None else f"tasks 0 to {len(table) - 1}"
         raise SecateurError("task= is one of the model's", f"{path} has {has}, got {task}", "Correct task=.")
@@ -245,7 +245,7 @@ def _set_task(module: WorldModel, state: State, task: int | None, path: Path) ->
 
 def _named(ensemble: State) -> State:
     """Stacked parameters as ``0.weight``, ``0.ln.bias``, …, also where a file numbers them."""
-    if not all(key.isdigit() for key in ensemble):
+    if not all(re.fullmatch(r"[0-9]{1,4}", key) for key in ensemble):
         return ensemble
     return {f"{int(key) // 4}.{_OLD_NAMES[int(key) % 4]}": t for key, t in ensemble.items()}
 
@@ -253,7 +253,8 @@ def _named(ensemble: State) -> State:
 def _means(pi: State) -> State:
     """The policy's layers without the rows that give the deviation, which is for exploring."""
     last = max((int(key.split(".")[0]) for key in pi if re.match(r"\d+\.", key)), default=0)
-    return {k: t[: len(t) // 2] if k in (f"{last}.weight", f"{last}.bias") else t for k, t in pi.items()}
+    halved = f"{last}.weight", f"{last}.bias"
+    return {k: t[: t.shape[0] // 2] if k in halved and t.dim() else t for k, t in pi.items()}
 
 
 def _network(state: State, what: str, last: nn.Module | None) -> nn.Sequential:

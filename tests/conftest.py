@@ -11,6 +11,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["SECATEUR_CACHE"] = tempfile.mkdtemp(prefix="secateur-tests-")
 
 
+def pytest_runtest_setup(item):
+    """Many minutes each: only where they are asked for."""
+    if item.get_closest_marker("exhaustive") and os.environ.get("SECATEUR_EXHAUSTIVE") != "1":
+        pytest.skip("SECATEUR_EXHAUSTIVE=1 runs it")
+
+
 @pytest.fixture
 def secateur(monkeypatch, capsys):
     """A command line → (exit code, standard output, standard error)."""

@@ -66,6 +66,7 @@ def test_blocks_run(page, tmp_path, monkeypatch, secateur):
     run_page(page, tmp_path, False, secateur)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("page", SLOW)
 def test_long_blocks_run(page, tmp_path, monkeypatch):

@@ -296,6 +296,7 @@ def test_the_training_script_learns_repeats_itself_and_goes_on(tmp_path, envs):
 
 
 @needs_arm
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_it_goes_the_whole_way_to_a_cortex_m7(secateur, tmp_path, envs):
     code, _, said = secateur(

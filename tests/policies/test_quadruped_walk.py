@@ -205,6 +205,7 @@ def test_the_training_script_repeats_itself_and_goes_on_from_a_checkpoint(tmp_pa
         assert [int(row["env_steps"]) for row in csv.DictReader(file)] == [64, 96]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_it_goes_the_whole_way_to_a_cortex_m7(secateur, tmp_path):
     code, _, said = secateur(

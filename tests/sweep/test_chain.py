@@ -115,6 +115,7 @@ def test_killed_and_resumed_on_two_processes_it_is_the_same(whole, file):
     assert len(look(folder).attempts()) == before
 
 
+@pytest.mark.exhaustive
 def test_on_a_cluster_it_is_the_same(whole, file):
     pytest.importorskip("ray")
     folder = file.parent / "cluster"

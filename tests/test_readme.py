@@ -39,6 +39,13 @@ def test_the_shown_demo_met_its_claims():
     assert summary["wall_s"] < 600
 
 
+def test_what_verify_found_is_that_of_the_kept_results():
+    from verification import PAGE, filled
+
+    page = PAGE.read_text(encoding="utf-8")
+    assert filled(page) == page, "run python bench/verification.py"
+
+
 def test_the_table_of_serial_lines_is_that_of_the_kept_results():
     from serial import PAGE, RESULTS, filled
 

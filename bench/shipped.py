@@ -27,10 +27,10 @@ ROWS = (
     "cartpole_gru --target rp2040 --rate 250Hz --flash 16KiB --ram 1KiB",
     "quadruped_walk --target stm32f746 --rate 1kHz --flash 64KiB --ram 2KiB",
     "quadruped_walk --target rp2350 --rate 100Hz --flash 64KiB --ram 2KiB",
-    "arm_reach_camera --target stm32h743 --flash 176KiB --ram 28KiB --component perception.latency=9ms "
-    "--recovery-steps 8000",
+    "arm_reach_camera --target stm32h743 --flash 176KiB --ram 28KiB --component perception.latency=10.5ms "
+    "--recovery-steps 12000",
     "arm_reach_camera --target raspberry-pi-zero-2w --dtype int8 --component perception.latency=2.5ms "
-    "--recovery-steps 8000",
+    "--recovery-steps 12000",
 )
 """Arguments of ``secateur prune``, beside the largest drop of 5 % and seed 0."""
 

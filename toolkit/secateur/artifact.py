@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +14,7 @@ from secateur.errors import SecateurError
 from secateur.export.c.names import identifier
 from secateur.export.read import MAX_FILE_BYTES, read_tflite
 from secateur.network import Network
+from secateur.pipeline import Share
 from secateur.records import ALONE, Part
 from secateur.runfolder import control_rate, read_finished
 from secateur.runparts import golden_file, parts_of_run, stems
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 CALIBRATION_EPISODES, CALIBRATION_STATES = 16, 512
 """Episodes that a policy is calibrated on, and how many of their states are taken, evenly."""
-
-Share = Callable[[float, str], None]
-"""Told how much of a conversion is done, as a share, and a note."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,13 +5,14 @@ blind outside of it: it saturates and falls. So the int8 policy is rolled out to
 quantised again, until it does as well as in float or the rounds are up (docs/adr/0005).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from secateur.device.devices import open_devices
 from secateur.export.flows import Models, Quantizer, parts_storing
+from secateur.pipeline import Share
 from secateur.policy.parts import parts_of
 from secateur.policy.policy import Policy, Task
 from secateur.prune.states import met_inputs, samples_of_parts
@@ -20,9 +21,6 @@ from secateur.simulate.rollout import rollouts
 from secateur.target.computer import Computer
 from secateur.target.target import Target
 from secateur.verify.firmware import FirmwareController
-
-Share = Callable[[float, str], None]
-"""Told how much of the stage is done, as a share, and a note."""
 
 STATES = 512
 """Samples that each rollout adds."""

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from secateur.calibration import Share
 from secateur.graph.groups import ComponentGraph
 from secateur.job import Job
+from secateur.pipeline import Share
 from secateur.policy.parts import sees_pictures
 from secateur.policy.policy import Policy
 from secateur.policy.unroll import fed_back

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from secateur.artifact import CALIBRATION_EPISODES
-from secateur.calibration import Share, calibrate
+from secateur.calibration import calibrate
 from secateur.device.devices import open_device
 from secateur.device.protocol import Device, run_episodes
 from secateur.export.c.handover import part_sources
@@ -20,6 +20,7 @@ from secateur.export.states import mark_states
 from secateur.export.tflite import to_tflite
 from secateur.export.toolchain import write_sources
 from secateur.job import Job
+from secateur.pipeline import Share
 from secateur.policy.policy import Policy
 from secateur.policy.unroll import fed_back
 from secateur.prune.states import lengths_of, met_inputs, samples_of_parts

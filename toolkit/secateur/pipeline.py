@@ -56,12 +56,16 @@ class PruneRequest:
     toolchain: str | None = None
 
 
+Share = Callable[[float, str], None]
+"""Told how much of a stage is done, as a share, and a note."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where a long run tells what it is doing: stages as they start, shares of the one under way, and in words."""
 
     stage: Callable[[str], None] = field(default=lambda _: None)
-    share: Callable[[float, str], None] = field(default=lambda *_: None)
+    share: Share = field(default=lambda *_: None)
     tell: Callable[[str], None] = field(default=lambda _: None)
 
 

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from safetensors.torch import load_file, save_file
 
-from secateur.calibration import Share
 from secateur.choosing import Original, choose_widths, score, scores_of
 from secateur.device.devices import open_devices
 from secateur.device.protocol import run_episodes
 from secateur.export.litert import run_float
 from secateur.job import Job, versions
-from secateur.pipeline import Progress
+from secateur.pipeline import Progress, Share
 from secateur.policy.policy import Policy
 from secateur.policy.weights import load_weights
 from secateur.prune.limits import Price

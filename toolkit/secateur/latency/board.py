@@ -16,16 +16,10 @@ import numpy as np
 from secateur.device.devices import open_device
 from secateur.export.quantize import quantize
 from secateur.export.read import read_tflite
-from secateur.latency.computer import (
-    Errors,
-    Share,
-    drawn_samples,
-    errors_of,
-    toml_text,
-    written_by,
-)
+from secateur.latency.computer import Errors, drawn_samples, errors_of, toml_text, written_by
 from secateur.latency.probes import Pictures, Probe, probe_model
 from secateur.operators.lower import lower
+from secateur.pipeline import Share
 from secateur.target.cost import step_cost
 from secateur.target.target import Target
 

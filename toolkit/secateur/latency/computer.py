@@ -8,7 +8,7 @@ Microcontrollers: see ``latency.board``.
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from secateur.export.litert import drawn_inputs
 from secateur.export.quantize import RECIPES, convert
 from secateur.export.read import read_tflite
 from secateur.latency.probes import FITTED, HELD_OUT, probe_model
+from secateur.pipeline import Share
 from secateur.target.computer import Computer, DtypeLatency
 from secateur.target.work import TERMS, Work, work_of
 
@@ -33,8 +34,6 @@ _MARGIN = 1.25
 """The stated interval is that of the errors on held-out networks, and a quarter more: they are few."""
 _BEYOND = 2.0
 """The interval for other sizes, over that."""
-
-Share = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

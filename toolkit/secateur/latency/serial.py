@@ -22,16 +22,9 @@ from secateur.export.firmware.boards import board_of
 from secateur.export.firmware.image import build_firmware
 from secateur.export.read import read_tflite
 from secateur.latency.board import FITTED, HELD_OUT, stored_probe
-from secateur.latency.computer import (
-    Errors,
-    Share,
-    errors_of,
-    fit_relative,
-    interval_of,
-    toml_text,
-    written_by,
-)
+from secateur.latency.computer import Errors, errors_of, fit_relative, interval_of, toml_text, written_by
 from secateur.operators.lower import lower
+from secateur.pipeline import Share
 from secateur.target.cost import instructions_by_kernel
 from secateur.target.target import FAMILIES, Target
 

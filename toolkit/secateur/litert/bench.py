@@ -7,7 +7,7 @@ files → what is timed → every device at once: copy, run, come back → outpu
 import base64
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,6 +23,7 @@ from secateur.device.timing import Effort, Here, Link, Timed, time_models
 from secateur.errors import SecateurError, UsageError
 from secateur.export.litert import drawn_inputs, signatures
 from secateur.export.read import read_tflite
+from secateur.pipeline import Share
 from secateur.target.computer import Computer
 from secateur.target.work import dtype_of, work_of
 
@@ -129,7 +130,7 @@ def bench_computers(
     effort: Effort,
     utilisation: float,
     force: bool,
-    share: Callable[[float, str], None],
+    share: Share,
 ) -> dict[str, Any]:
     """Times a source on several computers at once.
 

@@ -6,7 +6,7 @@ policy or run → entries that are exported → float .tflite of each file → d
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from secateur.export.quantize import CALIBRATED, RECIPES, Samples, convert
 from secateur.export.tflite import image_inputs, to_signatures
 from secateur.litert.dtype_choice import MAX_ERROR, Judge, Time, choose, judge_of
 from secateur.litert.source import Calls, Source, file_stem, own_entries
+from secateur.pipeline import Share
 from secateur.policy.parts import part_names, parts_of
 from secateur.policy.policy import Task
 from secateur.policy.unroll import fed_back
@@ -101,7 +102,7 @@ class Wish:
 
 
 def export_files(
-    source: Source, target: Computer, wish: Wish, time: Time, share: Callable[[float, str], None]
+    source: Source, target: Computer, wish: Wish, time: Time, share: Share
 ) -> tuple[Exported, ...]:
     """Every file that is asked for, held against torch.
 
@@ -144,9 +145,7 @@ def export_files(
     return tuple(made)
 
 
-def _parts(
-    source: Source, target: Computer, wish: Wish, share: Callable[[float, str], None]
-) -> tuple[Exported, ...]:
+def _parts(source: Source, target: Computer, wish: Wish, share: Share) -> tuple[Exported, ...]:
     """One file for each part of a policy in several; none for others, or where no task tells the rates.
 
     Raises:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from secateur.artifact import CALIBRATION_EPISODES
-from secateur.calibration import STATES, Share
+from secateur.calibration import STATES
 from secateur.choosing import Original
 from secateur.figures import costs_on, draw
 from secateur.graph.template import Template
@@ -25,7 +25,7 @@ from secateur.litert.export import Exported, Wish, export_files
 from secateur.litert.sidecar import sidecar
 from secateur.litert.source import Source, file_stem
 from secateur.litert.story import laid_out
-from secateur.pipeline import Progress, PruneRequest
+from secateur.pipeline import Progress, PruneRequest, Share
 from secateur.planner.bundle import FOLDER, write_bundle
 from secateur.planner.controller import BundleController
 from secateur.planner.stages import Made, close_loop, publish_bundle

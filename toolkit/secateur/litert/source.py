@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,11 +11,11 @@ import torch
 
 from secateur.artifact import CALIBRATION_EPISODES, CALIBRATION_STATES, symbol_name
 from secateur.errors import SecateurError
+from secateur.pipeline import Share
 from secateur.policy.parts import components_of
 from secateur.policy.policy import Entry, Policy, Task
 from secateur.policy.unroll import fed_back
 
-Share = Callable[[float, str], None]
 Arrays = dict[str, np.ndarray]
 
 _CARRIED = 8

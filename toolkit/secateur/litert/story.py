@@ -13,11 +13,10 @@ from secateur.litert.bench import SIDECAR, open_link
 from secateur.litert.export import AUTO, Exported, Wish, export_files
 from secateur.litert.sidecar import sidecar
 from secateur.litert.source import file_stem, open_source
+from secateur.pipeline import Share
 from secateur.runfolder import to_json
 from secateur.target.computer import Computer
 from secateur.units import format_bytes, format_seconds
-
-Share = Callable[[float, str], None]
 
 ROBOT = Path(__file__).parent / "robot"
 """Sources of the program on the robot, copied as they are."""

@@ -11,7 +11,7 @@ from itertools import product
 from math import ceil
 from typing import Any
 
-from secateur.calibration import Share
+from secateur.pipeline import Share
 from secateur.policy.planning import PlannerSettings
 from secateur.policy.policy import Policy, Task
 from secateur.prune.limits import check_feasible, resources

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from secateur.calibration import Share
 from secateur.choosing import visited_states
 from secateur.errors import SecateurError
 from secateur.export.litert import run_signature
@@ -24,6 +23,7 @@ from secateur.export.planner import (
 )
 from secateur.figures import draw
 from secateur.job import Job
+from secateur.pipeline import Share
 from secateur.planner import settings as planner_settings
 from secateur.planner.bundle import FOLDER, bundle, exported, write_bundle
 from secateur.planner.controller import BundleController

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from secateur.artifact import open_artifacts
-from secateur.calibration import Share
 from secateur.errors import SecateurError, UsageError
 from secateur.job import weights_hash
 from secateur.network import Network
+from secateur.pipeline import Share
 from secateur.planner.bundle import FOLDER
 from secateur.policy.parts import part_names, parts_of, require_one_rate
 from secateur.policy.policy import Policy, Task

@@ -98,7 +98,7 @@ def open_artifacts(
         SecateurError: none of them, or damaged, or changed since it was written; or not to be had in that type.
     """
     path = Path(source)
-    if not _is_file(path) and not _is_run(path):
+    if not _is_file(path) and not is_run(path):
         return _from_policy(source, target, seed, share, dtype or target.dtype)
     artifacts = (_from_file(path),) if _is_file(path) else _from_run(path)
     if dtype is None:
@@ -127,7 +127,7 @@ def open_models(source: str) -> tuple[Artifact, ...]:
     path = Path(source)
     if _is_file(path):
         return (_from_file(path),)
-    if _is_run(path):
+    if is_run(path):
         return _from_run(path)
     raise SecateurError(
         "bench takes a finished run or a .tflite",
@@ -140,7 +140,8 @@ def _is_file(path: Path) -> bool:
     return path.suffix == ".tflite" or path.is_file()
 
 
-def _is_run(path: Path) -> bool:
+def is_run(path: Path) -> bool:
+    """Whether a folder is one of results, a run's or an exported one, rather than that of a policy."""
     return path.is_dir() and not (path / "policy.py").is_file()
 
 

@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from secateur.artifact import is_run
 from secateur.deploy import SILENT
 from secateur.errors import SecateurError, UsageError
 from secateur.pipeline import Progress
 from secateur.proof.attribution import attribute
 from secateur.proof.latency import Lateness, lateness_of
 from secateur.proof.openers import Bundled
-from secateur.proof.subject import Subject, is_run, open_subject
+from secateur.proof.subject import Subject, open_subject
 from secateur.proof.verdict import verdict_of
 from secateur.runfolder import to_json, write_atomically
 from secateur.simulate.displaced import coordinates
@@ -97,14 +98,15 @@ def verify(
         SecateurError: a request that cannot be carried out, or a file that is there already.
     """
     kinds = _kinds(request.stress)
-    where = output or (Path(request.source) / FILE if is_run(request.source) else None)
+    run = Path(request.source) if is_run(Path(request.source)) else None
+    where = output or (run / FILE if run else None)
     if where is not None and (where.exists() or where.is_symlink()):
         raise SecateurError(
             "nothing is written over an earlier result", f"{where} is there already", "Choose another -o."
         )
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        progress.stage("reading the run" if is_run(request.source) else "converting the policy")
+        progress.stage("reading the run" if run else "converting the policy")
         try:
             subject = open_subject(
                 request.source, request.device, request.target, request.seed, Path(folder), progress.share

@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
-from secateur.artifact import open_artifacts
+from secateur.artifact import is_run, open_artifacts
 from secateur.errors import SecateurError, UsageError
 from secateur.job import weights_hash
 from secateur.network import Network
@@ -15,7 +15,7 @@ from secateur.planner.bundle import FOLDER
 from secateur.policy.parts import part_names, parts_of, require_one_rate
 from secateur.policy.policy import Policy, Task
 from secateur.proof.openers import Bundled, OnDevice, Original
-from secateur.runfolder import SUMMARY, read_finished, request_of
+from secateur.runfolder import read_finished, request_of
 from secateur.runparts import stems
 from secateur.simulate.dry_run import check_task
 from secateur.target.computer import Computer
@@ -75,7 +75,7 @@ def open_subject(
         SecateurError: neither; an original that is not what the run was made from; a device that does not run it.
     """
     path = Path(source)
-    if path.is_dir() and not (path / "policy.py").is_file():
+    if is_run(path):
         if target is not None:
             raise UsageError(
                 "a run has its target",
@@ -181,8 +181,3 @@ def _require_device(device: str, known: tuple[str, ...], why: str) -> None:
     if not any(device == one or (one[-1] in ":/" and device.startswith(one)) for one in known):
         names = ", ".join(f"{one}…" if one[-1] in ":/" else one for one in known)
         raise UsageError(f"the device is one of {names}", f"got {device!r}, and {why}", "Take one of them.")
-
-
-def is_run(source: str) -> bool:
-    """Whether the folder of a finished run is meant."""
-    return (Path(source) / SUMMARY).is_file()

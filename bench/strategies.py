@@ -28,7 +28,7 @@ from references import Reference, prepare, random_like, untrained
 from strategies_report import report
 
 from secateur.calibration import calibrate
-from secateur.choosing import toolkit_sha256
+from secateur.choosing import TRIED_BY
 from secateur.device.devices import open_devices
 from secateur.errors import BudgetInfeasible
 from secateur.export.tflite import to_tflite
@@ -41,6 +41,7 @@ from secateur.prune.search import search
 from secateur.prune.strategies import STRATEGIES
 from secateur.prune.surgery import cut
 from secateur.runfolder import to_json, write_atomically
+from secateur.shared import code_sha256
 from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
 from secateur.target.target import load_target
@@ -241,7 +242,7 @@ def main() -> None:
                 started = time.perf_counter()
                 cell = run_cell(reference, budget / 100, args.match, strategy, args)
                 cell |= {
-                    "toolkit_sha256": toolkit_sha256(),
+                    "toolkit_sha256": code_sha256(*TRIED_BY),
                     "wall_s": round(time.perf_counter() - started, 1),
                     "command": command,
                     "machine": {"processor": platform.machine(), "python": platform.python_version()},

@@ -4,7 +4,7 @@ import fcntl
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from secateur.prune.teachers import teacher_of
 from secateur.prune.trials import Trial, TrialPlan, Trials
 from secateur.prune.weighing import COEFFICIENTS, Ranking
 from secateur.runfolder import cache_folder, to_json, write_atomically
+from secateur.shared import code_sha256
 
 SCORED_STATES = 2048
 TRIAL = TrialPlan()
@@ -40,6 +41,8 @@ RECURRENT_TRIAL = TrialPlan(steps=100, episodes=8)
 """The same for a recurrent policy, whose steps of recovery walk through the calls of a window one after the other."""
 PICTURE_TRIAL = TrialPlan(steps=100, episodes=8)
 """The same for a policy that sees by a camera: a step of recovery takes thirty times as long as one of a few layers."""
+TRIED_BY = ("graph", "policy", "prune", "simulate")
+"""Folders of the code that trials run through."""
 TYPICAL_TRIALS = 40
 """Of a search; what its progress is shown by."""
 
@@ -196,19 +199,9 @@ def _trials_path(job: Job, visited: Mapping[str, torch.Tensor], scores: Scores) 
         "scores": digest(scores),
         "plan": asdict(_plan(job)),
         "seed": job.request.seed,
-        "toolkit": toolkit_sha256(),
+        "toolkit": code_sha256(*TRIED_BY),
     }
     return cache_folder() / "trials" / f"{sha256(to_json(record)).hexdigest()}.json"
-
-
-@cache
-def toolkit_sha256() -> str:
-    """Of the code that trials run through."""
-    found = sha256()
-    for folder in ("graph", "policy", "prune", "simulate"):
-        for path in sorted((Path(__file__).parent / folder).rglob("*.py")):
-            found.update(path.name.encode() + path.read_bytes())
-    return found.hexdigest()
 
 
 def _known(path: Path) -> Mapping[str, Any] | None:

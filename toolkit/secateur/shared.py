@@ -21,11 +21,11 @@ MADE = "made.log"
 
 
 @cache
-def code_sha256() -> str:
-    """Of all of the toolkit's own Python: what other code made is not taken for what this code would make."""
+def code_sha256(*folders: str) -> str:
+    """Of the toolkit's own Python, in some folders or all: what other code made is not what this code would make."""
     found = sha256()
     root = Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(path for folder in folders or (".",) for path in (root / folder).rglob("*.py")):
         found.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return found.hexdigest()
 

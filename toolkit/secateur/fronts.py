@@ -187,7 +187,7 @@ def _front(
         folder.tidy()
         return read_finished(output)
     progress.stage("converting the original to price it")
-    price = pricing.price_of(job)
+    price = pricing.price_of(job, pricing.templates_of(job))
     pricing.require_feasible(job, price)
     with folder:
         if folder.finished:  # by another process, while this one was converting

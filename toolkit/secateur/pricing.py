@@ -101,9 +101,9 @@ def _template(
     return fit_template(graph, full, other, probe_widths(graph), policy.entry(entry).name)
 
 
-def price_of(job: Job, templates: Mapping[str, Template] | None = None) -> Price:
-    """Widths → predicted cost of a control step on the job's target; ``templates`` where there are some already."""
-    return price_on(job, templates or templates_of(job), job.board)
+def price_of(job: Job, templates: Mapping[str, Template]) -> Price:
+    """Widths → predicted cost of a control step on the job's target, from every part's template."""
+    return price_on(job, templates, job.board)
 
 
 def price_on(job: Job, templates: Mapping[str, Template], board: Target) -> Price:

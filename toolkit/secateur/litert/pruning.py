@@ -115,11 +115,11 @@ def prune_for_computer(
         return publish(job, price, folder, made, command, time.perf_counter() - started + folder.earlier_s)
 
 
-def price_of(job: Job, templates: Mapping[str, Template] | None = None) -> Price:
-    """Widths → predicted cost of a control step on the job's computer; ``templates`` where there are some already."""
+def price_of(job: Job, templates: Mapping[str, Template]) -> Price:
+    """Widths → predicted cost of a control step on the job's computer, from every part's template."""
     prices = {
         name: PriceOnComputer(template, job.computer, job.dtype)
-        for name, template in (templates or templates_of(job, None, job.dtype)).items()
+        for name, template in templates.items()
     }
     return of_parts(prices, job.policy, job.parts, job.task.control_hz)
 

@@ -233,7 +233,7 @@ def _run(number: int, text: RunText, common: PruneText, here: Path) -> Run:
 def _policy(text: str, here: Path) -> str:
     """A folder as an absolute path, anything else as it is: workers need not stand where the sweep was started."""
     folder = here / text
-    if text in {path.name for path in shipped_policies()} or not folder.is_dir():
+    if not folder.is_dir() or text in {path.name for path in shipped_policies()}:
         return text
     return str(folder.resolve())
 

@@ -118,8 +118,7 @@ def prune_for_computer(
 def price_of(job: Job, templates: Mapping[str, Template]) -> Price:
     """Widths → predicted cost of a control step on the job's computer, from every part's template."""
     prices = {
-        name: PriceOnComputer(template, job.computer, job.dtype)
-        for name, template in templates.items()
+        name: PriceOnComputer(template, job.computer, job.dtype) for name, template in templates.items()
     }
     return of_parts(prices, job.policy, job.parts, job.task.control_hz)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from secateur.report.svg import LEFT, RIGHT, WIDTH, Scale, line, rect
+from secateur.report.svg import LEFT, RIGHT, WIDTH, Scale, axes, line, polyline, rect
 from secateur.report.svg import svg as _svg
 from secateur.report.svg import text as _text
 
@@ -118,16 +118,17 @@ def curve(steps: Sequence[int], values: Sequence[float | None], label: str, *, l
     low, high = min(v for _, v in points), max(v for _, v in points)
     room = (high - low) or 1.0
     top, bottom = 12.0, 150.0
-    path = " ".join(
-        f"{LEFT + (s - first) / (last - first) * (WIDTH - LEFT - RIGHT):.1f},"
-        f"{bottom - (v - low) / room * (bottom - top):.1f}"
+    places = [
+        (
+            LEFT + (s - first) / (last - first) * (WIDTH - LEFT - RIGHT),
+            bottom - (v - low) / room * (bottom - top),
+        )
         for s, v in points
-    )
+    ]
     ends = [min(v for _, v in known), max(v for _, v in known)]
     shapes = [
-        f'<line class="axis" x1="{LEFT}" x2="{LEFT}" y1="{top}" y2="{bottom}"/>',
-        f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>',
-        f'<polyline class="curve" points="{path}"/>',
+        *axes(top, bottom),
+        polyline("curve", places),
         _text(LEFT - 6, bottom, f"{ends[0]:.3g}", "end"),
         _text(LEFT - 6, top + 8, f"{ends[1]:.3g}", "end"),
         _text(LEFT, bottom + 18, f"step {first:,}", "start"),
@@ -155,20 +156,10 @@ def responses(curves: Sequence[Mapping[str, Any]]) -> Markup:
         x = LEFT + (math.log2(point["share"]) - left) / wide * (end - LEFT)
         return x, bottom - (math.log10(point["error"]) - low) / tall * (bottom - top)
 
-    shapes = [
-        f'<line class="axis" x1="{LEFT}" x2="{LEFT}" y1="{top}" y2="{bottom}"/>',
-        f'<line class="axis" x1="{LEFT}" x2="{end}" y1="{bottom}" y2="{bottom}"/>',
-    ]
+    shapes = axes(top, bottom, end)
     for index, one in enumerate(shown):
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, one["points"]))
-        dash = DASHES[index % len(DASHES)]
-        shapes.append(f'<polyline class="curve" stroke-dasharray="{dash}" points="{path}"/>')
-        y = top + 10 + 22 * index
-        shapes.append(
-            f'<line class="curve" stroke-dasharray="{dash}" x1="{end + 14}" x2="{end + 44}" y1="{y - 4}" y2="{y - 4}"/>'
-        )
         name = one["part"] if len(one["part"]) <= 14 else one["part"][:13] + "…"
-        shapes.append(_text(end + 50, y, name, "start"))
+        shapes += _named(index, list(map(place, one["points"])), name, end, top + 10 + 22 * index)
     shapes += [
         _text(LEFT - 6, bottom, f"{10**low:.2g}", "end"),
         _text(LEFT - 6, top + 8, f"{10**high:.2g}", "end"),
@@ -177,6 +168,22 @@ def responses(curves: Sequence[Mapping[str, Any]]) -> Markup:
         _text((LEFT + end) / 2, bottom + 38, "share of its channels that the part keeps", "middle"),
     ]
     return _svg(max(bottom, top + 22 * len(shown)) + 46, "Error of a short trial by part", shapes)
+
+
+def _named(
+    index: int, places: Sequence[tuple[float, float]], name: str, end: float, y: float
+) -> list[Markup]:
+    """A curve in dashes of its own, and beside the drawing, at height ``y``, what they mean."""
+    dashes = DASHES[index % len(DASHES)]
+    return [
+        polyline("curve", places, dashes),
+        polyline("curve", [(end + 14, y - 4), (end + 44, y - 4)], dashes),
+        _text(end + 50, y, name, "start"),
+    ]
+
+
+def _point(place: tuple[float, float]) -> Markup:
+    return Markup('<circle class="point" cx="{:.1f}" cy="{:.1f}" r="3.5"/>').format(*place)
 
 
 def front(points: Sequence[tuple[float, float]], cost: str, value: str) -> Markup:
@@ -200,12 +207,10 @@ def front(points: Sequence[tuple[float, float]], cost: str, value: str) -> Marku
         )
         for c, v in ordered
     ]
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     shapes = [
-        f'<line class="axis" x1="{LEFT}" x2="{LEFT}" y1="{top}" y2="{bottom}"/>',
-        f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>',
-        f'<polyline class="curve" points="{path}"/>',
-        *(f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in places),
+        *axes(top, bottom),
+        polyline("curve", places),
+        *map(_point, places),
         _text(LEFT - 6, bottom, f"{low:.3g}", "end"),
         _text(LEFT - 6, top + 8, f"{high:.3g}", "end"),
         _text(LEFT, bottom + 18, f"{ordered[0][0]:,.4g}", "start"),
@@ -235,21 +240,11 @@ def fronts(lines: Mapping[str, Sequence[tuple[float, float]]], cost: str, value:
         x = LEFT + (math.log10(point[0]) - left) / (right - left) * (end - LEFT)
         return x, bottom - (point[1] - low) / (high - low) * (bottom - top)
 
-    shapes = [
-        f'<line class="axis" x1="{LEFT}" x2="{LEFT}" y1="{top}" y2="{bottom}"/>',
-        f'<line class="axis" x1="{LEFT}" x2="{end}" y1="{bottom}" y2="{bottom}"/>',
-    ]
+    shapes = axes(top, bottom, end)
     for index, (name, points_of) in enumerate(lines.items()):
-        dash = DASHES[index % len(DASHES)]
         places = [place(point) for point in points_of]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        shapes.append(f'<polyline class="curve" stroke-dasharray="{dash}" points="{path}"/>')
-        shapes += [f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>' for x, y in places]
-        y = top + 10 + 18 * index
-        shapes.append(
-            f'<line class="curve" stroke-dasharray="{dash}" x1="{end + 14}" x2="{end + 44}" y1="{y - 4}" y2="{y - 4}"/>'
-        )
-        shapes.append(_text(end + 50, y, name, "start"))
+        shapes += _named(index, places, name, end, top + 10 + 18 * index)
+        shapes += map(_point, places)
     shapes += [
         _text(LEFT - 6, bottom, f"{low:.3g}", "end"),
         _text(LEFT - 6, top + 8, f"{high:.3g}", "end"),

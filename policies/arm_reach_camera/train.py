@@ -5,7 +5,6 @@ is, labels what it met (DAgger, Ross et al. 2011, arXiv 1011.0686); and it learn
 learns to tell where the cube is, from the features alone.
 """
 
-import argparse
 import csv
 import json
 import os
@@ -22,6 +21,7 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from policies.arguments import parsed
 from policies.arm_reach_camera.environment import EPISODE_STEPS, ArmReach
 from policies.arm_reach_camera.episodes import Frames, as_input, drawn, joined, met
 from policies.arm_reach_camera.expert import Expert
@@ -231,14 +231,8 @@ def _kept(path: Path) -> Frames:
 
 def main() -> None:
     """Reads the arguments and trains."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True)
-    for name, value in asdict(Settings()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    args = vars(parser.parse_args())
-    torch.set_num_threads(1)
-    train(args.pop("seed"), Settings(**{n: v for n, v in args.items() if n != "out"}), args["out"])
+    seed, out, (settings,) = parsed(__doc__, Settings)
+    train(seed, settings, out)
 
 
 if __name__ == "__main__":

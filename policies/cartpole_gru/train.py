@@ -5,7 +5,6 @@ The teacher is ``act`` of ``tdmpc_cartpole``, which sees velocities. The student
 through time (Williams and Peng 1990): gradients reach back ``WINDOW`` steps, the hidden state is carried on.
 """
 
-import argparse
 import csv
 import json
 import sys
@@ -20,6 +19,7 @@ from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from policies.arguments import parsed
 from policies.cartpole_gru.environment import SEEN
 from policies.cartpole_gru.model import Recurrent
 from policies.cartpole_gru.policy import describe, task
@@ -178,14 +178,8 @@ def train(seed: int, settings: Settings, out: Path) -> None:
 
 def main() -> None:
     """Reads the arguments and trains."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True)
-    for name, value in asdict(Settings()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    args = vars(parser.parse_args())
-    torch.set_num_threads(1)
-    train(args.pop("seed"), Settings(**{n: v for n, v in args.items() if n != "out"}), args["out"])
+    seed, out, (settings,) = parsed(__doc__, Settings)
+    train(seed, settings, out)
 
 
 if __name__ == "__main__":

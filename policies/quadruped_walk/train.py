@@ -6,7 +6,6 @@ student, which sees what the robot senses: it acts, the expert labels what it me
 goes on from its last checkpoint.
 """
 
-import argparse
 import csv
 import json
 import sys
@@ -20,6 +19,7 @@ from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from policies.arguments import parsed
 from policies.quadruped_walk.environment import COMMAND, FRAME, HISTORY
 from policies.quadruped_walk.expert import FIRST_TRAINING_SEED, PPO, Expert, train_expert
 from policies.quadruped_walk.herd import Herd
@@ -172,16 +172,8 @@ def train(seed: int, ppo: PPO, settings: Settings, out: Path) -> None:
 
 def main() -> None:
     """Reads the arguments and trains."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True)
-    for name, value in {**asdict(PPO()), **asdict(Settings())}.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    args = vars(parser.parse_args())
-    torch.set_num_threads(1)
-    ppo = PPO(**{name: args[name] for name in asdict(PPO())})
-    settings = Settings(**{name: args[name] for name in asdict(Settings())})
-    train(args["seed"], ppo, settings, args["out"])
+    seed, out, (ppo, settings) = parsed(__doc__, PPO, Settings)
+    train(seed, ppo, settings, out)
 
 
 if __name__ == "__main__":

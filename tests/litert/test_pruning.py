@@ -39,7 +39,7 @@ def job():
 
 @pytest.fixture(scope="module")
 def price(job):
-    return pruning.price_of(job)
+    return pruning.price_of(job, pruning.templates_of(job, dtype=job.dtype))
 
 
 def test_the_price_is_that_of_what_is_built(job, price):

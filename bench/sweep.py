@@ -1,7 +1,7 @@
 """A sweep of 24 small runs: one process against two, shared stages counted, the same results however they came about.
 
     python bench/sweep.py                     everything; a machine with two idle cores
-    python bench/sweep.py --parts resumed     some of it
+    python bench/sweep.py --parts resumed     some of it; parts measured before, of the same code, stay
 
 Speed-up is a ratio of two sweeps of the same call, interleaved. Beside that by the clock stands that by processor time
 (all work of one process over the busiest of two), which other work on the machine touches less: what two workers would
@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -80,7 +81,10 @@ def carried_out(file: Path, folder: Path, *options: str) -> tuple[dict, float]:
     seconds = time.perf_counter() - began
     if done.returncode:
         raise SystemExit(f"{shlex.join(command)}\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout), seconds
+    try:
+        return json.loads(done.stdout), seconds
+    except json.JSONDecodeError as error:
+        raise SystemExit(f"{shlex.join(command)}: no JSON ({error})\n{done.stdout[:3000]}") from error
 
 
 def facts(folder: Path, document: dict, seconds: float) -> dict:
@@ -146,51 +150,55 @@ def killed_and_resumed(file: Path, folder: Path) -> tuple[dict, float, int]:
     return *carried_out(file, folder, "--jobs", "2", "--resume"), before
 
 
-def measured(parts: list[str], repeats: int, work: Path) -> dict:
+def measured(parts: list[str], repeats: int, work: Path) -> Iterator[tuple[str, dict]]:
+    """Part by part, as they end: its name and the facts of its sweep."""
     from example import write_example
 
     write_example(work)
     file = work / "many.toml"
     file.write_text(TOML)
-    found: dict[str, dict] = {}
-    ratios = []
     for repeat in range(repeats):
         for part, jobs in (("one", "1"), ("two", "2")):
             if part in parts:
                 folder = work / f"{part}{repeat}"
-                found[part] = facts(folder, *carried_out(file, folder, "--jobs", jobs))
-        if {"one", "two"} <= found.keys():
-            ratios.append(found["one"]["seconds"] / found["two"]["seconds"])
+                yield part, facts(folder, *carried_out(file, folder, "--jobs", jobs))
     if "cluster" in parts:
-        found["cluster"] = facts(work / "cluster", *on_cluster(file, work / "cluster"))
+        yield "cluster", facts(work / "cluster", *on_cluster(file, work / "cluster"))
     if "lost" in parts:
-        found["lost"] = facts(work / "lost", *on_cluster(file, work / "lost", lose_after=4))
+        yield "lost", facts(work / "lost", *on_cluster(file, work / "lost", lose_after=4))
     if "resumed" in parts:
         document, seconds, before = killed_and_resumed(file, work / "resumed")
-        found["resumed"] = facts(work / "resumed", document, seconds) | {"results_before": before}
-    return {"sweeps": found, "speed_ups": [round(ratio, 3) for ratio in ratios]}
+        yield "resumed", facts(work / "resumed", document, seconds) | {"results_before": before}
 
 
-def judged(found: dict) -> dict:
-    """What is claimed, and whether it holds."""
-    sweeps = found["sweeps"]
+def judged(sweeps: Mapping[str, list[dict]]) -> dict:
+    """What is claimed, and whether it holds of every sweep."""
+    every = [one for repeats in sweeps.values() for one in repeats]
     claims = {
-        "equal_results": len({one["results_sha256"] for one in sweeps.values()}) == 1,
-        "every_run_once": all(
-            one["runs_with_a_result"] == one["attempts"] == RUNS for one in sweeps.values()
-        ),
+        "equal_results": len({one["results_sha256"] for one in every}) == 1,
+        "every_run_once": all(one["runs_with_a_result"] == one["attempts"] == RUNS for one in every),
         "stages_made_once": all(
             one["shared_stages"] == {"template": 1, "original": SEEDS, "scores": SEEDS, "baseline": SEEDS}
-            for one in sweeps.values()
+            for one in every
         ),
     }
-    if found["speed_ups"]:
-        claims["speed_up"] = statistics.median(found["speed_ups"])
+    pairs = list(zip(sweeps.get("one", ()), sweeps.get("two", ())))
+    if pairs:
+        claims["speed_ups"] = [round(one["seconds"] / two["seconds"], 3) for one, two in pairs]
+        claims["speed_up"] = statistics.median(claims["speed_ups"])
         claims["speed_up_by_cpu_time"] = round(
-            sweeps["one"]["run_cpu_s"] / sweeps["two"]["busiest_worker_cpu_s"], 3
+            statistics.median(one["run_cpu_s"] / two["busiest_worker_cpu_s"] for one, two in pairs), 3
         )
         claims["speed_up_wanted"] = WANTED
     return claims
+
+
+def kept(file: Path) -> dict[str, list[dict]]:
+    """Parts that another call has measured, of the same code."""
+    from secateur.shared import code_sha256
+
+    document = json.loads(file.read_bytes()) if file.is_file() else {}
+    return document["sweeps"] if document.get("toolkit_sha256") == code_sha256() else {}
 
 
 def main() -> None:
@@ -199,22 +207,32 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="of one and two processes, interleaved")
     parser.add_argument("--result", type=Path, default=RESULT)
     asked = parser.parse_args()
-    load = os.getloadavg()
+    from secateur.runfolder import to_json, write_atomically
+    from secateur.shared import code_sha256
+
+    sweeps = {part: found for part, found in kept(asked.result).items() if part not in asked.parts}
     work = Path(tempfile.mkdtemp(prefix="secateur-sweep-"))
+    load = os.getloadavg()[0]
+    document: dict = {}
     try:
-        found = measured(asked.parts, asked.repeats, work)
+        for part, found in measured(asked.parts, asked.repeats, work):
+            now = os.getloadavg()[0]
+            found["load_average_before_and_after"] = [round(load, 2), round(now, 2)]
+            load = now
+            sweeps.setdefault(part, []).append(found)
+            document = {
+                "command": "python bench/sweep.py",
+                "toolkit_sha256": code_sha256(),
+                "cores": len(os.sched_getaffinity(0)),
+                "runs": RUNS,
+                "claims": judged(sweeps),
+                "sweeps": sweeps,
+            }
+            write_atomically(asked.result, to_json(document))
+            print(part, found["seconds"], "s", flush=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    document = {
-        "command": "python " + shlex.join(sys.argv),
-        "cores": len(os.sched_getaffinity(0)),
-        "load_average_before_and_after": [round(load[0], 2), round(os.getloadavg()[0], 2)],
-        "runs": RUNS,
-        **found,
-        "claims": judged(found),
-    }
-    print(json.dumps(document, indent=2))
-    asked.result.write_text(json.dumps(document, indent=2) + "\n")
+    print(json.dumps(document.get("claims"), indent=2))
 
 
 if __name__ == "__main__":

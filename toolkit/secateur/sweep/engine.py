@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -322,7 +322,9 @@ def cluster(address: str, folder: Path) -> Iterator[Cluster]:
         ) from error
     try:
         _require_nodes(ray, folder)
-        yield Cluster(ray)
+        # Ray prints of nodes that went away; standard output belongs to --json.
+        with redirect_stdout(sys.stderr):
+            yield Cluster(ray)
     finally:
         ray.shutdown()
 

@@ -121,7 +121,7 @@ def prepare(name: str, seed: int, mode: str, folder: Path) -> Reference:
     """Loads the reference of a training seed and rolls it out.
 
     Args:
-        name: of a shipped policy whose ``policy(seed)`` gives references.
+        name: of a shipped policy; where it has more references than 0, ``policy(seed)`` gives them.
         seed: of training.
         mode: ``act`` or ``plan``.
         folder: for what is kept between runs.
@@ -131,7 +131,7 @@ def prepare(name: str, seed: int, mode: str, folder: Path) -> Reference:
     loaded = load(name)
     task = loaded.task
     assert task is not None
-    policy: Policy = sys.modules[task.to_inputs.__module__].policy(seed)
+    policy: Policy = loaded.policy if seed == 0 else sys.modules[task.to_inputs.__module__].policy(seed)
     graph = build_graph(policy)
     seeds = [int(s) for s in np.random.SeedSequence([seed, 1]).generate_state(32)]
     # States along the way of `act` first: the planner's weights are measured there.

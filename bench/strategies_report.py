@@ -15,6 +15,19 @@ OURS = "component-aware"
 RESAMPLES = 2000
 KEPT = 0.95
 
+ORDER = (
+    "--policy",
+    "--mode",
+    "--match",
+    "--seeds",
+    "--strategies",
+    "--recovery-steps",
+    "--episodes",
+    "--judged",
+    "--no-int8",
+)
+"""In which options of a command are shown; ``--budgets`` is last."""
+
 Cells = list[dict[str, Any]]
 Key = tuple[str, str, float]
 """(mode, match, budget in percent)."""
@@ -31,7 +44,7 @@ def report(policy: str, folder: Path, to: Path) -> None:
     rows = rows_of(cells)
     lines = [COLUMNS, ("---",) * len(COLUMNS), *rows]
     document = {
-        "commands": sorted({cell["command"] for cell in cells}),
+        "commands": commands(cells),
         "table": "\n".join(f"| {' | '.join(line)} |" for line in lines),
         "overview": overview(cells),
         "conclusions": conclusions(cells),
@@ -158,8 +171,8 @@ def conclusions(cells: Cells) -> list[str]:
     """Ours against every other strategy, the reference as the unit, and the budgets at which ours breaks.
 
     A strategy is called ahead where it is on every reference that both have, and there are three or more; else it is a
-    draw. With three references no test says more. The int8 artifact is what goes to the board, so it is compared
-    where there is one.
+    draw. With three references no test says more; a single one is judged by its episodes. The int8 artifact is what
+    goes to the board, so it is compared where there is one.
     """
     sentences = []
     broken: dict[tuple[str, str], list[str]] = {}
@@ -178,7 +191,7 @@ def conclusions(cells: Cells) -> list[str]:
             for name, group in by.items():
                 common = [s for s in by[OURS] if s in group and by[OURS][s].get(what) and group[s].get(what)]
                 if name != OURS and common:
-                    gaps = [kept(by[OURS][seed], what) - kept(group[seed], what) for seed in common]
+                    gaps = [shares(by[OURS][seed], what) - shares(group[seed], what) for seed in common]
                     said.append(f"{name} {np.mean(gaps):+.2f} ({_outcome(gaps)})")
             if said:
                 sentences.append(
@@ -192,9 +205,38 @@ def conclusions(cells: Cells) -> list[str]:
     return sentences
 
 
-def _outcome(gaps: Sequence[float]) -> str:
-    """Who is ahead, from one difference per reference."""
-    wins = sum(gap > 0 for gap in gaps)
+def _outcome(gaps: Sequence[np.ndarray]) -> str:
+    """Who is ahead, from the differences of paired episodes, ``[episodes]`` for each reference.
+
+    Of several references each counts once. With one alone, its episodes are the unit: ahead is who is so at both ends
+    of the 95 % bootstrap interval of the mean, which then speaks of that reference and of no other.
+    """
+    if len(gaps) == 1:
+        generator = np.random.default_rng(0)
+        means = generator.choice(gaps[0], (RESAMPLES, len(gaps[0]))).mean(axis=1)
+        low, high = np.quantile(means, [0.025, 0.975])
+        found = "ahead" if low > 0 else "behind" if high < 0 else "a draw"
+        return f"{found}, {low:+.2f} to {high:+.2f}"
+    wins = sum(each.mean() > 0 for each in gaps)
     if len(gaps) >= 3 and wins in (0, len(gaps)):
         return f"{'ahead' if wins else 'behind'} on all {len(gaps)}"
     return f"a draw, ahead on {wins} of {len(gaps)}"
+
+
+def commands(cells: Cells) -> list[str]:
+    """The commands that give the cells; those that differ in budgets alone are one, as cells are run one by one."""
+    budgets: dict[str, set[float]] = {}
+    for cell in cells:
+        options: dict[str, list[str]] = {}
+        for word in cell["command"].split()[2:]:
+            if word.startswith("--"):
+                values = options.setdefault(word, [])
+            else:
+                values.append(word)
+        options.pop("--budgets", None)
+        shown = " ".join(" ".join((name, *options[name])) for name in sorted(options, key=ORDER.index))
+        budgets.setdefault(shown, set()).add(cell["budget_percent"])
+    return [
+        f"python bench/strategies.py {shown} --budgets {' '.join(f'{each:g}' for each in sorted(found, reverse=True))}"
+        for shown, found in sorted(budgets.items())
+    ]

@@ -60,6 +60,21 @@ def test_a_controller_against_itself_passes_early():
     assert "keeps at least" in verdict["reasons"][0]
 
 
+def test_a_range_that_the_task_declares_is_what_the_test_rests_on():
+    guessed, doubt = outcome_of(proof_of(Pendulum(), episodes=64))
+    assert not guessed["test"]["highest_is_known"]
+    assert any("This bound is empirical" in warning for warning in doubt["warnings"])
+    proof = proof_of(Pendulum(), episodes=64)
+    most = 1.5 * guessed["test"]["highest_return"]
+    proof.subject = dataclasses.replace(
+        proof.subject, task=dataclasses.replace(TASK, return_range=(0.0, most))
+    )
+    declared, verdict = outcome_of(proof)
+    assert (declared["test"]["highest_return"], declared["test"]["highest_is_known"]) == (most, True)
+    assert verdict["warnings"] == [w for w in verdict["warnings"] if "empirical" not in w]
+    assert declared["test"]["retained_at_least"] < guessed["test"]["retained_at_least"]
+
+
 def test_two_periods_of_delay_fell_a_quick_copy_and_only_they_do():
     quick = Pendulum(gain=3.0)
     _, calm = outcome_of(proof_of(quick))
@@ -234,6 +249,7 @@ def test_a_board_that_cannot_keep_the_rate_fails_whatever_the_returns_are():
         "retained_at_least": 0.96,
         "plan": {"pairs": 80},
         "lowest_is_known": True,
+        "highest_is_known": True,
     }
     verdict = verdict_of(proof, {"test": test, "stress": None, "attribution": None})
     assert verdict["outcome"] == FAILED

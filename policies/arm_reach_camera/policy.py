@@ -9,7 +9,7 @@ import torch
 from secateur.policy.policy import Component, Entry, Policy, Task
 from secateur.policy.weights import load_weights
 
-from .environment import CAMERA_HZ, CONTROL_HZ, make_env
+from .environment import CAMERA_HZ, CONTROL_HZ, EPISODE_STEPS, make_env
 from .model import IMAGE, JOINT_NUMBERS, CameraReacher
 
 JOINT_MIDDLE = np.array([0.0, -0.4, 0.3, 1.2, 0.0] + 5 * [0.0], np.float32)
@@ -60,6 +60,7 @@ def task() -> Task:
         to_action=_to_action,
         control_hz=CONTROL_HZ,
         success=_success,
+        return_range=(0.0, EPISODE_STEPS),  # rewards in [0, 1]
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from secateur.policy.policy import Component, Entry, Policy, Task
 from secateur.policy.weights import load_weights
 
-from ..tdmpc_cartpole.environment import CONTROL_HZ
+from ..tdmpc_cartpole.environment import CONTROL_HZ, EPISODE_STEPS
 from .environment import make_env
 from .model import Recurrent
 
@@ -44,6 +44,7 @@ def task() -> Task:
         to_action=_to_action,
         control_hz=CONTROL_HZ,
         success=_success,
+        return_range=(0.0, EPISODE_STEPS),  # rewards in [0, 1]
     )
 
 

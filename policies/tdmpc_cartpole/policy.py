@@ -12,7 +12,7 @@ from secateur.policy.weights import load_weights
 
 from ..tdmpc import description
 from ..tdmpc.model import TDMPC
-from .environment import CONTROL_HZ, CartPoleSwingUp
+from .environment import CONTROL_HZ, EPISODE_STEPS, CartPoleSwingUp
 
 
 def policy(seed: int = 0) -> Policy:
@@ -41,6 +41,7 @@ def task() -> Task:
         to_action=_to_action,
         control_hz=CONTROL_HZ,
         success=_success,
+        return_range=(0.0, EPISODE_STEPS),  # rewards in [0, 1]
     )
 
 

@@ -11,7 +11,7 @@ from secateur.policy.weights import load_weights
 
 from ..tdmpc import description
 from ..tdmpc.model import TDMPC
-from .environment import CONTROL_HZ, CheetahRun
+from .environment import CONTROL_HZ, EPISODE_STEPS, CheetahRun
 from .settings import PLANNER
 
 
@@ -33,7 +33,13 @@ def describe(module: TDMPC) -> Policy:
 
 def task() -> Task:
     """Ten seconds from a random pose; the return is the distance run, in units of 0.4 m."""
-    return Task(make_env=CheetahRun, to_inputs=_to_inputs, to_action=_to_action, control_hz=CONTROL_HZ)
+    return Task(
+        make_env=CheetahRun,
+        to_inputs=_to_inputs,
+        to_action=_to_action,
+        control_hz=CONTROL_HZ,
+        return_range=(0.0, EPISODE_STEPS),  # rewards in [0, 1]
+    )
 
 
 def _to_inputs(observation: Any) -> dict[str, np.ndarray]:

@@ -121,6 +121,7 @@ def test_shipped_policies_run_every_entry(folder):
             outputs = entry.run(loaded.policy.module, entry.example_inputs)
         assert all(torch.isfinite(t).all() for t in outputs.values())
     assert (folder / "README.md").is_file()
+    assert loaded.task.return_range is not None  # what a verdict's confidence rests on
 
 
 def test_shipped_policies_are_listed_with_what_their_cards_say(secateur):

@@ -17,14 +17,14 @@ def noisy(rng, n, spread=8.0):
     return np.maximum(0.0, rng.normal(100, spread, n))
 
 
-def verdicts(draw, most, count=VERDICTS, seed=0):
+def verdicts(draw, most, count=VERDICTS, seed=0, highest=None):
     """How many of some simulated verdicts had each outcome, each looked at after every batch; and pairs at the end."""
     rng = np.random.default_rng(seed)
     counts, pairs = {PASSED: 0, FAILED: 0, UNDECIDED: 0}, []
     for _ in range(count):
         baseline, artifact = draw(rng, most)
         for n in range(PILOT, most + 1, BATCH):
-            outcome = sequential.decide(baseline[:n], artifact[:n], DROP, 0.0)
+            outcome = sequential.decide(baseline[:n], artifact[:n], DROP, 0.0, highest)
             if outcome != UNDECIDED:
                 break
         counts[outcome] += 1
@@ -37,9 +37,9 @@ def within(count, rate, total=VERDICTS):
     return count <= total * rate + 3 * np.sqrt(total * rate * (1 - rate))
 
 
-def plan_for(draw, seed=1):
+def plan_for(draw, seed=1, highest=None):
     rng = np.random.default_rng(seed)
-    return sequential.plan(draw(rng, PILOT)[0], DROP, rng, lowest=0.0)
+    return sequential.plan(draw(rng, PILOT)[0], DROP, rng, lowest=0.0, highest=highest)
 
 
 def itself(rng, n):
@@ -81,6 +81,36 @@ def test_at_the_limit_both_errors_are_held_whatever_returns_look_like(draw):
     counts, _ = verdicts(draw, 192, 400)
     assert within(counts[PASSED], ALPHA, 400)
     assert within(counts[FAILED], ALPHA, 400)
+
+
+def rare_riches(rng, n):
+    """The original earns six times as much in one episode in a hundred; the artifact keeps 95 % of the mean."""
+    return np.where(rng.random(n) < 0.01, 600.0, 100.0), np.full(n, 0.95 * 105.0)
+
+
+def test_rare_riches_deceive_the_test_unless_their_bound_is_declared():
+    guessed, _ = verdicts(rare_riches, 192, 400)
+    declared, _ = verdicts(rare_riches, 192, 400, highest=600.0)
+    assert guessed[PASSED] > 400 / 3
+    assert within(declared[PASSED], ALPHA, 400)
+    assert within(declared[FAILED], ALPHA, 400)
+
+
+def test_with_declared_bounds_a_policy_against_itself_passes_at_the_stated_power_and_a_loss_is_caught():
+    plan = plan_for(itself, highest=150.0)
+    passing, _ = verdicts(itself, plan.pairs, 400, highest=150.0)
+    failing, _ = verdicts(planted_loss, plan.pairs, 400, highest=150.0)
+    assert within(passing[FAILED], ALPHA, 400)
+    assert within(400 - passing[PASSED], 1 - POWER, 400)
+    assert within(failing[PASSED], ALPHA, 400)
+    assert within(400 - failing[FAILED], 1 - POWER, 400)
+    assert plan_for(itself).pairs < plan.pairs  # what is not guessed takes longer
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 99.0), (101.0, 200.0)])
+def test_a_return_beyond_its_declared_bounds_is_refused(bounds):
+    with pytest.raises(SecateurError, match="Correct return_range"):
+        sequential.weigh(np.full(60, 100.0), np.full(60, 100.0), DROP, *bounds)
 
 
 def test_a_students_test_that_is_looked_at_as_often_would_not_hold_it():

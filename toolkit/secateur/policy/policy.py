@@ -12,6 +12,7 @@ module is called; they may share components, and one of them, the deployed one, 
     )
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,6 +92,11 @@ class Task:
         to_action: name → array ``[1, ...]`` of the deployed entry's outputs → an action of the environment.
         control_hz: how many times a second the environment is stepped.
         success: the last ``info`` of an episode → whether the task was done; None where the task has no notion of it.
+        return_range: the least and the most that the return of an episode can be, whoever acts, where the task's making
+            says so: (0, 250) for 250 steps of rewards in [0, 1]. None where it is not known.
+
+    Raises:
+        SecateurError: a range that is none.
     """
 
     make_env: Callable[[], gymnasium.Env]
@@ -98,6 +104,18 @@ class Task:
     to_action: Callable[[dict[str, np.ndarray]], Any]
     control_hz: float
     success: Callable[[dict[str, Any]], bool] | None = None
+    return_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.return_range is None:
+            return
+        low, high = self.return_range
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise SecateurError(
+                "a task's return_range is the least and the most that a return can be",
+                f"got {self.return_range}",
+                "Correct it, or leave it out.",
+            )
 
 
 @dataclass(frozen=True)

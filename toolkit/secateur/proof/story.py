@@ -46,7 +46,7 @@ from secateur.verify import sequential
 from secateur.verify.deviation import compare, replayed
 from secateur.verify.profile import row, spread_of, standard_set
 from secateur.verify.region import SEEDS, axes_of, recovered, summarise
-from secateur.verify.scores import Score, improvement, lowest_of, retained, returns_of, score, share_of, side
+from secateur.verify.scores import Score, bounds_of, improvement, retained, returns_of, score, share_of, side
 from secateur.verify.statistics import require_judgeable
 
 SCHEMA = 1
@@ -222,7 +222,11 @@ class Proof:
         baseline = episodes(subject.original, seeds[:first], CALM, self.processes, score)
         require_judgeable(returns_of(baseline), np.random.default_rng(0))
         plan = sequential.plan(
-            returns_of(baseline), request.max_return_drop, self.generator("plan"), most, lowest_of(baseline)
+            returns_of(baseline),
+            request.max_return_drop,
+            self.generator("plan"),
+            most,
+            *bounds_of(baseline, subject.task.return_range),
         )
         self.progress.stage(
             f"pairs of episodes: {plan.pairs} should do"
@@ -235,9 +239,8 @@ class Proof:
         looks: list[dict[str, Any]] = []
         while True:
             before, after = returns_of(baseline), returns_of(artifact)
-            evidence = sequential.weigh(
-                before, after, request.max_return_drop, lowest_of([*baseline, *artifact])
-            )
+            bounds = bounds_of([*baseline, *artifact], subject.task.return_range)
+            evidence = sequential.weigh(before, after, request.max_return_drop, *bounds)
             looks.append(
                 {
                     "pairs": len(baseline),
@@ -271,6 +274,8 @@ class Proof:
             "improvement": improvement(before, after, self.generator("improvement")),
             "lowest_return": evidence.lowest_return,
             "lowest_is_known": evidence.lowest_is_known,
+            "highest_return": evidence.highest_return,
+            "highest_is_known": evidence.highest_is_known,
             "delay": self.lateness.to_data(subject.task.control_hz),
         }
 

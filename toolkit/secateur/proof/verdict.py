@@ -32,6 +32,11 @@ def verdict_of(proof: "Proof", parts: dict[str, Any]) -> dict[str, Any]:
         warnings.append(
             f"Some rewards are negative, so how bad an episode can be was guessed: {test['lowest_return']:.4g}."
         )
+    if not test["highest_is_known"]:
+        warnings.append(
+            f"The task declares no return_range: the highest return seen, {test['highest_return']:.4g}, was taken for "
+            "the most that is possible. This bound is empirical, and so is the confidence."
+        )
     for each in (parts["attribution"] or {"rows": ()})["rows"]:
         if each["form"] == INT8 and each["ci95"][1] < 1 - test["max_return_drop"]:
             warnings.append(f"int8 in {each['component']} alone keeps {each['ratio']:.1%} of the return.")

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from secateur.report.wording import duration
+from secateur.report.wording import bounds_line, duration
 from secateur.units import format_bytes, format_seconds
 
 STYLES = {"passed": "bold green", "failed": "bold red", "undecided": "bold yellow"}
@@ -24,7 +24,9 @@ def print_verification(document: Mapping[str, Any], console: Console) -> None:
         console.print(Text(f"  • {sentence}"), soft_wrap=True)
     console.print("")
     console.print(_test_table(parts["test"]))
-    console.print(Text(_delay_line(parts["test"]["delay"])), soft_wrap=True)
+    for line in (_delay_line(parts["test"]["delay"]), bounds_line(parts["test"])):
+        if line:
+            console.print(Text(line), soft_wrap=True)
     if parts["stress"]:
         console.print("")
         console.print(_stress_table(parts["stress"]))

@@ -64,6 +64,14 @@ def interval(ends: Sequence[float] | None) -> str:
     return MISSING if ends is None else f"{share(ends[0])} to {share(ends[1])}"
 
 
+def bounds_line(test: Mapping[str, Any]) -> str:
+    """Between what a test of returns took them to be, where the task declares that; empty where it does not."""
+    if not test.get("highest_is_known"):
+        return ""
+    low, high = test["lowest_return"], test["highest_return"]
+    return f"Returns lie between {low:.6g} and {high:.6g}, as the task declares: the confidence rests on no guess."
+
+
 def cost_rows(summary: Mapping[str, Any]) -> list[Row]:
     """The cost table: each component before and after, then the total with what was measured and allowed."""
     before, after = summary["baseline"], summary["predicted"]

@@ -54,9 +54,16 @@ def returns_of(scores: Sequence[Score]) -> np.ndarray:
     return np.array([each.return_ for each in scores], np.float64)
 
 
-def lowest_of(scores: Sequence[Score]) -> float | None:
-    """0 where no reward is negative, for then no return can be; None where that is not known."""
-    return 0.0 if all(each.least_reward >= 0 for each in scores) else None
+def bounds_of(
+    scores: Sequence[Score], declared: tuple[float, float] | None
+) -> tuple[float | None, float | None]:
+    """The least and the most that a return can be: as the task declares; None for what is not known.
+
+    Where nothing is declared and no reward was negative the least is 0.
+    """
+    if declared is not None:
+        return declared
+    return (0.0 if all(each.least_reward >= 0 for each in scores) else None), None
 
 
 def side(scores: Sequence[Score]) -> dict[str, Any]:

@@ -10,9 +10,10 @@ skewed returns are, and without normality. This is the test by betting of Waudby
 bounded random variables by betting", JRSS B 86, 2024, arXiv 2010.09686); stakes are mixed as in Cover's universal
 portfolio, half of the capital at the highest. docs/adr/0058 says why it is not a group-sequential t-test.
 
-What −m is takes bounds of returns. The lower one is known where no reward is negative; the upper one never is, and is
-taken to have been seen: by the original where the bet is on more, by either side, and a tenth of the original's mean
-above it, where it is on less. A return far above all that were seen, of one episode in a hundred, can deceive the test.
+What −m is takes bounds of returns. Where the task declares them (``Task.return_range``) the errors hold as told. Else
+they are empirical. The lower one is 0 where no reward was negative, and a guess where one was; the upper one is taken
+to have been seen: by the original where the bet is on more, by either side, and a tenth of the original's mean above
+it, where it is on less. A return far above all that were seen, of one episode in a hundred, can then deceive the test.
 
 Both sides bet: that the artifact keeps more than is asked for (*passed*) and that it keeps less (*failed*). Until one
 of them has won there is not enough evidence (*undecided*).
@@ -52,7 +53,9 @@ class Evidence:
         retained_at_least, retained_at_most: bounds of the retained return, each with a confidence of 1 − α at all
             times; None where nothing is known yet.
         lowest_return: that was assumed to be possible.
-        lowest_is_known: no reward was negative, so it is 0; else it is a guess from what was seen.
+        lowest_is_known: the task declares it, or no reward was negative, so it is 0; else it is a guess.
+        highest_return: that was assumed to be possible.
+        highest_is_known: the task declares it; else it is the highest that was seen.
     """
 
     outcome: str
@@ -60,6 +63,8 @@ class Evidence:
     retained_at_most: float | None
     lowest_return: float
     lowest_is_known: bool
+    highest_return: float
+    highest_is_known: bool
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,13 @@ class Plan:
     power_to_fail: float
 
 
-def weigh(baseline: np.ndarray, artifact: np.ndarray, drop: float, lowest: float | None = None) -> Evidence:
+def weigh(
+    baseline: np.ndarray,
+    artifact: np.ndarray,
+    drop: float,
+    lowest: float | None = None,
+    highest: float | None = None,
+) -> Evidence:
     """What pairs of returns say about a drop.
 
     Args:
@@ -93,13 +104,18 @@ def weigh(baseline: np.ndarray, artifact: np.ndarray, drop: float, lowest: float
         artifact: of the artifact, on the same seeds.
         drop: largest acceptable loss, a share of the original's mean return.
         lowest: return below which no episode can be (0 where no reward is negative); None to guess.
+        highest: return above which none can be; None to take what was seen.
+
+    Raises:
+        SecateurError: no evidence; or a return beyond ``lowest`` or ``highest``.
     """
     b, a = _checked(baseline, artifact, drop)
     low, known = _lowest(b, a, lowest)
+    high = _highest(b, a, highest)
     above = np.log(1 / ALPHA)
 
     def shown(retained: float, more: bool) -> bool:
-        return bool(_games(b, a, retained, low, more).max() >= above)
+        return bool(_games(b, a, retained, (low, high), more).max() >= above)
 
     failed, passed = shown(1 - drop, False), shown(1 - drop, True)
     return Evidence(
@@ -108,15 +124,23 @@ def weigh(baseline: np.ndarray, artifact: np.ndarray, drop: float, lowest: float
         retained_at_most=_bound(lambda r: shown(r, False), up=False),
         lowest_return=low,
         lowest_is_known=known,
+        highest_return=float(max(b.max(), a.max())) if high is None else high,
+        highest_is_known=high is not None,
     )
 
 
-def decide(baseline: np.ndarray, artifact: np.ndarray, drop: float, lowest: float | None = None) -> str:
+def decide(
+    baseline: np.ndarray,
+    artifact: np.ndarray,
+    drop: float,
+    lowest: float | None = None,
+    highest: float | None = None,
+) -> str:
     """The outcome alone."""
     b, a = _checked(baseline, artifact, drop)
-    low, _ = _lowest(b, a, lowest)
+    bounds = (_lowest(b, a, lowest)[0], _highest(b, a, highest))
     for outcome, more in ((FAILED, False), (PASSED, True)):
-        if _games(b, a, 1 - drop, low, more).max() >= np.log(1 / ALPHA):
+        if _games(b, a, 1 - drop, bounds, more).max() >= np.log(1 / ALPHA):
             return outcome
     return UNDECIDED
 
@@ -135,6 +159,7 @@ def plan(
     generator: np.random.Generator,
     most: int = MOST,
     lowest: float | None = None,
+    highest: float | None = None,
 ) -> Plan:
     """Plays the test on returns drawn from the pilot, to see how long it takes.
 
@@ -147,15 +172,17 @@ def plan(
         generator: draws them.
         most: pairs at most.
         lowest: as for ``weigh``.
+        highest: likewise.
     """
     drawn = np.asarray(pilot, np.float64)[generator.integers(0, len(pilot), size=(2, _GAMES, most))]
     one, other = drawn
-    low, _ = _lowest(np.asarray(pilot), np.asarray(pilot), lowest)
+    seen = np.asarray(pilot, np.float64)
+    bounds = (_lowest(seen, seen, lowest)[0], _highest(seen, seen, highest))
     shift = 2 * drop * abs(float(np.mean(pilot)))
     scaled = other * (1 - 2 * drop) if float(np.mean(pilot)) > 0 else other - shift
     times = {}
     for name, returns, more in (("pass", other, True), ("fail", scaled, False)):
-        won = np.maximum.accumulate(_games(one, returns, 1 - drop, low, more), axis=1) >= np.log(1 / ALPHA)
+        won = np.maximum.accumulate(_games(one, returns, 1 - drop, bounds, more), axis=1) >= np.log(1 / ALPHA)
         first = np.where(won.any(axis=1), won.argmax(axis=1) + 1, most + 1)
         reached = int(np.quantile(first, POWER, method="higher"))
         pairs = -(-reached // BATCH) * BATCH
@@ -193,26 +220,52 @@ def _checked(baseline: np.ndarray, artifact: np.ndarray, drop: float) -> tuple[n
 def _lowest(b: np.ndarray, a: np.ndarray, given: float | None) -> tuple[float, bool]:
     """The least return that is possible, and whether that is known."""
     seen = float(min(b.min(), a.min()))
-    if given is not None and seen >= given:
-        return given, True
-    return seen - abs(float(b.mean())), False
+    if given is None:
+        return seen - abs(float(b.mean())), False
+    _require_within(seen, given, given - seen, "below the least")
+    return min(given, seen), True
 
 
-def _games(b: np.ndarray, a: np.ndarray, retained: float, low: float, more: bool) -> np.ndarray:
+def _highest(b: np.ndarray, a: np.ndarray, given: float | None) -> float | None:
+    """The most that is possible; None where that is not known."""
+    if given is None:
+        return None
+    seen = float(max(b.max(), a.max()))
+    _require_within(seen, given, seen - given, "above the most")
+    return max(given, seen)
+
+
+def _require_within(seen: float, bound: float, beyond: float, where: str) -> None:
+    """Raises SecateurError where a return is farther beyond its bound than sums are rounded."""
+    if beyond > 1e-6 * max(abs(bound), abs(seen)):
+        raise SecateurError(
+            f"no return is {where} that its task declares to be possible",
+            f"one is {seen:.6g}, the bound is {bound:.6g}",
+            "Correct return_range of the task, or leave it out.",
+        )
+
+
+def _games(
+    b: np.ndarray, a: np.ndarray, retained: float, bounds: tuple[float, float | None], more: bool
+) -> np.ndarray:
     """Logarithms of the capital after each pair, ``[..., n]``, of who bets on more, or on less, than ``retained``.
+
+    Of the bounds of returns the upper one is None where it is not known: the highest seen stands in for it.
 
     Who bets on less loses most where the original's return is the lowest that is possible, seen or not: an original
     that falls in one episode in twenty has often not yet fallen in thirty.
     """
     k = np.where(b.mean(axis=-1, keepdims=True) > 0, retained, 2 - retained)
     due = k * b
+    low, high = bounds
     if more:
-        gain, worst = a - due, due.max(axis=-1, keepdims=True) - low
+        most = due.max(axis=-1, keepdims=True) if high is None else np.maximum(k * low, k * high)
+        gain, worst = a - due, most - low
     else:
-        high = np.maximum(b, a).max(axis=-1, keepdims=True)
         slack = 0.1 * np.abs(b.mean(axis=-1, keepdims=True))
-        least = np.minimum(k * low, due.min(axis=-1, keepdims=True))
-        gain, worst = due - a, high + slack - least
+        top = np.maximum(b, a).max(axis=-1, keepdims=True) + slack if high is None else high
+        least = due.min(axis=-1, keepdims=True) if high is None else k * high
+        gain, worst = due - a, top - np.minimum(k * low, least)
     with np.errstate(divide="ignore", over="ignore"):
         share = gain / np.maximum(worst, np.finfo(float).tiny)
         capitals = [np.log(w) + np.cumsum(np.log1p(s * share), axis=-1) for s, w in zip(STAKES, SHARES)]

@@ -14,6 +14,7 @@ from moving import make_env
 from secateur.errors import SecateurError
 from secateur.simulate.disturb import KINDS, Disturbance, disturbed, extra_delay_s, simulation
 from secateur.simulate.sensors import leaves
+from secateur.verify.profile import standard_set
 
 HZ = 25.0
 
@@ -193,6 +194,20 @@ def test_what_an_environment_does_not_have_is_left_out_and_said():
     with pytest.raises(SecateurError, match="disturbance"):
         disturbed(numbers(), [Disturbance("earthquake", 1.0)], HZ)
     assert extra_delay_s([Disturbance("actuator-delay", 0.5), Disturbance("mass", 2.0)], HZ) == 0.02
+
+
+def test_half_a_period_is_not_passed_off_as_a_whole_one():
+    half, whole = (Disturbance("actuator-delay", level) for level in (0.5, 1.0))
+    assert disturbed(make_env(), [half], HZ).unwrapped is not None  # a MujocoEnv is delayed within the period
+    still = numbers()
+    assert disturbed(still, [whole], HZ) is still
+    with pytest.raises(SecateurError, match=r"whole control periods only, and 0\.5 would be 1"):
+        disturbed(still, [half], HZ)
+    for env, wanted, missing in (
+        (make_env(), (half, whole), {}),
+        (still, (whole,), {half.title: KINDS["actuator-delay"].refuses_level(still, 0.5)}),
+    ):
+        assert standard_set(env, ("actuator-delay",), ()) == (wanted, missing)
 
 
 class Suite:

@@ -5,6 +5,7 @@ They work on any Gymnasium environment as far as it lets them: on its observatio
 controllers on one seed meet the same.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import gymnasium
 import mujoco
 import numpy as np
+from gymnasium.envs.mujoco import MujocoEnv
 
 from secateur.errors import SecateurError, require_known
 from secateur.simulate.sensors import (
@@ -63,12 +65,12 @@ def disturbed(env: gymnasium.Env, disturbances: Sequence[Disturbance], control_h
         control_hz: of the task.
 
     Raises:
-        SecateurError: an unknown kind, or one that this environment cannot be given.
+        SecateurError: an unknown kind, or one that this environment cannot be given, or not at this level.
     """
     for disturbance in disturbances:
         require_known("disturbance", disturbance.kind, KINDS)
         kind = KINDS[disturbance.kind]
-        if (reason := kind.refuses(env)) is not None:
+        if (reason := kind.refuses(env) or kind.refuses_level(env, disturbance.level)) is not None:
             raise SecateurError(
                 f"an environment is given {disturbance.kind} where it has what is disturbed",
                 reason,
@@ -203,6 +205,17 @@ def _needs_nothing(env: gymnasium.Env) -> str | None:
     return None
 
 
+def _any_level(env: gymnasium.Env, level: float) -> str | None:
+    return None
+
+
+def _whole_periods(env: gymnasium.Env, level: float) -> str | None:
+    """Within a control period only what derives from MujocoEnv is delayed; see ``simulate.delay``."""
+    if isinstance(env.unwrapped, MujocoEnv) or float(level).is_integer():
+        return None
+    return f"this environment is delayed by whole control periods only, and {level:g} would be {math.ceil(level)}"
+
+
 def _needs(what: str, there: Callable[[Any], bool]) -> Callable[[gymnasium.Env], str | None]:
     def refuses(env: gymnasium.Env) -> str | None:
         found = simulation(env)
@@ -228,12 +241,15 @@ class Kind:
         refuses: an environment → why it cannot be given this; None where it can.
         wrap: the environment, what it is to meet, and the control rate → the environment that meets it; None where
             something else carries it out.
+        refuses_level: an environment that can be given this, and a level → why it cannot be given that; None where
+            it can.
     """
 
     title: str
     levels: tuple[float, ...]
     refuses: Callable[[gymnasium.Env], str | None]
     wrap: Callable[[gymnasium.Env, Disturbance, float], gymnasium.Env] | None
+    refuses_level: Callable[[gymnasium.Env, float], str | None] = _any_level
 
 
 _NO_JOINTS, _NO_ACTUATORS = "nothing moves in the model", "the model has no actuators"
@@ -242,7 +258,7 @@ KINDS: dict[str, Kind] = {
     "sensor-bias": Kind("sensor bias {:.0%}", (0.05, 0.2), _needs_numbers, Bias),
     "sensor-quantisation": Kind("sensor steps of {:.0%}", (0.1, 0.4), _needs_numbers, Quantised),
     "dropped-observations": Kind("{:.0%} of observations dropped", (0.1, 0.3), _needs_nothing, Dropped),
-    "actuator-delay": Kind("actuators {:g} periods late", (0.5, 1.0), _needs_nothing, None),
+    "actuator-delay": Kind("actuators {:g} periods late", (0.5, 1.0), _needs_nothing, None, _whole_periods),
     "actuator-gain": Kind(
         "actuator gain × {:g}", (0.8, 1.25), _needs(_NO_ACTUATORS, lambda m: m.nu > 0), _Mechanics
     ),

@@ -19,7 +19,7 @@ AS_GOOD, WORSE, UNCLEAR = "as good", "worse", "unclear"
 def standard_set(
     env: gymnasium.Env, kinds: Sequence[str], scale: tuple[float, ...]
 ) -> tuple[tuple[Disturbance, ...], dict[str, str]]:
-    """The disturbances that an environment can be given, and why it is not given the others.
+    """The disturbances that an environment can be given, and by kind or by title why it is not given the others.
 
     Args:
         env: of the task.
@@ -33,7 +33,11 @@ def standard_set(
         if (reason := KINDS[kind].refuses(env)) is not None:
             left_out[kind] = reason
             continue
-        given += [Disturbance(kind, level, scale) for level in KINDS[kind].levels]
+        for disturbance in (Disturbance(kind, level, scale) for level in KINDS[kind].levels):
+            if (reason := KINDS[kind].refuses_level(env, disturbance.level)) is not None:
+                left_out[disturbance.title] = reason
+            else:
+                given.append(disturbance)
     return tuple(given), left_out
 
 

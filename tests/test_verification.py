@@ -9,19 +9,23 @@ import numpy as np
 import pytest
 from moving import TASK, Pendulum
 
+from secateur.device.timing import Here
 from secateur.errors import SecateurError, UsageError
 from secateur.pipeline import Progress
-from secateur.proof import attribution
+from secateur.proof import attribution, latency
 from secateur.proof.latency import Lateness, lateness_of
+from secateur.proof.openers import Bundled, OnDevice
 from secateur.proof.story import Proof, VerifyRequest, _kinds, _parts
 from secateur.proof.subject import Subject
 from secateur.proof.verdict import verdict_of
+from secateur.records import Measurement, Range
 from secateur.report.verification import print_verification
 from secateur.runfolder import to_json
 from secateur.simulate.displaced import Displaced, coordinates
 from secateur.simulate.disturb import Disturbance
 from secateur.simulate.jitter import Jitter
 from secateur.simulate.parallel import CALM, Conditions, close_all, episodes
+from secateur.stages import worst_latency_s
 from secateur.verify.profile import row
 from secateur.verify.scores import Score, score
 from secateur.verify.sequential import FAILED, PASSED, UNDECIDED
@@ -239,18 +243,74 @@ def test_a_delay_comes_from_where_it_is_said_to():
     assert jitter["worst_periods"] == pytest.approx(0.075)
 
 
+def test_a_latency_that_nobody_told_is_not_none():
+    with pytest.raises(SecateurError, match="told no latency"):
+        worst_latency_s(Measurement("tflm"))
+    assert worst_latency_s(Measurement("emulator", latency_s=Range(1e-3, 2e-3))) == 2e-3
+
+
+def test_this_machines_time_is_never_a_microcontrollers():
+    device = OnDevice(None, (), "host", "rp2040")
+    subject = dataclasses.replace(
+        proof_of(Pendulum()).subject, artifact=device, device="host", target="rp2040"
+    )
+    with pytest.raises(SecateurError, match="this machine, which is no rp2040"):
+        lateness_of(subject, "measured")
+
+
+class Far:
+    """A link to a computer that is not here."""
+
+    name = "ssh://pi"
+
+
+@pytest.mark.parametrize(("link", "of_board"), [(Here(), False), (Far(), True)])
+def test_this_machines_time_is_not_taken_for_a_computers(monkeypatch, link, of_board):
+    call = {
+        "min_s": 0.3,
+        "p50_s": 0.4,
+        "p90_s": 0.5,
+        "p99_s": 0.6,
+        "max_s": 0.7,
+    }  # longer than a control period
+    found = {
+        "throttled": False,
+        "models": [{"call": call}],
+        "machine": {"architecture": "aarch64", "bits": 64},
+    }
+    monkeypatch.setattr(
+        latency, "subjects_of", lambda _: ([SimpleNamespace(timed=None, calls_per_step=1)], 25)
+    )
+    monkeypatch.setattr(latency, "open_link", lambda _: link)
+    monkeypatch.setattr(latency, "time_models", lambda *_: found)
+    proof = proof_of(Pendulum())
+    robot = Bundled(None, "robot", "raspberry-pi-5")
+    proof.subject = dataclasses.replace(proof.subject, artifact=robot, target="raspberry-pi-5")
+    proof.lateness = lateness_of(proof.subject, "measured")
+    assert (proof.lateness.mode, proof.lateness.of_board) == ("measured", of_board)
+    assert proof.lateness.worst_s > 0.6
+    verdict = verdict_of(proof, {"test": PASSED_TEST, "stress": None, "attribution": None})
+    assert (verdict["outcome"] == FAILED) == of_board
+    assert any("timed on this machine" in warning for warning in verdict["warnings"]) == (not of_board)
+    found["machine"]["architecture"] = "x86_64"
+    with pytest.raises(SecateurError, match="a device is of its target's architecture"):
+        lateness_of(proof.subject, "measured")
+
+
+PASSED_TEST = {
+    "outcome": PASSED,
+    "pairs": 80,
+    "max_return_drop": 0.05,
+    "retained_at_least": 0.96,
+    "plan": {"pairs": 80},
+    "lowest_is_known": True,
+    "highest_is_known": True,
+}
+
+
 def test_a_board_that_cannot_keep_the_rate_fails_whatever_the_returns_are():
     proof = proof_of(Pendulum(hardest=2.9))
     proof.lateness = Lateness("predicted", 1.2 / TASK.control_hz, "as predicted", True)
-    test = {
-        "outcome": PASSED,
-        "pairs": 80,
-        "max_return_drop": 0.05,
-        "retained_at_least": 0.96,
-        "plan": {"pairs": 80},
-        "lowest_is_known": True,
-        "highest_is_known": True,
-    }
-    verdict = verdict_of(proof, {"test": test, "stress": None, "attribution": None})
+    verdict = verdict_of(proof, {"test": PASSED_TEST, "stress": None, "attribution": None})
     assert verdict["outcome"] == FAILED
     assert "longer than one control period" in verdict["reasons"][1]

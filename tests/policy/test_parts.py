@@ -120,6 +120,8 @@ def test_what_is_no_policy_in_parts_is_refused(change, words):
 def test_a_policy_in_one_part_runs_at_one_rate():
     one = chain([25.0], [set()])
     assert parts_of(one, 25.0) == parts_of(one, 100.0) == (Part("e0"),)
+    often = replace(one, entries=(replace(one.entries[0], calls_per_step=3, batch=2), *one.entries[1:]))
+    assert parts_of(often, 25.0) == (Part("e0", calls=6),)
     require_one_rate(one, 25.0)
     with pytest.raises(SecateurError, match="entry of their own"):
         require_one_rate(one, 100.0)

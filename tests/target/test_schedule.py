@@ -1,9 +1,11 @@
 """Response times, against a core that is simulated tick by tick."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from secateur.records import Part, PartTime, Range
+from secateur.benchmark import schedule
+from secateur.records import Measurement, Part, PartTime, Range
 from secateur.target.schedule import late_periods, response_s, with_responses
 
 
@@ -84,3 +86,15 @@ def test_late_is_the_response_in_whole_control_periods():
     )
     assert [round(t.response_s, 6) for t in times] == [0.020, 0.004]
     assert late_periods(times, parts, 100.0) == {"see": 2}
+
+
+@given(st.integers(1, 9), st.integers(1, 9))
+def test_a_part_that_is_called_several_times_in_a_step_takes_as_long_as_all_of_them(quick, slow):
+    parts = (Part("see", 4, calls=slow), Part("act", 1, calls=quick))
+    seen = [Measurement("a board", latency_s=Range(0.5e-4, 1e-4))] * 2
+    see, act = schedule(list(zip(parts, seen)), 100.0)
+    assert (see["latency_s"], act["latency_s"]) == pytest.approx((slow * 1e-4, quick * 1e-4))
+    assert (see["utilisation"], act["utilisation"]) == pytest.approx((slow * 25e-4, quick * 1e-2))
+    assert see["response_s"] == pytest.approx((slow + quick) * 1e-4)
+    assert schedule(list(zip(parts, [seen[0], Measurement("another")])), 100.0) == []
+    assert schedule(list(zip(parts, seen)), None) == []

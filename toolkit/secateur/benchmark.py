@@ -5,7 +5,7 @@ run or .tflite → price on the target → device → outputs against TFLM → w
 
 import contextlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from secateur.export.toolchain import compiler_name
 from secateur.network import Network
 from secateur.operators.lower import lower
 from secateur.pipeline import Progress
-from secateur.records import Cost, Measurement, PartTime
+from secateur.records import Cost, Measurement, Part, PartTime
 from secateur.target.arena import plan
 from secateur.target.patches import applied, within
 from secateur.target.schedule import with_responses
+from secateur.target.step import of_a_step
 from secateur.target.target import Target, compiled_by, load_target, optimised
 
 GENERATED_ON = ("emulator", "host", "qemu")
@@ -79,34 +80,45 @@ def bench(request: BenchRequest, progress: Progress = SILENT) -> dict[str, Any]:
         )
     found = [(artifact, *_bench(artifact, target, request, progress)) for artifact in artifacts]
     documents = [
-        {"part": {"name": artifact.part.name, "period": artifact.part.period}, **document}
+        {"part": {key: getattr(artifact.part, key) for key in ("name", "period", "calls")}, **document}
         for artifact, document, _ in found
     ]
     rate = artifacts[-1].control_hz
-    times = [
-        PartTime(artifact.part.name, artifact.part.period / rate, seen.latency_s, 0.0)
-        for artifact, _, seen in found
-        if rate and seen.latency_s is not None
-    ]
     wrong = [document["parity"] for document in documents]
     return {
         "schema": 1,
         "control_hz": rate,
         "parts": documents,
-        "schedule": [
-            {
-                "part": time.name,
-                "period_s": time.period_s,
-                "latency_s": time.latency_s.high,
-                "response_s": time.response_s,
-                "utilisation": time.utilisation,
-            }
-            for time in with_responses(times if len(times) == len(found) else ())
-        ],
+        "schedule": schedule([(artifact.part, seen) for artifact, _, seen in found], rate),
         "parity": None
         if None in wrong
         else {"mismatched_bytes": sum(parity["mismatched_bytes"] or 0 for parity in wrong)},
     }
+
+
+def schedule(measured: Sequence[tuple[Part, Measurement]], rate_hz: float | None) -> list[dict[str, Any]]:
+    """How parts get along on one core at their rates; empty where a latency, or the rate, is not known.
+
+    Args:
+        measured: each part, and what was observed of one call, one row.
+        rate_hz: of the task.
+    """
+    runs = [(part, of_a_step(seen, part.calls).latency_s) for part, seen in measured]
+    times = [
+        PartTime(part.name, part.period / rate_hz, latency, 0.0)
+        for part, latency in runs
+        if rate_hz and latency is not None
+    ]
+    return [
+        {
+            "part": time.name,
+            "period_s": time.period_s,
+            "latency_s": time.latency_s.high,
+            "response_s": time.response_s,
+            "utilisation": time.utilisation,
+        }
+        for time in with_responses(times if len(times) == len(runs) else ())
+    ]
 
 
 def _bench(

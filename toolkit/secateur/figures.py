@@ -109,8 +109,8 @@ def draw_for_board(
     with open_devices("emulator", models, job.parts, job.board, to / "build") as devices:
         firmware = FirmwareController(devices, job.task, job.parts, late)
         controllers = (torch_controller(job.policy, job.task), firmware)
-        delay_s = seen.latency_s.high if seen.latency_s else 0.0
-        draw(job, widths, costs, controllers, delay_s, to, _network(job, templates, programs, seen))
+        network = _network(job, templates, programs, seen)
+        draw(job, widths, costs, controllers, stages.worst_latency_s(seen), to, network)
 
 
 def _network(

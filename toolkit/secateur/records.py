@@ -19,11 +19,13 @@ class Part:
         name: of the entry; empty where a network stands alone.
         period: control steps from one of its runs to the next; 1 at the control rate.
         fed: input → the part whose output it takes, and which output.
+        calls: rows of the entry that are computed in each of its runs.
     """
 
     name: str = ""
     period: int = 1
     fed: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    calls: int = 1
 
 
 ALONE = (Part(),)

@@ -41,10 +41,15 @@ def parts_of_run(folder: Path) -> tuple[Part, ...]:
         return ALONE
     try:
         parts = tuple(
-            Part(str(p["name"]), int(p["period"]), {k: (str(a), str(b)) for k, (a, b) in p["fed"].items()})
+            Part(
+                str(p["name"]),
+                int(p["period"]),
+                {k: (str(a), str(b)) for k, (a, b) in p["fed"].items()},
+                int(p.get("calls", 1)),  # earlier runs do not say
+            )
             for p in read_document(path)
         )
-        if not parts or any(part.period < 1 for part in parts):
+        if not parts or any(part.period < 1 or part.calls < 1 for part in parts):
             raise ValueError("a part runs once in one or more control steps, and there is one or more")
         return parts
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from secateur.choosing import Original, choose_widths, score, scores_of
 from secateur.device.devices import open_devices
 from secateur.device.protocol import run_episodes
+from secateur.errors import SecateurError
 from secateur.export.litert import run_float
 from secateur.job import Job, versions
 from secateur.pipeline import Progress, Share
@@ -233,6 +234,17 @@ def measurement_of(measured: Path) -> Measurement:
     return Measurement(**record, latency_s=Range(**latency) if latency else None, parts=parts)
 
 
+def worst_latency_s(seen: Measurement) -> float:
+    """How late the firmware acts, s. Raises SecateurError where the device told no latency: that is not none."""
+    if seen.latency_s is None:
+        raise SecateurError(
+            "the loop is closed at the speed of the board",
+            f"{seen.device} told no latency",
+            "Take a device that counts instructions or cycles.",
+        )
+    return seen.latency_s.high
+
+
 def run_baseline(job: Job, to: Path, share: Share) -> None:
     """Writes ``baseline.json``: the verdict's episodes of the original, in torch and without delay."""
     episodes = baseline_episodes(
@@ -255,7 +267,7 @@ def close_loop(job: Job, baseline: Path, exported: Path, measured: Path, to: Pat
             job.task,
             before,
             FirmwareController(devices, job.task, job.parts, late),
-            seen.latency_s.high if seen.latency_s else 0.0,
+            worst_latency_s(seen),
             np.random.default_rng([job.request.seed, 95]),
             progress=lambda done, total: share(done / total, f"{done} of {total} episodes"),
         )

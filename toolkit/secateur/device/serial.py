@@ -114,11 +114,11 @@ class Serial:
         if self.network.states:
             self._greet()
 
-    def observe(self) -> Observed:
+    def observe(self, calls: int = TIMED_CALLS) -> Observed:
         """Time some calls, with the inputs that the emulator counts instructions on."""
-        inputs = random_inputs(self.network, TIMED_CALLS + 2, np.random.default_rng(0))
+        inputs = random_inputs(self.network, calls + 2, np.random.default_rng(0))
         spans, ticks = [], []
-        for call in range(2, TIMED_CALLS + 2):
+        for call in range(2, calls + 2):
             data = b"".join(inputs[name][call].tobytes() for name in self.network.external)
             began = time.monotonic()
             ticks.append(self._call(data)[1] - self._hello["clock_overhead_ticks"])

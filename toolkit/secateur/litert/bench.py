@@ -157,7 +157,7 @@ def bench_computers(
         try:
             found = time_models(link, [subject.timed for subject in subjects], effort, share)
             if target is not None and not isinstance(link, Here):
-                _require_architecture(link.name, found["machine"], target)
+                require_architecture(link.name, found["machine"], target)
             _require_cool(link.name, found, force)
         except SecateurError as error:
             return error
@@ -192,7 +192,13 @@ def _reference(timed: Timed) -> list[dict[str, np.ndarray]]:
         return [network.call({name: a[i] for name, a in timed.inputs.items()})[0] for i in range(_CALLS)]
 
 
-def _require_architecture(name: str, machine: Mapping[str, Any], target: Computer) -> None:
+def require_architecture(
+    name: str,
+    machine: Mapping[str, Any],
+    target: Computer,
+    remedy: str = "Take the target that it is, or leave --target out.",
+) -> None:
+    """Raises SecateurError where a machine, as its runner described it, is not of a target's architecture."""
     seen = (
         machine["architecture"]
         if machine["bits"] == 64
@@ -202,7 +208,7 @@ def _require_architecture(name: str, machine: Mapping[str, Any], target: Compute
         raise SecateurError(
             "a device is of its target's architecture",
             f"{name} is {seen}, {target.name} is {target.architecture}",
-            "Take the target that it is, or leave --target out.",
+            remedy,
         )
 
 

@@ -73,7 +73,7 @@ def parts_of(policy: Policy, control_hz: float) -> tuple[Part, ...]:
     """
     names = part_names(policy)
     if len(names) == 1:
-        return (Part(*names),)
+        return (Part(*names, calls=policy.entry(*names).rows_per_run),)
     periods = {name: _period(policy, policy.entry(name), control_hz) for name in names}
     deployed = names[-1]
     if periods[deployed] != 1:
@@ -82,7 +82,10 @@ def parts_of(policy: Policy, control_hz: float) -> tuple[Part, ...]:
             f"{policy.name}.{deployed} runs at {control_hz / periods[deployed]:g} Hz, the task at {control_hz:g} Hz",
             "Put the slower components into an entry of their own that feeds it, or lower control_hz.",
         )
-    return tuple(Part(name, periods[name], _fed(policy, policy.entry(name))) for name in names)
+    entries = {name: policy.entry(name) for name in names}
+    return tuple(
+        Part(name, periods[name], _fed(policy, entry), entry.rows_per_run) for name, entry in entries.items()
+    )
 
 
 def sees_pictures(policy: Policy) -> bool:

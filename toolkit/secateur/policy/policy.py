@@ -68,6 +68,11 @@ class Entry:
     calls_per_step: int = 1
     batch: int = 1
 
+    @property
+    def rows_per_run(self) -> int:
+        """Rows that are computed in one of its control steps."""
+        return self.calls_per_step * self.batch
+
     def run(self, module: nn.Module, inputs: Tensors) -> dict[str, torch.Tensor]:
         """Calls the entry; a single tensor is named after the entry. Raises SecateurError for anything else."""
         out = self.call(module, **inputs)

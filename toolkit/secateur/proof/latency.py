@@ -5,18 +5,22 @@ from typing import Any
 
 from secateur.deploy import predicted
 from secateur.device.serial import Serial
-from secateur.device.timing import Effort, time_models
+from secateur.device.timing import Effort, Here, time_models
 from secateur.errors import SecateurError, UsageError
-from secateur.litert.bench import open_link, subjects_of
-from secateur.proof.openers import OnDevice
+from secateur.litert.bench import open_link, require_architecture, subjects_of
+from secateur.proof.openers import Bundled, OnDevice
 from secateur.proof.subject import Subject
 from secateur.simulate.jitter import Delay, Jitter, from_quantiles
 from secateur.simulate.parallel import opened
+from secateur.target.computer import Computer
 from secateur.target.step import calls_per_step
+from secateur.target.target import load_any
 from secateur.units import parse_seconds
 from secateur.verify.firmware import FirmwareController
 
 MODES = ("measured", "predicted", "none")
+TIMED_CALLS = 64
+"""Of a board that counts its cycles: what jitter is drawn from."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,13 @@ def _predicted(subject: Subject) -> Lateness:
 
 def _measured(subject: Subject) -> Lateness:
     if not isinstance(subject.artifact, OnDevice):
-        return _timed(subject, subject.artifact.folder)
+        return _timed(subject, subject.artifact)
+    if subject.device == "host":
+        raise SecateurError(
+            "a delay is measured on the board that the artifact is for",
+            f"--device host runs its C on this machine, which is no {subject.target}",
+            "Take --delay predicted, none or a time, or --device serial:PORT, emulator or qemu.",
+        )
     controller = opened(subject.artifact).controller
     assert isinstance(controller, FirmwareController)
     if len(controller.devices) > 1:
@@ -108,22 +118,25 @@ def _measured(subject: Subject) -> Lateness:
         )
     (device,), times = controller.devices.values(), calls_per_step(subject.policy)
     if isinstance(device, Serial):
-        observed = device.observe()
+        observed = device.observe(TIMED_CALLS)
         if observed.clock == "cycles":
             samples = tuple(times * ticks / observed.clock_hz for ticks in observed.ticks)
             return Lateness("measured", Jitter(samples), "cycles counted on the board, call by call", True)
-    latency = device.measure().latency_s
-    if latency is None:
+    seen = device.measure()
+    if seen.latency_s is None:
         raise SecateurError(
             "a delay is measured where a device tells how long a call takes",
             f"{device.name} does not",
             "Take --delay predicted, none, or a time.",
         )
-    source = f"the worst end on {device.name}: {device.measure().latency_source}"
-    return Lateness("measured", times * latency.high, source, subject.device != "host")
+    source = f"the worst end on {device.name}: {seen.latency_source}"
+    return Lateness("measured", times * seen.latency_s.high, source, True)
 
 
-def _timed(subject: Subject, folder: str) -> Lateness:
+def _timed(subject: Subject, artifact: Bundled) -> Lateness:
+    computer = load_any(artifact.target)
+    assert isinstance(computer, Computer)
+    folder = artifact.folder
     subjects, _ = subjects_of(folder)
     if len(subjects) != 1:
         raise SecateurError(
@@ -133,9 +146,12 @@ def _timed(subject: Subject, folder: str) -> Lateness:
         )
     link = open_link(subject.device)
     found = time_models(link, [subjects[0].timed], Effort(max_s=3.0))
+    require_architecture(link.name, found["machine"], computer, "Take --delay predicted, none or a time.")
     if found["throttled"]:
         raise SecateurError("a delay is measured at full speed", f"{link.name} was throttled", "Cool it.")
     call = found["models"][0]["call"]
     values = [call[name] for name in ("min_s", "p50_s", "p90_s", "p99_s", "max_s")]
     jitter = from_quantiles((0.0, 0.5, 0.9, 0.99, 1.0), [subjects[0].calls_per_step * v for v in values])
-    return Lateness("measured", jitter, f"quantiles of calls timed on {link.name}", True)
+    here = isinstance(link, Here)
+    source = f"quantiles of calls timed on {link.name}" + (", which is this machine" if here else "")
+    return Lateness("measured", jitter, source, not here)

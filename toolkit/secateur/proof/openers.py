@@ -159,10 +159,12 @@ class Bundled:
     Attributes:
         original: whose task it does.
         folder: of the bundle.
+        target: the computer that it is for, or the path of its TOML.
     """
 
     original: Original
     folder: str
+    target: str
 
     def __call__(self) -> Opened:
         """Starts the program."""

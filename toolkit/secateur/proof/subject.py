@@ -107,7 +107,7 @@ def _of_run(path: Path, device: str) -> Subject:
     artifact: OnDevice | Bundled
     if (path / FOLDER / "policy.json").is_file():
         _require_device(device, ("host", "ssh://"), f"{summary['target']} is a computer")
-        artifact = Bundled(original, str(path / FOLDER))
+        artifact = Bundled(original, str(path / FOLDER), str(request["target"]))
         return Subject(
             str(path), policy, task, original, artifact, summary["target"], device, None, path, summary
         )

@@ -22,6 +22,11 @@ def verdict_of(proof: "Proof", parts: dict[str, Any]) -> dict[str, Any]:
             f"A call takes up to {late.worst_s:.3g} s ({late.mode}), longer than one control period of "
             f"{1 / control_hz:.3g} s."
         )
+    if late.mode == "measured" and not late.of_board:
+        warnings.append(
+            f"The delay was timed on this machine: whether a call fits a control period on {proof.subject.target} was "
+            "not judged."
+        )
     plan = test["plan"]
     if test["outcome"] == sequential.UNDECIDED and plan["pairs"] is None:
         warnings.append(

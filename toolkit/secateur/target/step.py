@@ -14,8 +14,7 @@ HANDOVER_CODE_BYTES, HANDOVER_FLOW_CODE_BYTES = 128, 64
 
 def calls_per_step(policy: Policy, part: str | None = None) -> int:
     """How often one row of the deployed entry, or of another part, is computed in a control step of its own."""
-    entry = policy.entry(part)
-    return entry.calls_per_step * entry.batch
+    return policy.entry(part).rows_per_run
 
 
 def of_parts(

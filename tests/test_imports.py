@@ -50,6 +50,7 @@ ORDER = (
         "planner",
         "proof",
         "pricing",
+        "trusted",
     ),
     ("sweep", "terminal"),
     ("cli",),

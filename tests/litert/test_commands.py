@@ -78,7 +78,7 @@ def test_export_of_a_run(secateur, tmp_path):
         files = {path.name: path for path in made.iterdir()}
         folder.publish(files, {}, lambda listed: {"schema": 1, "policy": "pole", "artifacts": listed})
     out = tmp_path / "out"
-    arguments = ("--target", "linux-aarch64", "--format", "tflite")
+    arguments = ("--target", "linux-aarch64", "--format", "tflite", "--policy", "test_robot:pole")
     code, _, err = secateur("export", folder.path, *arguments, "--name", "upright", "-o", out)
     assert code == 0, err
     from secateur.export.litert import run_signature
@@ -91,7 +91,7 @@ def test_export_of_a_run(secateur, tmp_path):
     np.testing.assert_allclose(got, wanted, atol=1e-6)
     (folder.path / "request.json").write_bytes(to_json({**request, "code_sha256": "another"}))
     code, _, err = secateur("export", folder.path, *arguments, "-o", tmp_path / "again")
-    assert (code, "has changed since" in err) == (1, True)
+    assert (code, "the code of test_robot:pole is another" in err) == (1, True)
 
 
 def test_bench_of_a_file_needs_no_target(secateur, model):

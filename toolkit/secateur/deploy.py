@@ -57,6 +57,8 @@ class ExportRequest:
         optimise: what generated C is chosen for, ``speed`` or ``size``; None for what the board's file says.
         toolchain: who makes a firmware's image, ``zig`` or ``gcc``; None for what the board's file says.
         ram_bytes: what generated C may take of RAM, stack included; where it would take more, it goes by patches.
+        policy: that a run was made from, named again where it is not shipped; for a computer alone, since a board is
+            given the run's own files.
     """
 
     source: str
@@ -73,6 +75,7 @@ class ExportRequest:
     optimise: str | None = None
     toolchain: str | None = None
     ram_bytes: int | None = None
+    policy: str | None = None
 
 
 def export(request: ExportRequest, output: Path, command: str, progress: Progress = SILENT) -> dict[str, Any]:
@@ -120,6 +123,7 @@ def _for_computer(
     }
     refuse_options(options, f"{target.name} runs {target.runtime}")
     if (judged := of_run(Path(request.source), request.format, request.dtype)) is not None:
+        refuse_options({"--policy": request.policy}, "the bundle of the run is taken, as it was judged")
         return dict(judged), "The bundle of the run, byte for byte as it was judged."
     progress.stage("converting and holding it against torch")
     wish = ComputerExport(
@@ -132,6 +136,7 @@ def _for_computer(
         request.seed,
         request.name,
         request.max_return_drop,
+        request.policy,
     )
     return export_for_computer(wish, target, progress.share)
 
@@ -139,6 +144,9 @@ def _for_computer(
 def _for_microcontroller(
     request: ExportRequest, target: Target, progress: Progress
 ) -> tuple[dict[str, bytes], str, dict[str, Any] | None]:
+    refuse_options(
+        {"--policy": request.policy}, "for a board a run's own files are taken, and none of its code"
+    )
     require_known("format", request.format, FORMATS)
     require_known("layout", request.layout, LAYOUTS)
     if request.format != "firmware":

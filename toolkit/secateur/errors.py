@@ -87,10 +87,11 @@ class UsageError(SecateurError):
     exit_code = EXIT_USAGE
 
 
-OF_GENERATED_C = {
+PURPOSES = {
     "--optimise": "kernels are chosen in generated C",
     "--toolchain": "a compiler is chosen for the image of a board",
     "--ram": "a budget of RAM is met by generated C, which is built anew",
+    "--policy": "a policy is named again beside a run that was made from it, where its code is run",
 }
 """Option → what it is for."""
 
@@ -99,14 +100,14 @@ def refuse_options(options: Mapping[str, object], seen: str, instead: str = "") 
     """Raises UsageError where an option was given that would change nothing.
 
     Args:
-        options: keys of ``OF_GENERATED_C`` and their values; None: not given.
+        options: keys of ``PURPOSES`` and their values; None: not given.
         seen: why it would not, in words.
         instead: what else can be done.
     """
     for option, value in options.items():
         if value is not None:
             raise UsageError(
-                OF_GENERATED_C[option], f"{option} {value}, and {seen}", f"Leave {option} out{instead}."
+                PURPOSES[option], f"{option} {value}, and {seen}", f"Leave {option} out{instead}."
             )
 
 

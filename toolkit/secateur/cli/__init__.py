@@ -12,7 +12,7 @@ from secateur import __version__
 from secateur.cli.init import init
 from secateur.cli.report import report
 from secateur.cli.sweep import sweep
-from secateur.cli.verify import verify
+from secateur.cli.verify import PolicyOption, verify
 from secateur.errors import EXIT_ERROR, EXIT_VERDICT_FAILED, SecateurError, refused
 from secateur.terminal import console, progress, quiet_libraries, show
 from secateur.units import parse_bytes
@@ -198,6 +198,7 @@ def export(
     toolchain: ToolchainOption = None,
     ram: RamOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the episodes that a policy is calibrated on.")] = 0,
+    policy: PolicyOption = None,
 ) -> None:
     """Write what goes onto a robot: .tflite files, C packed for a build system, or a bundle for TFLM."""
     from secateur.deploy import ExportRequest
@@ -208,7 +209,7 @@ def export(
     allowed, drop = parse_fraction(max_error) if max_error else None, parse_fraction(max_return_drop)
     request = ExportRequest(
         *(source, target, form, layout, name, seed, dtype, allowed, all_entries, device, drop),
-        *(optimise, toolchain, ram),
+        *(optimise, toolchain, ram, policy),
     )
     with progress() as bars:
         manifest = run(request, output, "secateur " + shlex.join(sys.argv[1:]), bars)

@@ -11,13 +11,25 @@ import typer
 from secateur.errors import EXIT_VERDICT_FAILED
 from secateur.terminal import console, progress
 
+PolicyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--policy",
+        help="What a run was made from, where secateur does not ship it: code is run that you name.",
+    ),
+]
+
 
 def verify(
     source: Annotated[str, typer.Argument(help="The folder of a finished run, or a policy with --target.")],
     device: Annotated[
         str, typer.Option(help="emulator, host, qemu, tflm or serial:PORT; host or ssh://… for computers.")
     ],
-    target: Annotated[str | None, typer.Option("--target", help="Board of a policy.")] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help="Board of a policy; of a run, where it is a file of your own."),
+    ] = None,
+    policy: PolicyOption = None,
     episodes: Annotated[
         int | None, typer.Option(min=2, help="Pairs at most; as many as the power needs, up to 512.")
     ] = None,
@@ -65,6 +77,7 @@ def verify(
         region=region,
         processes=processes,
         seed=seed,
+        policy=policy,
     )
     with progress() as bars:
         document = run(request, output, "secateur " + shlex.join(sys.argv[1:]), bars)

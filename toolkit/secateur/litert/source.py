@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from secateur.artifact import CALIBRATION_EPISODES, CALIBRATION_STATES, symbol_name
-from secateur.errors import SecateurError
+from secateur.artifact import CALIBRATION_EPISODES, CALIBRATION_STATES, is_run, symbol_name
+from secateur.errors import SecateurError, refuse_options
 from secateur.pipeline import Share
 from secateur.policy.parts import components_of
 from secateur.policy.policy import Entry, Policy, Task
@@ -94,16 +94,17 @@ def _stacked(parts: list[Arrays]) -> Arrays:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def open_source(source: str, seed: int, share: Share) -> Source:
+def open_source(source: str, seed: int, share: Share, named: str | None = None) -> Source:
     """A policy as ``policy.load`` takes it, or the folder of a finished run.
 
     Args:
         source: its name or path.
         seed: of the episodes that states are taken from.
         share: told of progress.
+        named: the policy that a run was made from, where it is not shipped; see ``trusted``.
 
     Raises:
-        SecateurError: neither of them; or a run whose policy has changed since.
+        SecateurError: neither of them; a run whose policy has changed since; code that only a run's folder names.
     """
     from secateur.policy.load import load
     from secateur.prune.states import evenly, visited_inputs
@@ -117,9 +118,10 @@ def open_source(source: str, seed: int, share: Share) -> Source:
             f"{source} is converted already",
             "Export the policy that it came from; a .tflite can be given to secateur bench as it is.",
         )
-    if path.is_dir() and not (path / "policy.py").is_file():
-        policy, task = _of_run(path)
+    if is_run(path):
+        policy, task = _of_run(path, named)
     else:
+        refuse_options({"--policy": named}, f"{source} is no run, but the policy itself")
         loaded = load(source)
         policy, task = loaded.policy, loaded.task
     seeds = tuple(int(s) for s in np.random.SeedSequence([seed]).generate_state(CALIBRATION_EPISODES))
@@ -145,21 +147,22 @@ def _drawn(entry: Entry, seed: int) -> dict[str, torch.Tensor]:
     }
 
 
-def _of_run(path: Path) -> tuple[Policy, Task | None]:
+def _of_run(path: Path, named: str | None) -> tuple[Policy, Task | None]:
     """The recovered policy of a run, rebuilt from the original's code, the widths and the weights."""
     from secateur.graph.groups import build_graph
     from secateur.policy.load import load
     from secateur.policy.weights import load_weights
     from secateur.prune.surgery import rebuild
-    from secateur.runfolder import read_finished
+    from secateur.runfolder import read_finished, request_of
+    from secateur.trusted import policy_of_run
 
     read_finished(path)
-    request = json.loads((path / "request.json").read_bytes())
-    loaded = load(str(request["policy"]))
-    if loaded.code_sha256 != request["code_sha256"]:
+    request = request_of(path)
+    loaded = load(policy_of_run(path, request, named))
+    if loaded.code_sha256 != request.get("code_sha256"):
         raise SecateurError(
             "a run is exported with the policy's code that it was pruned with",
-            f"the code of {request['policy']} has changed since",
+            f"the code of {loaded.reference} is another",
             "Check out that version of it, or prune again.",
         )
     widths = json.loads((path / "widths.json").read_bytes())

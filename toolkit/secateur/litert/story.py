@@ -31,6 +31,7 @@ class ComputerExport:
         format: key of ``FORMATS``.
         dtype: key of ``RECIPES``, or ``auto``.
         max_error, max_return_drop: what ``auto`` may lose; see ``Wish``.
+        policy: that a run was made from, named again where it is not shipped.
         all_entries: also one file with every entry as a signature.
         device: where ``auto`` measures.
         seed: of the episodes that states are taken from.
@@ -46,6 +47,7 @@ class ComputerExport:
     seed: int = 0
     name: str | None = None
     max_return_drop: float = 0.05
+    policy: str | None = None
 
 
 def export_for_computer(
@@ -62,7 +64,7 @@ def export_for_computer(
             "a dtype is one of those", f"got {request.dtype!r}", f"Choose {', '.join((*RECIPES, AUTO))}."
         )
     link = open_link(request.device)
-    source = open_source(request.source, request.seed, share)
+    source = open_source(request.source, request.seed, share, request.policy)
     if request.name:
         source = replace(source, name=file_stem(request.name))
 

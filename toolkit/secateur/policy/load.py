@@ -12,6 +12,7 @@ from typing import Any
 
 from secateur.errors import SecateurError
 from secateur.policy.policy import Policy, Task
+from secateur.runfolder import MANIFEST
 from secateur.shipped import shipped_folder
 
 CODE = (".py", ".xml", ".json", ".toml")
@@ -54,6 +55,12 @@ def load(reference: str) -> Loaded:
             "a policy is a shipped name, a folder with policy.py, or module:function",
             f"got {reference!r}",
             f"Shipped: {names}.",
+        )
+    if (folder / MANIFEST).is_file():
+        raise SecateurError(
+            "a folder is a policy's or a run's",
+            f"{folder} has policy.py and {MANIFEST}, and no run wrote the first",
+            "Take policy.py out of the run's folder, or the manifest out of the policy's.",
         )
     module = _own(reference, "is imported", lambda: import_from(folder.resolve(), "policy"))
     if not hasattr(module, "policy"):

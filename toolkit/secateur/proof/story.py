@@ -61,7 +61,7 @@ class VerifyRequest:
     Attributes:
         source: folder of a finished run, or a policy.
         device: that runs the artifact.
-        target: board of a policy; a run has its own.
+        target: board of a policy; a run has its own, which is named again where it is not shipped.
         episodes: pairs at most; None for as many as the power needs, up to ``sequential.MOST``.
         delay: ``measured``, ``predicted``, ``none`` or a time.
         max_return_drop: largest acceptable loss of return, a share.
@@ -72,6 +72,7 @@ class VerifyRequest:
         region: whether to map the region of attraction.
         processes: None for as many as this machine has cores for.
         seed: of everything random.
+        policy: that a run was made from, named again where it is not shipped; None for a shipped one.
     """
 
     source: str
@@ -87,6 +88,7 @@ class VerifyRequest:
     region: bool = False
     processes: int | None = None
     seed: int = 0
+    policy: str | None = None
 
 
 def verify(
@@ -109,7 +111,13 @@ def verify(
         progress.stage("reading the run" if run else "converting the policy")
         try:
             subject = open_subject(
-                request.source, request.device, request.target, request.seed, Path(folder), progress.share
+                request.source,
+                request.device,
+                request.target,
+                request.seed,
+                Path(folder),
+                progress.share,
+                request.policy,
             )
             proof = Proof(request, subject, lateness_of(subject, request.delay), progress)
             parts = _parts(proof, kinds, Path(folder))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from secateur.artifact import is_run, open_artifacts
-from secateur.errors import SecateurError, UsageError
+from secateur.errors import SecateurError, UsageError, refuse_options
 from secateur.job import weights_hash
 from secateur.network import Network
 from secateur.pipeline import Share
@@ -20,6 +20,7 @@ from secateur.runparts import stems
 from secateur.simulate.dry_run import check_task
 from secateur.target.computer import Computer
 from secateur.target.target import load_any
+from secateur.trusted import policy_of_run, target_of_run
 
 BOARD_DEVICES = ("emulator", "host", "qemu", "tflm")
 MODEL = "model.int8.tflite"
@@ -58,7 +59,13 @@ class Subject:
 
 
 def open_subject(
-    source: str, device: str, target: str | None, seed: int, work: Path, share: Share
+    source: str,
+    device: str,
+    target: str | None,
+    seed: int,
+    work: Path,
+    share: Share,
+    policy: str | None = None,
 ) -> Subject:
     """A run's folder or a policy, told apart by what is there.
 
@@ -66,23 +73,20 @@ def open_subject(
         source: folder of a finished run, or a policy as ``policy.load`` takes it.
         device: ``emulator``, ``host``, ``qemu``, ``tflm``, ``serial:PORT`` for a board, ``host`` or ``ssh://…`` for a
             computer.
-        target: board of a policy; a run has its own.
+        target: board of a policy; a run has its own, which is named again where it is not shipped.
         seed: of the episodes that a policy is calibrated on.
         work: a folder that stays there as long as the subject is used.
         share: told of progress.
+        policy: that a run was made from, named again where it is not shipped; see ``trusted``.
 
     Raises:
-        SecateurError: neither; an original that is not what the run was made from; a device that does not run it.
+        SecateurError: neither; code that only a run's folder names; an original that is not what the run was made from;
+            a device that does not run it.
     """
     path = Path(source)
     if is_run(path):
-        if target is not None:
-            raise UsageError(
-                "a run has its target",
-                f"--target {target} was given",
-                "Leave --target out, or name a policy.",
-            )
-        return _of_run(path, device)
+        return _of_run(path, device, target, policy)
+    refuse_options({"--policy": policy}, f"{source} is no run, but the policy itself")
     if target is None:
         raise UsageError(
             "a policy is proven as it is converted for a board",
@@ -92,22 +96,23 @@ def open_subject(
     return _of_policy(source, device, target, seed, work, share)
 
 
-def _of_run(path: Path, device: str) -> Subject:
+def _of_run(path: Path, device: str, target: str | None, named: str | None) -> Subject:
     summary, request = read_finished(path), request_of(path)
     if "policy" not in request or "verdict" not in summary:
         raise SecateurError("a run holds one policy", f"{path} holds a front", "Prune to one of its points.")
-    original = Original(str(request["policy"]), request.get("entry") is not None)
+    original = Original(policy_of_run(path, request, named), request.get("entry") is not None)
+    board = target_of_run(path, request, target)
     policy, task = original.loaded()
-    if weights_hash(policy) != request["weights_sha256"]:
+    if weights_hash(policy) != request.get("weights_sha256"):
         raise SecateurError(
             "a run is held against the original that it was made from",
-            f"the weights of {request['policy']} have changed since",
-            "Prune it again, or bring the earlier weights back.",
+            f"{request['policy']} had other weights than {original.reference} has",
+            "Prune it again, bring the earlier weights back, or name where they are: --policy POLICY.",
         )
     artifact: OnDevice | Bundled
     if (path / FOLDER / "policy.json").is_file():
         _require_device(device, ("host", "ssh://"), f"{summary['target']} is a computer")
-        artifact = Bundled(original, str(path / FOLDER), str(request["target"]))
+        artifact = Bundled(original, str(path / FOLDER), board)
         return Subject(
             str(path), policy, task, original, artifact, summary["target"], device, None, path, summary
         )
@@ -118,7 +123,7 @@ def _of_run(path: Path, device: str) -> Subject:
         original,
         tuple((name, str(file), sha256(file.read_bytes()).hexdigest()) for name, file in files.items()),
         device,
-        str(request["target"]),
+        board,
         request.get("optimise"),
         request.get("toolchain"),
         tuple((part["name"], part["late_periods"]) for part in summary.get("parts") or ()),

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from secateur.errors import SecateurError
+from secateur.policy.imported import files_of
 from secateur.policy.load import load, shipped_policies
 from secateur.policy.policy import Component, Entry, Policy
 from secateur.policy.weights import load_weights
@@ -110,6 +112,64 @@ def test_a_folder_needs_a_policy_function(tmp_path):
     (tmp_path / "policy.py").write_text("x = 1\n")
     with pytest.raises(SecateurError, match=r"defines policy\(\)"):
         load(str(tmp_path))
+
+
+FILES = {
+    "made.py": "import torch\nfrom beside import net\nfrom within.deep import more\n\ndef build():\n    import late\n",
+    "beside.py": "import other as net\n",
+    "other.py": "SCENE = 'scene.xml'\n",
+    "scene.xml": "<mujoco/>",
+    "late.py": "from within import deep\n",
+    "within/__init__.py": "",
+    "within/deep.py": "from . import sibling as more\nfrom ..late import deep\n",
+    "within/sibling.py": "x = 1\n",
+    "within/unused.py": "x = 1\n",
+    "stranger.py": "x = 1\n",
+    "stranger.toml": "x = 1\n",
+}
+UNUSED = {"within/unused.py", "stranger.py", "stranger.toml"}
+
+
+def write(folder):
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_a_function_is_its_module_and_what_that_imports_or_names_beside_it(tmp_path):
+    found = files_of("made", write(tmp_path) / "made.py")
+    assert {str(path.relative_to(tmp_path.resolve())) for path in found} == set(FILES) - UNUSED
+    inside = files_of("within.deep", tmp_path / "within" / "deep.py")
+    assert {path.name for path in inside} == {"__init__.py", "deep.py", "sibling.py", "late.py"}
+    (tmp_path / "within" / "sibling.py").write_text("no python (\n")
+    assert set(found) == set(files_of("made", tmp_path / "made.py"))  # whoever imports it is told
+
+
+def test_an_installed_package_ends_at_itself():
+    import numpy
+
+    found = files_of("numpy.version", Path(numpy.__file__).parent / "version.py")
+    assert found
+    assert {path.relative_to(Path(numpy.__file__).parents[1]).parts[0] for path in found} == {"numpy"}
+
+
+@pytest.mark.parametrize("changed", sorted(FILES))
+def test_the_hash_of_a_function_is_that_of_all_its_files(tmp_path, monkeypatch, changed):
+    folder = write(tmp_path / f"hashed_{changed.replace('/', '_').replace('.', '_')}")
+    source = FILES["made.py"].replace("import torch\n", "from networks import world_model\n")
+    (folder / "made.py").write_text(source + "    return world_model()\n")
+    name = f"{folder.name}.made"
+    monkeypatch.syspath_prepend(tmp_path)
+    for file in folder.rglob("*.py"):  # in a package, whose files import each other by its name
+        text = file.read_text().replace("from beside", f"from {folder.name}.beside")
+        text = text.replace("from within", f"from {folder.name}.within").replace(
+            "import other", "from . import other"
+        )
+        file.write_text(text.replace("import late", "from . import late"))
+    before = load(f"{name}:build").code_sha256
+    (folder / changed).write_text((folder / changed).read_text() + "\n")
+    assert (load(f"{name}:build").code_sha256 != before) == (changed not in UNUSED)
 
 
 @pytest.mark.parametrize("folder", shipped_policies(), ids=lambda p: p.name)

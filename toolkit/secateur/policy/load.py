@@ -11,12 +11,10 @@ from types import ModuleType
 from typing import Any
 
 from secateur.errors import SecateurError
+from secateur.policy.imported import CODE, files_of
 from secateur.policy.policy import Policy, Task
 from secateur.runfolder import MANIFEST
 from secateur.shipped import shipped_folder
-
-CODE = (".py", ".xml", ".json", ".toml")
-"""Endings of files that decide what a policy does, beside its weights."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,9 @@ def _load_function(reference: str) -> Loaded:
         ) from error
     made = _own(reference, "gives a policy", function)
     policy, task = made if isinstance(made, tuple) else (made, None)
-    return _checked(policy, task, reference, [Path(module.__file__)] if module.__file__ else [])
+    return _checked(
+        policy, task, reference, files_of(module_name, Path(module.__file__)) if module.__file__ else []
+    )
 
 
 def _own(reference: str, what: str, call: Callable[[], Any]) -> Any:

@@ -1,11 +1,21 @@
 import json
 import os
+import re
+from pathlib import Path
 
 import pytest
 
 from secateur import runfolder
 from secateur.errors import SecateurError
-from secateur.runfolder import RunFolder, control_rate, read_finished, request_of, to_json, write_atomically
+from secateur.runfolder import (
+    RunFolder,
+    control_rate,
+    read_finished,
+    request_of,
+    to_json,
+    widths_of,
+    write_atomically,
+)
 from secateur.runparts import parts_of_run
 
 
@@ -173,3 +183,22 @@ def test_what_a_run_was_asked_for_is_read_with_care(tmp_path, monkeypatch):
     assert control_rate(tmp_path) is None
     with pytest.raises(SecateurError, match="of at most 4"):
         request_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"a": 1.5}', '{"a": true}', '{"a": 0}', '{"a": "4"}', '{"a": ' * 9999]
+)
+def test_widths_that_no_run_wrote_are_refused(tmp_path, text):
+    (tmp_path / "widths.json").write_text(text)
+    with pytest.raises(SecateurError, match="states the width of each group"):
+        widths_of(tmp_path)
+    (tmp_path / "widths.json").write_text('{"a": 4}')
+    assert widths_of(tmp_path) == {"a": 4}
+
+
+def test_files_of_runs_are_read_by_the_one_reader():
+    """It knows limits of size and depth; what runs on a robot stands alone."""
+    root = Path(runfolder.__file__).parent
+    for path in root.rglob("*.py"):
+        if path.parent.name != "robot" and path.name != "runfolder.py":
+            assert not re.search(r"json\.loads?\(.*read_(bytes|text)\(", path.read_text()), path

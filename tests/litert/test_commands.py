@@ -104,6 +104,21 @@ def test_bench_of_a_file_needs_no_target(secateur, model):
         assert key in document["devices"][0]["before"]  # null where the system does not tell
 
 
+@pytest.mark.parametrize("named", ["../model.tflite", "/etc/passwd", 7])
+def test_an_exported_folder_names_no_file_elsewhere(secateur, model, tmp_path, named):
+    (tmp_path / "out").mkdir()
+    file = {
+        "file": named,
+        "sha256": sha256(INT8).hexdigest(),
+        "kind": "whole",
+        "rate_hz": None,
+        "signatures": [],
+    }
+    (tmp_path / "out" / "policy.json").write_text(json.dumps({"files": [file], "control_hz": None}))
+    code, _, err = secateur("bench", tmp_path / "out", "--device", "host")
+    assert (code, "an exported folder is whole" in err) == (1, True)
+
+
 def test_threads_and_utilisation(secateur, model):
     arguments = (
         "--device",

@@ -1,7 +1,6 @@
 """The stage that scores channels and chooses widths, by trial where the strategy measures."""
 
 import fcntl
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -29,7 +28,7 @@ from secateur.prune.strategies import STRATEGIES
 from secateur.prune.teachers import teacher_of
 from secateur.prune.trials import Trial, TrialPlan, Trials
 from secateur.prune.weighing import COEFFICIENTS, Ranking
-from secateur.runfolder import cache_folder, to_json, write_atomically
+from secateur.runfolder import cache_folder, read_document, to_json, write_atomically
 from secateur.shared import code_sha256
 
 SCORED_STATES = 2048
@@ -56,7 +55,7 @@ def visited_states(original: Path) -> dict[str, torch.Tensor]:
 def lengths_of_original(original: Path) -> tuple[int, ...]:
     """Steps of each of the original's episodes, in the order of its states; none where they are in no order."""
     path = original / "lengths.json"
-    return tuple(json.loads(path.read_bytes())) if path.is_file() else ()
+    return tuple(read_document(path)) if path.is_file() else ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +206,7 @@ def _trials_path(job: Job, visited: Mapping[str, torch.Tensor], scores: Scores) 
 def _known(path: Path) -> Mapping[str, Any] | None:
     """Earlier trials; none where there are none, or where the file is not what was written there."""
     try:
-        known = json.loads(path.read_bytes())
+        known = read_document(path)
         [Trial(**record) for record in known["trials"]]
         return known
     except (OSError, ValueError, KeyError, TypeError):

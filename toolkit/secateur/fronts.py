@@ -4,7 +4,6 @@ Each point goes through the stages of ``prune`` up to recovery. Its cost is pred
 those of the recovered policy in torch. A point that is to be flashed is pruned to by its budget, and measured.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,7 +20,14 @@ from secateur.policy.policy import Policy
 from secateur.prune.limits import Price
 from secateur.prune.strategies import STRATEGIES
 from secateur.report.front import render_front
-from secateur.runfolder import RunFolder, read_finished, to_json, write_atomically
+from secateur.runfolder import (
+    RunFolder,
+    read_document,
+    read_finished,
+    to_json,
+    widths_of,
+    write_atomically,
+)
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import Trajectory, rollouts
 from secateur.verify.frontier import FrontierPoint, frontier
@@ -207,7 +213,7 @@ def _front(
             stages.provenance_of(job, command),
             lambda listed: {**document, "artifacts": listed},
         )
-        return json.loads((folder.path / "summary.json").read_bytes())
+        return read_document(folder.path / "summary.json")
 
 
 class _Sizes:
@@ -242,7 +248,7 @@ class _Sizes:
         chosen, recovered = self.run.pruned(job, self.price, self.original, f"-{name}", f"{title}: ")
         self.artifacts[f"{name}/widths.json"] = chosen / "widths.json"
         self.artifacts[f"{name}/policy.safetensors"] = recovered / "policy.safetensors"
-        widths = json.loads((chosen / "widths.json").read_bytes())
+        widths = widths_of(chosen)
         return widths, stages.recovered_policy(job, chosen, recovered)
 
     def point(self, widths: dict[str, int], limit: float) -> dict[str, Any]:
@@ -265,7 +271,7 @@ class _Sizes:
             write_atomically(to / "returns.json", to_json([episode.return_ for episode in episodes]))
 
         folder = self.run.stage(name, title, write)
-        return np.array(json.loads((folder / "returns.json").read_bytes()))
+        return np.array(read_document(folder / "returns.json"))
 
     def episodes(self, policy: Policy) -> tuple[Trajectory, ...]:
         """Episodes that stability is judged on."""

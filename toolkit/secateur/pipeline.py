@@ -103,7 +103,7 @@ def prune(
     from secateur import exporting, figures, pricing, stages
     from secateur.choosing import Original
     from secateur.job import prepare
-    from secateur.runfolder import RunFolder, read_finished
+    from secateur.runfolder import RunFolder, read_finished, widths_of
 
     started = time.perf_counter()
     job = prepare(request)
@@ -152,9 +152,7 @@ def prune(
         drawn = run.stage(
             "figures",
             "drawing the figures of the report",
-            lambda to, _: figures.draw_for_board(
-                job, templates, stages.widths_of(chosen), exported, measured, to
-            ),
+            lambda to, _: figures.draw_for_board(job, templates, widths_of(chosen), exported, measured, to),
         )
         progress.stage("writing the report")
         earlier = stages.Made(rolled, chosen, recovered, exported, measured, looped, drawn)

@@ -160,6 +160,24 @@ def read_document(path: Path) -> Any:
         raise ValueError(f"{path.name} is nested too deep") from None
 
 
+def widths_of(folder: Path) -> dict[str, int]:
+    """Group → width, as a run, or its stage, states it.
+
+    Raises:
+        SecateurError: it does not.
+    """
+    path = folder / "widths.json"
+    try:
+        widths = read_document(path)
+        if not isinstance(widths, dict) or any(type(n) is not int or n < 1 for n in widths.values()):
+            raise ValueError("it is no object of whole numbers above zero")
+        return widths
+    except (OSError, ValueError) as error:
+        raise SecateurError(
+            "a run states the width of each group", f"{path}: {error}", "Run it again into a new folder."
+        ) from error
+
+
 def _beginning(name: str) -> bool:
     """True for all that a run killed in its first moment leaves."""
     return name == _LOCK or (name.startswith(f".{_REQUEST}.") and name.endswith(".part"))

@@ -1,6 +1,5 @@
 """The stages of a run: each reads the folders of earlier ones and writes its own, in plain formats."""
 
-import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +28,7 @@ from secateur.records import ClosedLoop, Measurement, Parity, Part, PartTime, Ra
 from secateur.report.html import render_html
 from secateur.report.kept import KEPT, load_figures
 from secateur.report.summary import GroupWidth, RecoveryPoint, part_records, summary
-from secateur.runfolder import RunFolder, to_json, write_atomically
+from secateur.runfolder import RunFolder, read_document, to_json, widths_of, write_atomically
 from secateur.runparts import PARTS, golden_file, parts_json, stems
 from secateur.shared import SharedStages
 from secateur.simulate.controller import torch_controller
@@ -148,11 +147,6 @@ def roll_original(job: Job, to: Path, share: Share) -> None:
         write_atomically(to / "lengths.json", to_json(lengths))
 
 
-def widths_of(chosen: Path) -> dict[str, int]:
-    """What was chosen, as its stage left it."""
-    return json.loads((chosen / "widths.json").read_bytes())
-
-
 def cut_and_recover(job: Job, original: Original, chosen: Path, to: Path, share: Share) -> None:
     """Writes ``policy.safetensors``, ``kept.json`` (the channels of the original), and ``recovery.json``, the curve."""
     rounds = original.teacher.training.rounds
@@ -225,7 +219,7 @@ def int8_models(parts: Sequence[Part], exported: Path) -> dict[str, bytes]:
 
 def measurement_of(measured: Path) -> Measurement:
     """What was observed, as its stage left it."""
-    record = json.loads((measured / "measurement.json").read_bytes())
+    record = read_document(measured / "measurement.json")
     latency = record.pop("latency_s")
     parts = tuple(
         PartTime(**{**part, "latency_s": Range(**part["latency_s"]), "components": tuple(part["components"])})
@@ -258,7 +252,7 @@ def run_baseline(job: Job, to: Path, share: Share) -> None:
 
 def close_loop(job: Job, baseline: Path, exported: Path, measured: Path, to: Path, share: Share) -> None:
     """The firmware drives the robot, at its board's worst predicted latency; writes ``loop.json``."""
-    before = [Ended(**episode) for episode in json.loads((baseline / "baseline.json").read_bytes())]
+    before = [Ended(**episode) for episode in read_document(baseline / "baseline.json")]
     seen = measurement_of(measured)
     late = late_periods(seen.parts, job.parts, job.task.control_hz)
     models = int8_models(job.parts, exported)
@@ -276,7 +270,7 @@ def close_loop(job: Job, baseline: Path, exported: Path, measured: Path, to: Pat
 
 def closed_loop_of(looped: Path) -> ClosedLoop:
     """The paired episodes, as their stage left them."""
-    record: dict[str, Any] = json.loads((looped / "loop.json").read_bytes())
+    record: dict[str, Any] = read_document(looped / "loop.json")
     for name in ("ci95", "baseline_returns", "artifact_returns"):
         record[name] = tuple(record[name])
     return ClosedLoop(**record)
@@ -295,7 +289,7 @@ def provenance_of(job: Job, command: str) -> dict[str, dict[str, Any]]:
 def pruned_of(job: Job, chosen: Path, recovered: Path) -> dict[str, Any]:
     """What a summary says of the request and of what was cut and recovered, as arguments of ``summary``."""
     widths, tried, weighed = widths_of(chosen), chosen / "search.json", chosen / "coefficients.json"
-    points = json.loads((recovered / "recovery.json").read_bytes())
+    points = read_document(recovered / "recovery.json")
     return {
         "policy": job.policy.name,
         "target": job.target.name,
@@ -306,8 +300,8 @@ def pruned_of(job: Job, chosen: Path, recovered: Path) -> dict[str, Any]:
         "policy_parameters": sum(job.graph.parameter_counts(widths).values()),
         "widths": [GroupWidth(g.name, g.components, g.width, widths[g.name]) for g in job.graph.groups],
         "recovery": [RecoveryPoint(**point) for point in points],
-        "search": json.loads(tried.read_bytes()) if tried.is_file() else None,
-        "coefficients": json.loads(weighed.read_bytes()) if weighed.is_file() else None,
+        "search": read_document(tried) if tried.is_file() else None,
+        "coefficients": read_document(weighed) if weighed.is_file() else None,
     }
 
 
@@ -324,11 +318,11 @@ def publish(
     """Judges, writes the report, moves the artifacts up and finishes the run. Gives the summary."""
     widths = widths_of(made.widths)
     measurement = measurement_of(made.device)
-    parity = Parity(**json.loads((made.device / "parity.json").read_bytes()))
+    parity = Parity(**read_document(made.device / "parity.json"))
     loop = closed_loop_of(made.loop)
     provenance = provenance_of(job, command)
     each = made.device / "parts.json"
-    parities = json.loads(each.read_bytes()) if each.is_file() else {}
+    parities = read_document(each) if each.is_file() else {}
     late = late_periods(measurement.parts, job.parts, job.task.control_hz)
 
     def summarise(artifacts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -367,4 +361,4 @@ def publish(
         if p.is_file()
     }
     folder.publish(artifacts, provenance, summarise)
-    return json.loads((folder.path / "summary.json").read_bytes())
+    return read_document(folder.path / "summary.json")

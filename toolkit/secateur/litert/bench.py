@@ -5,7 +5,6 @@ files → what is timed → every device at once: copy, run, come back → outpu
 """
 
 import base64
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from secateur.errors import SecateurError, UsageError
 from secateur.export.litert import drawn_inputs, signatures
 from secateur.export.read import read_tflite
 from secateur.pipeline import Share
+from secateur.runfolder import read_document, read_finished
 from secateur.target.computer import Computer
 from secateur.target.work import dtype_of, work_of
 
@@ -75,8 +75,6 @@ def subjects_of(source: str) -> tuple[tuple[Subject, ...], float | None]:
     if (path / SIDECAR).is_file():
         return _of_folder(path)
     if path.is_dir() and not (path / "policy.py").is_file():
-        from secateur.runfolder import read_finished
-
         read_finished(path)
         return tuple(
             _subject(f.name, f.read_bytes(), signatures(f.read_bytes())[0], "whole")
@@ -97,9 +95,11 @@ def _subject(file: str, model: bytes, signature: str | None, kind: str, **more: 
 
 def _of_folder(path: Path) -> tuple[tuple[Subject, ...], float | None]:
     try:
-        document = json.loads((path / SIDECAR).read_bytes())
+        document = read_document(path / SIDECAR)
         found = []
         for file in document["files"]:
+            if Path(file["file"]).name != file["file"]:
+                raise ValueError(f"{file['file']} is not a file of it")
             model = (path / file["file"]).read_bytes()
             if sha256(model).hexdigest() != file["sha256"]:
                 raise SecateurError(

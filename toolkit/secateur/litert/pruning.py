@@ -4,7 +4,6 @@ policy → component graph → what fits, by the computer's latency model → wi
        → .tflite in the dtype asked for, and the program around it → the program in closed loop → verdict → report
 """
 
-import json
 import platform
 import time
 from collections.abc import Mapping
@@ -34,7 +33,14 @@ from secateur.prune.limits import Price
 from secateur.prune.states import evenly, visited_inputs
 from secateur.records import Parity
 from secateur.report.summary import part_records, summary
-from secateur.runfolder import RunFolder, read_finished, to_json, write_atomically
+from secateur.runfolder import (
+    RunFolder,
+    read_document,
+    read_finished,
+    to_json,
+    widths_of,
+    write_atomically,
+)
 from secateur.runparts import PARTS, parts_json, stems
 from secateur.shared import SharedStages
 from secateur.simulate.controller import torch_controller
@@ -49,7 +55,6 @@ from secateur.stages import (
     pruned_of,
     recovered_policy,
     roll_original,
-    widths_of,
 )
 from secateur.target.on_computer import PriceOnComputer
 from secateur.target.schedule import late_periods
@@ -170,11 +175,11 @@ def publish(
 ) -> Mapping[str, Any]:
     """Judges, writes the report, moves the artifacts up and finishes the run. Gives the summary."""
     after = price(widths_of(made.widths))
-    parity = Parity(**json.loads((made.export / "parity.json").read_bytes()))
+    parity = Parity(**read_document(made.export / "parity.json"))
     loop = closed_loop_of(made.loop)
     provenance = provenance_of(job, command)
     each = made.export / "parities.json"
-    parities = json.loads(each.read_bytes()) if each.is_file() else {}
+    parities = read_document(each) if each.is_file() else {}
     late = late_periods(after.parts, job.parts, job.task.control_hz)
 
     def summarise(artifacts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What is exported to a computer: a policy, a finished run's policy, or a .tflite; with inputs and torch's answers."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -153,7 +152,7 @@ def _of_run(path: Path, named: str | None) -> tuple[Policy, Task | None]:
     from secateur.policy.load import load
     from secateur.policy.weights import load_weights
     from secateur.prune.surgery import rebuild
-    from secateur.runfolder import read_finished, request_of
+    from secateur.runfolder import read_finished, request_of, widths_of
     from secateur.trusted import policy_of_run
 
     read_finished(path)
@@ -165,8 +164,7 @@ def _of_run(path: Path, named: str | None) -> tuple[Policy, Task | None]:
             f"the code of {loaded.reference} is another",
             "Check out that version of it, or prune again.",
         )
-    widths = json.loads((path / "widths.json").read_bytes())
-    policy = rebuild(loaded.policy, build_graph(loaded.policy), widths)
+    policy = rebuild(loaded.policy, build_graph(loaded.policy), widths_of(path))
     load_weights(policy.module, path / "policy.safetensors")
     return policy, loaded.task
 

@@ -3,13 +3,12 @@
 The same folder is what the verdict is made of (``planner.controller``) and what ``secateur export`` gives of a run.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from secateur.errors import UsageError, require_known
+from secateur.errors import UsageError, following_schema, require_known
 from secateur.export.litert import run_signature
 from secateur.export.planner import Calls, batched, planner_answers, planning_of, signature_name
 from secateur.litert.export import Exported, compare
@@ -77,13 +76,14 @@ def of_run(run: Path, form: str, dtype: str | None) -> Mapping[str, bytes] | Non
     Raises:
         SecateurError: another dtype than that which was judged, or files that were changed since.
     """
-    from secateur.runfolder import read_finished
+    from secateur.runfolder import read_document, read_finished
 
     if not (run / FOLDER / "policy.json").is_file():
         return None
     read_finished(run)
     require_known("format for a computer", form, FORMATS)
-    judged = json.loads((run / FOLDER / "policy.json").read_bytes())["files"][0]["dtype"]
+    with following_schema("a bundle's policy.json", run):
+        judged = read_document(run / FOLDER / "policy.json")["files"][0]["dtype"]
     if dtype not in (None, judged):
         raise UsageError(
             "a run's bundle is exported as it was judged",

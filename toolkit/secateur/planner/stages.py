@@ -1,6 +1,5 @@
 """The stages of a planner's run that are not those of ``secateur.stages``: each writes its own folder."""
 
-import json
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -36,7 +35,7 @@ from secateur.prune.strategies import STRATEGIES
 from secateur.records import Cost, Parity
 from secateur.report.rates import Board
 from secateur.report.summary import summary
-from secateur.runfolder import RunFolder, to_json, write_atomically
+from secateur.runfolder import RunFolder, read_document, to_json, widths_of, write_atomically
 from secateur.runparts import PARTS
 from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
@@ -47,7 +46,6 @@ from secateur.stages import (
     pruned_of,
     recovered_policy,
     reported,
-    widths_of,
 )
 from secateur.target.computer import Computer
 from secateur.target.planning import WEIGHT_BYTES, PlanPrice
@@ -116,7 +114,7 @@ def choose_settings(job: Job, price: PlanPrice, to: Path, share: Share) -> None:
 
 
 def _settings(settled: Path) -> PlannerSettings:
-    return PlannerSettings(**json.loads((settled / "settings.json").read_bytes())["chosen"])
+    return PlannerSettings(**read_document(settled / "settings.json")["chosen"])
 
 
 def at_settings(job: Job, settled: Path) -> Job:
@@ -164,7 +162,7 @@ def roll_original(job: Job, to: Path, share: Share) -> None:
 def weighted(job: Job, settled: Path, original: Path) -> Job:
     """The job at the chosen settings, its entries weighted by what plans hang on."""
     job = at_settings(job, settled)
-    weights = json.loads((original / "weights.json").read_bytes())
+    weights = read_document(original / "weights.json")
     return replace(job, policy=replace(job.policy, entry_weights=weights))
 
 
@@ -255,7 +253,7 @@ def publish(
 ) -> Mapping[str, Any]:
     """Judges, writes the report, moves the artifacts up and finishes the run. Gives the summary."""
     widths, settings = widths_of(made.widths), _settings(made.settings)
-    parity = Parity(**json.loads((made.export / "parity.json").read_bytes()))
+    parity = Parity(**read_document(made.export / "parity.json"))
     loop = closed_loop_of(made.loop)
     before, after = price({}), price(widths, settings)
     provenance = provenance_of(job, command)
@@ -297,7 +295,7 @@ def publish_bundle(
         f"{FOLDER}/{path.name}": path for path in sorted((made.export / FOLDER).iterdir()) if path.is_file()
     }
     folder.publish(artifacts, provenance, summarise)
-    return json.loads((folder.path / "summary.json").read_bytes())
+    return read_document(folder.path / "summary.json")
 
 
 def _described(job: Job, price: PlanPrice, settings: PlannerSettings, made: MadePlanner) -> dict[str, Any]:
@@ -310,6 +308,6 @@ def _described(job: Job, price: PlanPrice, settings: PlannerSettings, made: Made
             {**asdict(call), "signature": signature_name(call.entry, call.rows)}
             for call in price.planning.calls(settings)
         ],
-        "tried": json.loads((made.settings / "settings.json").read_bytes())["tried"],
+        "tried": read_document(made.settings / "settings.json")["tried"],
         "ran_on": f"LiteRT in Python on this machine ({platform.machine()})",
     }

@@ -1,6 +1,5 @@
 """Which component costs the return: one at a time replaced in the original, pruned or in int8, on the same seeds."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from secateur.proof.openers import InInt8, Reweighted
 from secateur.prune.analyse import analyse
 from secateur.prune.states import lengths_of, met_inputs, visited_inputs
 from secateur.prune.surgery import rebuild
+from secateur.runfolder import read_document, widths_of
 from secateur.simulate.dry_run import acted_on
 from secateur.simulate.parallel import CALM, Opener, episodes
 from secateur.verify.scores import retained, returns_of, score
@@ -131,11 +131,11 @@ def _pruned(proof: "Proof", graph: ComponentGraph) -> tuple[Policy, dict[str, to
     if not (run / "kept.json").is_file():
         return "the run does not say which channels it kept; prune it again"
     try:
-        kept = json.loads((run / "kept.json").read_bytes())
+        kept = read_document(run / "kept.json")
         keep = {name: torch.tensor(index, dtype=torch.int64) for name, index in kept.items()}
-        small = rebuild(policy, graph, json.loads((run / "widths.json").read_bytes()))
+        small = rebuild(policy, graph, widths_of(run))
         load_weights(small.module, run / "policy.safetensors")
-    except (ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise SecateurError(
             "a run's widths and channels are those of its policy", f"{run}: {error}", "Prune it again."
         ) from error

@@ -70,8 +70,29 @@ def try_widths(policy: Policy, graph: ComponentGraph, widths: Widths) -> None:
 
 
 def rebuild(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
-    """The architecture at the given widths, to load weights into: original code + widths, no pickles."""
+    """The architecture at the given widths, to load weights into: original code + widths, no pickles.
+
+    Raises:
+        SecateurError: widths of other groups, or greater ones.
+    """
+    for name, width in widths.items():  # before as many indices are made
+        _require_width(graph, name, width)
     return cut(policy, graph, {name: torch.arange(width) for name, width in widths.items()})
+
+
+def _require_width(graph: ComponentGraph, name: str, width: int) -> None:
+    if name not in graph.by_name:
+        raise SecateurError(
+            "widths name groups of this policy",
+            f"there is no group {name!r}",
+            "Use widths of this architecture.",
+        )
+    if not 1 <= width <= graph.by_name[name].width:
+        raise SecateurError(
+            "a group keeps between one channel and all, each once",
+            f"{name} of {graph.by_name[name].width} would keep {width:,}",
+            "Use widths of this architecture.",
+        )
 
 
 def resized(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
@@ -87,15 +108,10 @@ def resized(policy: Policy, graph: ComponentGraph, widths: Widths) -> Policy:
 
 def _check(graph: ComponentGraph, keep: Keep) -> None:
     for name, index in keep.items():
-        if name not in graph.by_name:
-            raise SecateurError(
-                "widths name groups of this policy",
-                f"there is no group {name!r}",
-                "Use widths of this architecture.",
-            )
+        _require_width(graph, name, len(index))
         width = graph.by_name[name].width
         ascending = bool((index[1:] > index[:-1]).all())
-        if not len(index) or not ascending or int(index[0]) < 0 or int(index[-1]) >= width:
+        if not ascending or int(index[0]) < 0 or int(index[-1]) >= width:
             raise SecateurError(
                 "a group keeps between one channel and all, each once",
                 f"{name} of {width} would keep {index.tolist()[:8]}…",

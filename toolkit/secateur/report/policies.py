@@ -1,6 +1,5 @@
 """Shipped policies on the screen."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from rich.table import Column, Table
 from secateur.errors import require_known
 from secateur.policy.load import load, shipped_policies
 from secateur.policy.policy import Policy
+from secateur.runfolder import read_document
 
 
 def describe(folder: Path, policy: Policy) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def describe(folder: Path, policy: Policy) -> dict[str, Any]:
     for path, parameter in policy.module.named_parameters():
         counts[owner[path]] += parameter.numel()
     card, figures = folder / "README.md", folder / "evaluation.json"
-    runs = json.loads(figures.read_bytes()) if figures.is_file() else {}
+    runs = read_document(figures) if figures.is_file() else {}
     return {
         "name": folder.name,
         "title": card.read_text(encoding="utf-8").splitlines()[0].lstrip("# ") if card.is_file() else "",

@@ -1,12 +1,12 @@
 """How long a sweep will take: from what earlier runs took, and never from a guess."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
 from secateur.errors import SecateurError
+from secateur.runfolder import read_document
 from secateur.sweep.file import Run
 from secateur.sweep.one import RESULTS
 
@@ -76,9 +76,7 @@ def earlier(around: Path, runs: Sequence[Run]) -> Durations:
 def _of_run(folder: Path) -> list[tuple[str, str, float]]:
     path = folder / "summary.json"
     try:
-        if path.stat().st_size > MAX_EARLIER_BYTES:
-            return []
-        summary: Mapping[str, object] = json.loads(path.read_bytes())
+        summary: Mapping[str, object] = read_document(path)
         seconds = float(str(summary["wall_s"]))
         return [(str(summary["policy"]), str(summary["strategy"]), seconds)] if seconds > 0 else []
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

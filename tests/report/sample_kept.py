@@ -195,8 +195,8 @@ def verification_of_everything():
         },
         "region": {
             **{"joint": "hinge", "unit": "rad", "only_original": 1, "only_artifact": 0, "left_out": None},
-            "baseline": {"share": 0.75, "ci95": [0.4, 0.9]},
-            "artifact": {"share": 0.5, "ci95": [0.2, 0.8]},
+            "baseline": {"share": 0.75, "between": [0.4, 0.9]},
+            "artifact": {"share": 0.5, "between": [0.2, 0.8]},
             "cells": [
                 {
                     **{

@@ -40,7 +40,7 @@ BARE = {
     "budget": Budget(Limits(flash_bytes=16384)),
 }
 VOID = {"meta", "br", "source", "img"}
-CLOSED = {"rect", "line", "polyline", "circle"}
+CLOSED = {"rect", "line", "polyline", "circle", "path"}
 
 
 @pytest.mark.parametrize("section", SCHEMA)

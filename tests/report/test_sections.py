@@ -198,7 +198,13 @@ def test_a_verification_shows_where_the_artifact_differs():
     assert "differ by 0.031" in found["deviation"][0]
     assert "25 %" in found["deviation"][1]
     assert found["movement"][1] == ("Time with an action at its limit", "–", "1.0 %")
-    assert str(found["region_drawing"]).count("<rect") == 16
+    drawn = str(found["region_drawing"])
+    assert (drawn.count("<rect"), drawn.count("<circle"), drawn.count('class="tried lost"')) == (2, 8, 3)
+    assert drawn.count('class="recovered"') == 2
+    assert found["region"][0].endswith(
+        "recovers from 75.0 % of the area (40.0 % to 90.0 %, as far as starts tell), the artifact from 50.0 % of the "
+        "area (20.0 % to 80.0 %, as far as starts tell)."
+    )
     assert "+1 rad, -4 rad/s: 2 of 2" in str(found["region_drawing"])
     assert found["region_rows"][0][:3] == ("-1 rad", "-4 rad/s", "2 of 2")
     page = render_html(sample(search=search()), kept(verification=verification_of_everything()))
@@ -206,6 +212,12 @@ def test_a_verification_shows_where_the_artifact_differs():
     for title in ("Which component costs the return", "Where actions differ", "Region of attraction"):
         assert title in text
     assert 'id="omitted"' not in page
+    earlier = verification_of_everything()  # of a grid
+    for side in ("baseline", "artifact"):
+        earlier["verification"]["region"][side] = {"share": 0.75, "ci95": [0.4, 0.9]}
+    assert "75.0 % (40.0 % to 90.0 %) of them" in verified(earlier)["region"][0]
+    earlier["verification"]["region"]["cells"] = earlier["verification"]["region"]["cells"][:2]  # on a line
+    assert verified(earlier)["region_drawing"]
     no_region = verification_of_everything()
     no_region["verification"]["region"] = {"left_out": "the environment is no MujocoEnv"}
     assert verified(no_region)["region"] == []

@@ -45,7 +45,7 @@ from secateur.simulate.rollout import Trajectory
 from secateur.verify import sequential
 from secateur.verify.deviation import compare, replayed
 from secateur.verify.profile import row, spread_of, standard_set
-from secateur.verify.region import SEEDS, axes_of, recovered, summarise
+from secateur.verify.region import SEEDS, STARTS, explore, reach_of, recovered, summarise
 from secateur.verify.scores import Score, bounds_of, improvement, retained, returns_of, score, share_of, side
 from secateur.verify.statistics import require_judgeable
 
@@ -343,15 +343,19 @@ class Proof:
         if not joints:
             return {"left_out": "the environment is no MujocoEnv with a hinge or a slide"}
         joint = joints[min(2, len(joints) - 1)]
-        positions, velocities = axes_of(joint)
-        seeds = self.seeds("region", SEEDS)
+        (far, fast), seeds, total = reach_of(joint), self.seeds("region", SEEDS), 2 * STARTS * SEEDS
         calm = float(np.mean([t.return_ for t in self.calm]))
-        grid = [(float(p), float(v)) for p in positions for v in velocities]
-        starts = [Conditions(qpos=((joint.qpos, p),), qvel=((joint.qvel, v),)) for p, v in grid]
-        cells = [
-            (*place, [recovered(s, calm) for s in one], [recovered(s, calm) for s in two])
-            for place, (one, two) in zip(
-                grid, self.pairs(seeds, starts, self.told(0, 2 * len(grid) * len(seeds)))
-            )
-        ]
-        return {**summarise(cells, joint), "left_out": None}
+        done = 0
+
+        def tried(places: Sequence[tuple[float, float]]) -> list[tuple[list[bool], list[bool]]]:
+            nonlocal done
+            starts = [
+                Conditions(qpos=((joint.qpos, far * p),), qvel=((joint.qvel, fast * v),)) for p, v in places
+            ]
+            found = self.pairs(seeds, starts, self.told(done, total))
+            done += 2 * len(places) * len(seeds)
+            return [
+                ([recovered(s, calm) for s in one], [recovered(s, calm) for s in two]) for one, two in found
+            ]
+
+        return {**summarise(explore(tried), joint), "left_out": None}

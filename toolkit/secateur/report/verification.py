@@ -169,8 +169,9 @@ def _region(found: Mapping[str, Any] | None) -> Iterator[Any]:
         yield Text(f"\nNo region of attraction, because {found['left_out']}.")
         return
     yield Text(
-        f"\nOf {sum(cell['seeds'] for cell in found['cells'])} moved starts of {found['joint']} the original recovers "
-        f"from {_share(found['baseline']['share'])} ({_interval(found['baseline']['ci95'])}), the artifact from "
-        f"{_share(found['artifact']['share'])} ({_interval(found['artifact']['ci95'])}); the original alone from "
-        f"{found['only_original']}, the artifact alone from {found['only_artifact']}."
+        f"\nIn {len(found['cells'])} moved starts of {found['joint']} the original recovers from "
+        f"{_share(found['baseline']['share'])} of the area ({_interval(found['baseline']['between'])}, as far as "
+        f"starts tell), the artifact from {_share(found['artifact']['share'])} "
+        f"({_interval(found['artifact']['between'])}); in {found['only_original']} episodes the original alone "
+        f"recovers, in {found['only_artifact']} the artifact alone."
     )

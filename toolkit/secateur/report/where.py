@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
-from secateur.report.svg import LEFT, RIGHT, WIDTH, Scale, axes, polyline, svg, text
+from secateur.report.svg import LEFT, RIGHT, WIDTH, Scale, axes, dot, polyline, rect, svg, text
 from secateur.report.wording import MISSING, duration, interval, share
+from secateur.verify.region import is_inside, triangles
 
 Found = Mapping[str, Any]
 
@@ -100,30 +102,31 @@ def deviation_drawing(deviation: Found) -> Markup:
 
 def region_drawing(region: Found) -> Markup:
     """Two maps of starts, the original's and the artifact's: offset of velocity against offset of position."""
-    cells = region["cells"]
-    positions = sorted({cell["position"] for cell in cells})
-    velocities = sorted({cell["velocity"] for cell in cells})
-    side = 252.0 / max(len(positions), len(velocities), 1)
-    top, unit = 26.0, region["unit"]
+    cells, top, side, unit = region["cells"], 26.0, 252.0, region["unit"]
+    far, fast = (max(abs(cell[key]) for cell in cells) or 1.0 for key in ("position", "velocity"))
+    places = np.array([(cell["position"] / far, cell["velocity"] / fast) for cell in cells])
+    corners, bottom = triangles(places), top + side
     shapes: list[Markup] = []
     for name, title, left in (("baseline", "original", 70.0), ("artifact", "artifact", 364.0)):
-        shapes.append(text(left + side * len(positions) / 2, top - 8, title, "middle"))
-        for cell in cells:
-            x = left + side * positions.index(cell["position"])
-            y = top + side * (len(velocities) - 1 - velocities.index(cell["velocity"]))
-            shapes.append(_cell(cell, name, x, y, side, unit))
-        bottom = top + side * len(velocities)
+        drawn = np.column_stack(
+            [left + side * (1 + places[:, 0]) / 2, bottom - side * (1 + places[:, 1]) / 2]
+        )
+        inside = np.array([is_inside(cell[name], cell["seeds"]) for cell in cells])
         shapes += [
-            text(left, bottom + 18, f"{positions[0]:+.2g}", "start"),
-            text(left + side * len(positions), bottom + 18, f"{positions[-1]:+.2g}", "end"),
+            text(left + side / 2, top - 8, title, "middle"),
+            rect("start", left, top, side, side),
+            _inside(drawn, corners, inside),
+            *(_start(cell, name, x, y, unit) for cell, (x, y) in zip(cells, drawn)),
+            text(left, bottom + 18, f"{-far:+.2g}", "start"),
+            text(left + side, bottom + 18, f"{far:+.2g}", "end"),
         ]
     shapes += [
-        text(64, bottom, f"{velocities[0]:+.2g}", "end"),
-        text(64, top + 10, f"{velocities[-1]:+.2g}", "end"),
+        text(64, bottom, f"{-fast:+.2g}", "end"),
+        text(64, top + 10, f"{fast:+.2g}", "end"),
         text(WIDTH / 2, bottom + 40, _axes(region), "middle"),
     ]
     words = (
-        f"The original recovers from {share(region['baseline']['share'])} of the starts, the artifact from "
+        f"The original recovers from {share(region['baseline']['share'])} of what was tried, the artifact from "
         f"{share(region['artifact']['share'])}"
     )
     return svg(bottom + 48, "Region of attraction, as far as it was tried", shapes, words)
@@ -134,26 +137,41 @@ def _axes(region: Found) -> str:
     return f"start of {region['joint']}: {unit} across, {unit}/s up"
 
 
-def _cell(cell: Found, name: str, x: float, y: float, side: float, unit: str) -> Markup:
-    part = cell[name] / cell["seeds"]
-    return Markup(
-        '<rect class="start" x="{}" y="{}" width="{}" height="{}"/><rect class="recovered" x="{}" y="{}" width="{}" '
-        'height="{}" fill-opacity="{:.2f}"><title>{:+.3g} {}, {:+.3g} {}/s: {} of {}</title></rect>'
-    ).format(
-        *(2 * tuple(f"{n:.1f}" for n in (x + 1, y + 1, side - 2, side - 2))),
-        *(part, cell["position"], unit, cell["velocity"], unit, cell[name], cell["seeds"]),
-    )
+def _inside(drawn: np.ndarray, corners: np.ndarray, inside: np.ndarray) -> Markup:
+    """Triangles as far as they count as inside: whole, or cut halfway along the edges whose ends differ."""
+    pieces = []
+    for triangle in corners:
+        outline: list[np.ndarray] = []
+        for one, two in zip(triangle, np.roll(triangle, -1)):
+            outline += [drawn[one]] if inside[one] else []
+            outline += [(drawn[one] + drawn[two]) / 2] if inside[one] != inside[two] else []
+        if outline:
+            pieces.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in outline) + "Z")
+    return Markup('<path class="recovered" d="{}"/>').format("".join(pieces))
+
+
+def _start(cell: Found, name: str, x: float, y: float, unit: str) -> Markup:
+    kind = "tried" if is_inside(cell[name], cell["seeds"]) else "tried lost"
+    where = f"{cell['position']:+.3g} {unit}, {cell['velocity']:+.3g} {unit}/s"
+    return dot(kind, x, y, f"{where}: {cell[name]} of {cell['seeds']}", 2.2)
 
 
 def region_lines(region: Found) -> list[str]:
     """What the maps come to."""
-    starts = sum(cell["seeds"] for cell in region["cells"])
-    sides = [f"{share(region[s]['share'])} ({interval(region[s]['ci95'])})" for s in ("baseline", "artifact")]
+    sides = [_of_area(region[side]) for side in ("baseline", "artifact")]
     return [
-        f"Of {starts} moved starts of {region['joint']} the original recovers from {sides[0]}, the artifact "
-        f"from {sides[1]}.",
-        f"From {region['only_original']} the original alone, from {region['only_artifact']} the artifact alone.",
+        f"In {len(region['cells'])} moved starts of {region['joint']} the original recovers from {sides[0]}, the "
+        f"artifact from {sides[1]}.",
+        f"In {region['only_original']} of their episodes the original alone recovers, in {region['only_artifact']} the "
+        "artifact alone.",
     ]
+
+
+def _of_area(side: Found) -> str:
+    """Earlier verifications counted starts of a grid, and gave an interval of that."""
+    if "between" not in side:
+        return f"{share(side['share'])} ({interval(side['ci95'])}) of them"
+    return f"{share(side['share'])} of the area ({interval(side['between'])}, as far as starts tell)"
 
 
 def region_rows(region: Found) -> list[tuple[str, ...]]:

@@ -19,13 +19,14 @@ TARGET = load_target("stm32f446re")
 SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
-def build(model: bytes, folder: Path) -> Path:
-    """The program: requests on standard input, answers on standard output."""
+def build(model: bytes, folder: Path, cycles_hz: int | None = None) -> Path:
+    """The program: requests on standard input, answers on standard output; with a counter where it has a rate."""
     files = common_sources(read_tflite(model), model, TARGET, "network")
     files["port_host.c"] = (HERE / "port_host.c").read_text()
     write_sources(files, folder)
     sources = sorted(path for path in files if path.endswith(".c"))
-    run_compiler(["cc", *SANITIZERS, "-O1", *WARNINGS, *sources, "-o", "board"], folder)
+    counter = [f"-DCYCLES_HZ={cycles_hz}u"] if cycles_hz else []
+    run_compiler(["cc", *SANITIZERS, "-O1", *WARNINGS, *counter, *sources, "-o", "board"], folder)
     return folder / "board"
 
 

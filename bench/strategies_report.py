@@ -19,14 +19,13 @@ ORDER = (
     "--policy",
     "--mode",
     "--match",
-    "--seeds",
     "--strategies",
     "--recovery-steps",
     "--episodes",
     "--judged",
     "--no-int8",
 )
-"""In which options of a command are shown; ``--budgets`` is last."""
+"""In which options of a command are shown; ``--seeds`` and ``--budgets`` are last."""
 
 Cells = list[dict[str, Any]]
 Key = tuple[str, str, float]
@@ -224,8 +223,8 @@ def _outcome(gaps: Sequence[np.ndarray]) -> str:
 
 
 def commands(cells: Cells) -> list[str]:
-    """The commands that give the cells; those that differ in budgets alone are one, as cells are run one by one."""
-    budgets: dict[str, set[float]] = {}
+    """The commands that give the cells; those that differ in budgets and seeds alone are one: cells are run singly."""
+    cells_of: dict[str, Cells] = {}
     for cell in cells:
         options: dict[str, list[str]] = {}
         for word in cell["command"].split()[2:]:
@@ -233,10 +232,12 @@ def commands(cells: Cells) -> list[str]:
                 values = options.setdefault(word, [])
             else:
                 values.append(word)
-        options.pop("--budgets", None)
-        shown = " ".join(" ".join((name, *options[name])) for name in sorted(options, key=ORDER.index))
-        budgets.setdefault(shown, set()).add(cell["budget_percent"])
-    return [
-        f"python bench/strategies.py {shown} --budgets {' '.join(f'{each:g}' for each in sorted(found, reverse=True))}"
-        for shown, found in sorted(budgets.items())
-    ]
+        shown = " ".join(" ".join((name, *options[name])) for name in ORDER if name in options)
+        cells_of.setdefault(shown, []).append(cell)
+    lines = []
+    for shown, group in sorted(cells_of.items()):
+        seeds = sorted({cell["seed"] for cell in group})
+        which = "" if seeds == [0, 1, 2] else f" --seeds {' '.join(map(str, seeds))}"
+        budgets = " ".join(f"{b:g}" for b in sorted({cell["budget_percent"] for cell in group}, reverse=True))
+        lines.append(f"python bench/strategies.py {shown}{which} --budgets {budgets}")
+    return lines

@@ -20,7 +20,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -101,6 +100,7 @@ def facts(folder: Path, document: dict, seconds: float) -> dict:
     return {
         "seconds": round(seconds, 2),
         "run_cpu_s": round(sum(one["cpu_s"] for one in attempts), 2),
+        "median_run_cpu_s": round(statistics.median(one["cpu_s"] for one in attempts), 2),
         "busiest_worker_cpu_s": round(max(by_worker.values()), 2),
         "workers": len(by_worker),
         "runs_with_a_result": len(set(ended)),
@@ -205,13 +205,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--repeats", type=int, default=3, help="of one and two processes, interleaved")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=ROOT / "build" / "sweep-bench",
+        help="emptied and removed; the results name the policy's folder, so parts of several calls are in one place",
+    )
     parser.add_argument("--result", type=Path, default=RESULT)
     asked = parser.parse_args()
     from secateur.runfolder import to_json, write_atomically
     from secateur.shared import code_sha256
 
     sweeps = {part: found for part, found in kept(asked.result).items() if part not in asked.parts}
-    work = Path(tempfile.mkdtemp(prefix="secateur-sweep-"))
+    work = asked.work.resolve()
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
     load = os.getloadavg()[0]
     document: dict = {}
     try:

@@ -6,7 +6,8 @@ python bench/comparisons_page.py
 import json
 from pathlib import Path
 
-from demo import COMPARED, replaced
+from demo import COMPARED
+from pages import replaced
 
 from secateur.runfolder import write_atomically
 

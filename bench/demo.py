@@ -7,13 +7,15 @@ Keeps the demo's summary in bench/results/demo.json; a test notices when the REA
 
 import io
 import json
-import re
 from pathlib import Path
 from typing import Any
 
+from pages import replaced
 from rich.console import Console
 from shipped import RESULTS as SHIPPED
 from shipped import table
+from verification import RESULTS as VERIFIED
+from verification import overview
 
 from secateur.report.table import print_summary
 from secateur.runfolder import read_finished, to_json, write_atomically
@@ -40,18 +42,14 @@ def strategies_text(document: dict[str, Any]) -> str:
     return f"{document['overview']}\n\n```sh\n{commands}\n```"
 
 
-def replaced(text: str, marker: str, content: str) -> str:
-    """The text with what stands between a pair of markers replaced."""
-    pattern = rf"(<!-- {marker} -->\n).*?(<!-- /{marker} -->)"
-    return re.sub(pattern, lambda m: f"{m[1]}{content}\n{m[2]}", text, flags=re.DOTALL)
-
-
 def filled(text: str) -> str:
     """The README with the tables of the results that are kept."""
     if DEMO.exists():
         text = replaced(text, "demo", demo_text(json.loads(DEMO.read_bytes())))
     if SHIPPED.exists():
         text = replaced(text, "shipped", table(json.loads(SHIPPED.read_bytes())))
+    if VERIFIED.exists():
+        text = replaced(text, "verified", overview(json.loads(VERIFIED.read_bytes())["rows"]))
     for policy in COMPARED:
         results = ROOT / "bench" / "results" / f"{policy}.json"
         if results.exists():

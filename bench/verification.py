@@ -1,18 +1,24 @@
-"""What ``secateur verify`` found of runs of shipped policies: the table of docs/verification.md.
+"""What ``secateur verify`` finds of every shipped policy: the tables of the README and of docs/verification.md.
 
-    secateur verify RUN --device tflm --stress standard --attribution -o FILE.json
-    python bench/verification.py FILE.json ...
+    python bench/verification.py [--only quadruped_walk ...] [--collect]
 
-Keeps what the table shows in bench/results/verification.json, a row for each policy and target; rows of others stay.
+Verifies runs that ``bench/shipped.py`` has left in build/shipped, one after another, and those alone that have not been
+verified; keeps what the tables show in bench/results/verification.json, and writes docs/verification.md (the README is
+written by bench/demo.py). The device is this machine, which runs the generated C; how late its actions are is what is
+predicted for the board.
 """
 
+import argparse
 import json
+import shlex
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from demo import replaced
+from pages import replaced
+from shipped import ROWS, folder_of
 
 from secateur.report.wording import interval, share
 from secateur.runfolder import read_document, to_json, write_atomically
@@ -20,6 +26,20 @@ from secateur.runfolder import read_document, to_json, write_atomically
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results" / "verification.json"
 PAGE = ROOT / "docs" / "verification.md"
+OPTIONS = "--device host --stress standard --attribution --region"
+VERIFIED = tuple(row for row in ROWS if not row.split()[2].startswith(("raspberry", "rp2350")))
+"""Each policy once, on a microcontroller."""
+
+
+def verify(arguments: str) -> None:
+    """Verifies the run of a row of ``bench/shipped.py``; a verdict that fails is a result."""
+    folder = folder_of(arguments)
+    if (folder / "verify.json").exists():
+        return
+    command = [sys.executable, "-m", "secateur.cli", "verify", str(folder), *shlex.split(OPTIONS)]
+    done = subprocess.run(command)
+    if done.returncode not in (0, 4):
+        raise SystemExit(f"{shlex.join(command)} ended with {done.returncode}")
 
 
 def row_of(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,19 +97,44 @@ def filled(page: str) -> str:
     return replaced(page, "measured", table(json.loads(RESULTS.read_bytes())["rows"]))
 
 
-def main(files: list[str]) -> None:
-    """Keeps the rows of some files, and writes the page."""
-    rows = json.loads(RESULTS.read_bytes())["rows"] if RESULTS.exists() else []
-    for file in files:
-        new = row_of(read_document(Path(file)))
-        rows = [row for row in rows if (row["policy"], row["target"]) != (new["policy"], new["target"])] + [
-            new
-        ]
-    rows.sort(key=lambda row: (row["policy"], row["target"]))
-    command = "secateur verify RUN --device tflm --stress standard --attribution -o FILE.json"
+def overview(rows: list[dict[str, Any]]) -> str:
+    """Markdown for the README: verdict, how many disturbances it bears as well as the original, the costliest int8."""
+    lines = [
+        "| policy → board | verdict | pairs | kept (95 %) | disturbed: as good, worse, unclear | dearest in int8 | took |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        judged = [each["judged"] for each in row["stress"]]
+        counts = ", ".join(str(judged.count(each)) for each in ("as good", "worse", "unclear"))
+        dearest = min(
+            (each for each in row["attribution"] if each["form"] == "int8" and each["component"] != "all"),
+            key=lambda each: each["ratio"],
+        )
+        lines.append(
+            f"| {row['policy']} → {row['target']} | {row['outcome']} | {row['pairs']} "
+            f"| {share(row['retained']['ratio'])} ({interval(row['retained']['ci95'])}) | {counts} "
+            f"| {dearest['component']} {share(dearest['ratio'])} | {row['wall_s']:.0f} s |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Verifies what is missing, keeps what is there, writes the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", help="policies to verify; the others are only collected")
+    parser.add_argument("--collect", action="store_true", help="verify nothing")
+    args = parser.parse_args()
+    for arguments in VERIFIED:
+        if not args.collect and (args.only is None or arguments.split()[0] in args.only):
+            verify(arguments)
+    found = [folder_of(arguments) / "verify.json" for arguments in VERIFIED]
+    rows = [row_of(read_document(path)) for path in found if path.exists()]
+    command = f"secateur verify RUN {OPTIONS}"
     write_atomically(RESULTS, to_json({"command": command, "rows": rows}))
     write_atomically(PAGE, filled(PAGE.read_text(encoding="utf-8")).encode())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -100,7 +100,7 @@ def filled(page: str) -> str:
 def overview(rows: list[dict[str, Any]]) -> str:
     """Markdown for the README: verdict, how many disturbances it bears as well as the original, the costliest int8."""
     lines = [
-        "| policy → board | verdict | pairs | kept (95 %) | disturbed: as good, worse, unclear | dearest in int8 | took |",
+        "| policy → board | verdict | pairs | kept (95 %) | disturbed: good, worse, unclear | dearest in int8 | took |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:

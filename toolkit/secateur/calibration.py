@@ -15,6 +15,7 @@ from secateur.export.flows import Models, Quantizer, parts_storing
 from secateur.pipeline import Share
 from secateur.policy.parts import parts_of
 from secateur.policy.policy import Policy, Task
+from secateur.policy.unroll import fed_back
 from secateur.prune.states import met_inputs, samples_of_parts
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.rollout import rollouts
@@ -52,11 +53,11 @@ def calibrate(
         build: a folder for what is built on the way.
         share: told of progress.
         device: that runs the quantised policy; ``emulator`` and ``tflm`` give the same bytes, ``litert`` its own.
-        quantizer: float .tflites and samples → the models; int8 by default.
+        quantizer: float .tflites and samples → the models; by default int8, with the states that the policy feeds back.
         device_task: the task with ``to_inputs`` as the models take them, where that is not as torch does.
     """
     parts = parts_of(policy, task.control_hz)
-    quantizer = quantizer or parts_storing("int8", parts)
+    quantizer = quantizer or parts_storing("int8", parts, fed_back(policy, policy.entry()))
     rolled = rollouts(task, torch_controller(policy, task), seeds)
     wanted = float(np.mean([t.return_ for t in rolled]))
     samples = samples_of_parts(policy, met_inputs(task, rolled, policy), STATES)

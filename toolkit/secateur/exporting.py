@@ -14,7 +14,6 @@ from secateur.calibration import calibrate
 from secateur.device.devices import open_device
 from secateur.device.protocol import Device, run_episodes
 from secateur.export.c.handover import part_sources
-from secateur.export.flows import parts_storing
 from secateur.export.read import read_tflite
 from secateur.export.states import mark_states
 from secateur.export.tflite import to_tflite
@@ -38,8 +37,8 @@ def export(job: Job, policy: Policy, to: Path, share: Share) -> None:
     """Writes float and int8 .tflite, golden vectors with every reference's answers, and ``c/``; of every part."""
     models = {part.name: to_tflite(policy, part.name) for part in job.parts}
     states = fed_back(policy, policy.entry())
-    seeds, store = job.seeds("calibration", CALIBRATION_EPISODES), parts_storing("int8", job.parts, states)
-    calibrated = calibrate(job.task, job.board, models, policy, seeds, to / "build", share, quantizer=store)
+    seeds = job.seeds("calibration", CALIBRATION_EPISODES)
+    calibrated = calibrate(job.task, job.board, models, policy, seeds, to / "build", share)
     networks = {name: read_tflite(model) for name, model in calibrated.items()}
     golden = golden_inputs(job, policy)
     for name, stem in stems(job.parts).items():

@@ -121,10 +121,11 @@ def test_the_page_is_drawn_from_figures_that_agree_with_the_summary(finished):
     assert len(page) < 10_000_000
 
 
-def test_the_run_is_proven_by_its_firmware(finished, tmp_path):
+def test_the_run_is_proven_by_its_firmware(example, finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished[0], folder)
-    command = secateur("verify", str(folder), "--device", "emulator", "--delay", "measured", "--json")
+    verify = secateur("verify", str(folder), "--policy", str(example))
+    command = [*verify, "--device", "emulator", "--delay", "measured", "--json"]
     done = run([*command, "--stress", "pushes", "--stress-pairs", "8", "--attribution", "--region"])
     document = json.loads(done.stdout)
     assert json.loads((folder / "verify.json").read_text()) == document
@@ -140,16 +141,14 @@ def test_the_run_is_proven_by_its_firmware(finished, tmp_path):
     assert parts["deviation"]["action_rms"] > 0
     assert len(parts["region"]["cells"]) == 49
     read_finished(folder)  # what is beside the run changes nothing in it
-    again = run(secateur("verify", str(folder), "--device", "tflm"), check=False)
+    again = run([*verify, "--device", "tflm"], check=False)
     assert again.returncode == 1
     assert "nothing is written over" in again.stderr
-    late = [*secateur("verify", str(folder), "--device", "tflm", "-o", str(tmp_path / "late.json"))]
+    late = [*verify, "--device", "tflm", "-o", str(tmp_path / "late.json")]
     failed = run([*late, "--delay", "500ms", "--json"], check=False)
     assert failed.returncode == 4
     assert json.loads(failed.stdout)["verdict"]["outcome"] == "failed"
-    unknown = run(
-        [*secateur("verify", str(folder), "--device", "tflm", "-o", "x", "--delay", "measured")], check=False
-    )
+    unknown = run([*verify, "--device", "tflm", "-o", "x", "--delay", "measured"], check=False)
     assert unknown.returncode == 1
     assert "tells how long a call takes" in unknown.stderr
 

@@ -14,13 +14,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from secateur.adapters import lerobot, told
-from secateur.adapters.act import ACT, ACTShape, ResNet
+from secateur.adapters.act import ACT, ACTShape
+from secateur.adapters.resnet import ResNet
 from secateur.adapters.told import TOLDShape
+from secateur.device.devices import open_device
+from secateur.device.protocol import random_inputs
 from secateur.errors import SecateurError
 from secateur.export.litert import run_signature
-from secateur.export.tflite import to_signatures
+from secateur.export.quantize import convert
+from secateur.export.read import read_tflite
+from secateur.export.tflite import to_signatures, to_tflite
 from secateur.graph.groups import build_graph
 from secateur.prune.surgery import cut
+from secateur.target.target import load_target
 
 SMALL = Path(__file__).parent / "act_small"
 
@@ -75,6 +81,48 @@ def test_it_is_exported():
     policy = lerobot.load_act(SMALL, statistics={})
     graph = build_graph(policy)
     agrees(cut(policy, graph, {g.name: torch.arange(max(1, g.width * 3 // 4)) for g in graph.groups}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "dtype",
+    ["int8", *(pytest.param(dtype, marks=pytest.mark.exhaustive) for dtype in ("int16x8", "float32"))],
+)
+def test_it_becomes_c(tmp_path, dtype):
+    """Pruned, to one head but for int16x8, whose products LiteRT does not run then; the latent is a constant token."""
+    policy = lerobot.load_act(SMALL, statistics={})
+    graph = build_graph(policy)
+    most = 2 if dtype == "int16x8" else 0  # heads that stay
+    keep = {g.name: torch.arange(max(1, g.width * 3 // 4, min(most, g.width))) for g in graph.groups}
+    pruned = cut(policy, graph, keep)
+    entry, generator = pruned.entry(), np.random.default_rng(0)
+    inputs = {
+        n: generator.standard_normal((32, *e.shape[1:])).astype(np.float32)
+        for n, e in entry.example_inputs.items()
+    }
+    plain = to_tflite(pruned)
+    model = convert(plain, dtype, {"": inputs})
+    with torch.no_grad():
+        wanted = entry.run(pruned.module, {n: torch.from_numpy(a) for n, a in inputs.items()})[
+            "actions"
+        ].numpy()
+    answers = run_signature(model, inputs)["actions"]
+    allowed = {"int8": 0.03, "int16x8": 0.005, "float32": 1e-6}[dtype]
+    assert np.sqrt(np.mean((answers - wanted) ** 2)) <= allowed * np.ptp(wanted)
+
+    board, network = load_target("stm32f446re"), read_tflite(model)
+    for operator in network.operators:  # what is learnt alone was computed once and for all
+        assert not all(network.tensors[index].constant for index in operator.inputs if index != -1)
+    stored = random_inputs(network, 16, generator)
+    devices = {kind: open_device(kind, model, board, tmp_path / kind) for kind in ("tflm", "host")}
+    expected, made = (device.run(stored)["actions"] for device in devices.values())
+    if dtype == "float32":
+        np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(made, expected)
+    assert len(np.unique(expected)) > 10
+    for device in devices.values():
+        device.close()
 
 
 MEANS = {

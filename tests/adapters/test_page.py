@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import layers, sb3_state, sb3_zip, tdmpc2_state
+from diffusion_folder import saved
 
 from secateur.adapters.table import LOADERS
 from secateur.graph.groups import build_graph
@@ -48,12 +49,18 @@ def of_lerobot(folder):
         (folder / "pretrained_model" / file).write_bytes(text)
 
 
+def of_diffusion(folder):
+    (folder / "pretrained_model").mkdir()
+    saved(folder / "pretrained_model")
+
+
 MADE = {
     "pendulum": of_sb3,
     "cleanrl_policy": of_cleanrl,
     "legs": of_rsl_rl,
     "world": of_tdmpc2,
     "act": of_lerobot,
+    "diffusion": of_diffusion,
 }
 
 

@@ -3,7 +3,7 @@
 from functools import partial
 
 import numpy as np
-from single_layers import Net, _image, _pick, _window
+from single_layers import Net, _image, _pick, _window, tokens
 
 from secateur.operators.compare.rule import ANSWERS
 from secateur.operators.curve.rule import CURVES, SERIES
@@ -63,6 +63,10 @@ class Half(Net):
         place = self.writer.tensor("second", shape, "int16", [1 / (1 << 15)], [0])
         self.writer.operator("TANH", [self.first], [place])
         return place
+
+    def learnt(self, shape):
+        """A constant beside what is there."""
+        return self.second(shape, True, self.scale)
 
 
 class Real(Half):
@@ -292,11 +296,12 @@ def roots(generator):
 
 
 def matmul(generator, kind=Half):
-    """x · tanh(x)ᵀ by batches, either side transposed."""
+    """x · yᵀ by batches, y being tanh(x) or a constant; either side transposed, either first."""
     net = kind(generator, [int(size) for size in generator.integers((1, 1, 1), (4, 9, 9))])
-    other = net.second(net.shape, False)
+    other = net.second(net.shape, generator.random() < 0.5)
     flip = bool(generator.integers(2))
     side, inputs = net.shape[2 if flip else 1], [net.current, other]
+    inputs = inputs if generator.random() < 0.5 else inputs[::-1]
     net.current = net.result(
         (net.shape[0], side, side), float(np.float32(net.scale * generator.uniform(0.5, 3)))
     )
@@ -336,6 +341,7 @@ INT16 = {
     "mul": pairs(("MUL",), "MulOptions"),
     "extreme": pairs(("MAXIMUM", "MINIMUM"), "MaximumMinimumOptions", same=True),
     "moves": moves,
+    "tokens": partial(tokens, kind=Half),
     "conv": conv,
     "deep": deep,
     "depthwise": depthwise,
@@ -390,6 +396,7 @@ FLOAT32 = {
     "div": pairs(("DIV",), "DivOptions", net_kind=Real),
     "extreme": pairs(("MAXIMUM", "MINIMUM"), "MaximumMinimumOptions", same=True, net_kind=Real),
     "moves": partial(moves, type_=Real),
+    "tokens": partial(tokens, kind=Real),
     "conv": partial(conv, kind=Real),
     "depthwise": partial(depthwise, kind=Real),
     "dilated": partial(dilated, kind=Real),

@@ -48,6 +48,11 @@ class Net:
         values = np.asarray(values, np.int32)
         return self.writer.tensor(f"{name}{len(self.writer.tensors)}", values.shape, "int32", data=values)
 
+    def learnt(self, shape):
+        """A constant beside what is there, stored in the same way."""
+        values = self.generator.integers(-128, 128, shape)
+        return self.writer.tensor("learnt", shape, "int8", [self.scale], [self.zero], values)
+
     def finish(self, outputs=None):
         """The .tflite."""
         return self.writer.finish([self.first], outputs or [self.current], None)
@@ -444,19 +449,51 @@ def moves(generator):
     return net.finish()
 
 
+def tokens(generator, kind=Net):
+    """Constants beside activations: before them or behind them, along any axis; of int8 packed with them too."""
+    net = kind(generator, (1, *(int(size) for size in generator.integers(1, 7, 3))))
+    for _ in range(int(generator.integers(1, 3))):
+        source, shape, axis = net.current, net.shape, int(generator.integers(1, 4))
+        if kind is Net and generator.random() < 0.3:
+            rest = [shape[0], *shape[2:]]
+            parts = [net.result(rest, net.scale, net.zero) for _ in range(shape[1])]
+            net.writer.operator("UNPACK", [source], list(parts), "UnpackOptions", num=len(parts), axis=1)
+            parts.insert(int(generator.integers(0, len(parts) + 1)), net.learnt(rest))
+            net.current = net.result([shape[0], len(parts), *shape[2:]], net.scale, net.zero)
+            options = {"valuesCount": len(parts), "axis": 1}
+            net.writer.operator("PACK", parts, [net.current], "PackOptions", **options)
+            continue
+        counts = [int(count) for count in generator.integers(1, 9, int(generator.integers(1, 3)))]
+        learnt = [net.learnt([c if n == axis else s for n, s in enumerate(shape)]) for c in counts]
+        inputs = [source, *learnt] if generator.random() < 0.5 else [*learnt, source]
+        total = [size + sum(counts) * (n == axis) for n, size in enumerate(shape)]
+        net.current = net.result(total, net.scale, net.zero)
+        net.writer.operator("CONCATENATION", inputs, [net.current], "ConcatenationOptions", axis=axis)
+    return net.finish()
+
+
 def batch_matmul(generator):
-    """x · tanh(x)ᵀ by batches, either side transposed."""
+    """x · yᵀ by batches, y being tanh(x) or a constant; either side transposed, either first."""
     net = Net(
         generator, (int(generator.integers(1, 4)), *(int(size) for size in generator.integers(1, 9, 2)))
     )
-    other = _second(net, generator, net.shape, False)
+    other = _second(net, generator, net.shape, generator.random() < 0.5)
     flip = bool(generator.integers(2))
     side = net.shape[2] if flip else net.shape[1]
-    inputs = [net.current, other]
+    inputs = [net.current, other] if generator.random() < 0.5 else [other, net.current]
     net.current = net.result(
         (net.shape[0], side, side), float(np.float32(net.scale * generator.uniform(0.3, 2)))
     )
     net.writer.operator("BATCH_MATMUL", inputs, [net.current], "BatchMatMulOptions", adjX=flip, adjY=not flip)
+    return net.finish()
+
+
+def product(generator):
+    """A fully connected layer whose weights are another activation."""
+    net = Net(generator, tuple(int(size) for size in generator.integers(1, 9, 2)))
+    inputs, rows = [net.current, _second(net, generator, net.shape, False)], net.shape[0]
+    net.current = net.result((rows, rows), float(np.float32(net.scale * generator.uniform(0.3, 2))))
+    net.writer.operator("FULLY_CONNECTED", inputs, [net.current], "FullyConnectedOptions")
     return net.finish()
 
 
@@ -482,6 +519,8 @@ BUILDERS = {
     "select": select,
     "vectors": vectors,
     "moves": moves,
+    "tokens": tokens,
+    "product": product,
     "batch_matmul": batch_matmul,
 }
 """Kind of network → its builder: generator → .tflite. Every one is tested by being listed here."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from secateur.adapters.resnet import ResNet
+
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU}
 
 
@@ -44,52 +46,6 @@ class ACTShape:
     blocks: tuple[int, ...] = (2, 2, 2, 2)
     pre_norm: bool = False
     activation: str = "relu"
-
-
-class Block(nn.Module):
-    """Two convolutions beside a shortcut (He et al. 2016, figure 5 left)."""
-
-    def __init__(self, before: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(before, width, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.downsample = (
-            nn.Sequential(nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width))
-            if stride != 1 or before != width
-            else nn.Identity()
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[batch, before, h, w]`` → ``[batch, width, h / stride, w / stride]``."""
-        inner = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
-        return torch.relu(inner + self.downsample(x))
-
-
-class ResNet(nn.Module):
-    """A ResNet of basic blocks up to its last feature map, a 32nd of the image on each side."""
-
-    def __init__(self, blocks: tuple[int, ...]) -> None:
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
-        self.pool = nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(3, 2))  # after a ReLU zero is no maximum
-        before = 64
-        for stage, count in enumerate(blocks):
-            width = 64 << stage
-            layer = [
-                Block(before if n == 0 else width, width, 2 if n == 0 < stage else 1) for n in range(count)
-            ]
-            self.add_module(f"layer{stage + 1}", nn.Sequential(*layer))
-            before = width
-        self.stages = len(blocks)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[batch, 3, height, width]`` → ``[batch, channels, height / 32, width / 32]``."""
-        x = self.pool(torch.relu(self.bn1(self.conv1(x))))
-        for stage in range(self.stages):
-            x = self.get_submodule(f"layer{stage + 1}")(x)
-        return x
 
 
 class EncoderLayer(nn.Module):

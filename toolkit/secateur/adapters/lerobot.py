@@ -1,4 +1,4 @@
-"""Policies that LeRobot saved: ``ACTPolicy`` and ``TDMPCPolicy``. Nothing of LeRobot is imported.
+"""Policies that LeRobot saved: ``ACTPolicy``, ``TDMPCPolicy``, ``DiffusionPolicy``. Nothing of LeRobot is imported.
 
 A policy takes joint angles and pixels in 0–1 and gives joint targets: normalisation is in it. Inputs are called as
 LeRobot's features without ``observation.``, with ``_`` for a point: ``state``, ``images_top``.
@@ -14,20 +14,24 @@ from torch import nn
 from secateur.adapters.act import ACT, ACTIVATIONS, ACTShape
 from secateur.adapters.archive import State, under
 from secateur.adapters.layers import fill
+from secateur.adapters.lerobot_diffusion import load_diffusion
 from secateur.adapters.lerobot_folder import (
+    ODD,
     Features,
     Statistics,
+    another_kind,
+    components_of_paths,
+    counted,
+    examples_of,
     normalisation,
     open_folder,
     whole_numbers,
 )
+from secateur.adapters.resnet import BLOCKS
 from secateur.adapters.told import TOLD, TOLDShape
-from secateur.errors import SecateurError
-from secateur.policy.policy import Component, Entry, Policy
+from secateur.policy.policy import Entry, Policy
 
-_BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
-_ODD = (KeyError, TypeError, ValueError, AttributeError, RuntimeError)
-"""What reading a configuration raises where it is another's."""
+__all__ = ["ACTPolicy", "TDMPCPolicy", "load_act", "load_diffusion", "load_tdmpc"]
 
 
 class ACTPolicy(nn.Module):
@@ -118,8 +122,8 @@ def load_act(folder: str | Path, *, statistics: Statistics | None = None, name: 
         "decoder": ("decoder", "decoder_pos_embed"),
         "head": ("action_head",),
     }
-    entries = (Entry("act", ACTPolicy.act, _examples(features)),)
-    return Policy(name, module, _components(model, parts), entries)
+    entries = (Entry("act", ACTPolicy.act, examples_of(features)),)
+    return Policy(name, module, components_of_paths(model, parts), entries)
 
 
 def load_tdmpc(folder: str | Path, *, statistics: Statistics | None = None, name: str = "tdmpc") -> Policy:
@@ -148,8 +152,10 @@ def load_tdmpc(folder: str | Path, *, statistics: Statistics | None = None, name
         shape = TOLDShape(features.cameras.get("image"), *vectors, features.action, *numbers.values())
         with torch.device("meta"):  # as for ACT
             model = TOLD(shape).eval()
-    except _ODD as error:
-        raise _another(folder, "a TDMPC with observation.image, observation.state or both", error) from error
+    except ODD as error:
+        raise another_kind(
+            folder, "a TDMPC with observation.image, observation.state or both", error
+        ) from error
     fill(model, under(state, "model."), f"the TDMPC in {folder}")
     inputs, action = normalisation(folder, config, state, features, statistics)
     module = TDMPCPolicy(model, inputs, action).eval()
@@ -160,7 +166,7 @@ def load_tdmpc(folder: str | Path, *, statistics: Statistics | None = None, name
         "policy": ("_pi",),
         "values": ("_Qs", "_V"),
     }
-    examples = _examples(features)
+    examples = examples_of(features)
     with torch.no_grad():
         latent = module.encode(**examples)
         both = {"latent": latent, "action": module.choose(latent)}
@@ -175,22 +181,7 @@ def load_tdmpc(folder: str | Path, *, statistics: Statistics | None = None, name
         Entry("value", TDMPCPolicy.value, both, feeds=foreseen),
         Entry("state_value", TDMPCPolicy.state_value, known, feeds=of_latent),
     )
-    return Policy(name, module, _components(model, parts), entries)
-
-
-def _components(model: nn.Module, parts: Mapping[str, tuple[str, ...]]) -> tuple[Component, ...]:
-    there = {name: [f"model.{one}" for one in paths if hasattr(model, one)] for name, paths in parts.items()}
-    return tuple(Component(name, tuple(paths)) for name, paths in there.items() if paths)
-
-
-def _examples(features: Features) -> dict[str, torch.Tensor]:
-    """Grey pictures and zeros, in the configuration's order."""
-    return {
-        name: torch.full((1, *features.cameras[name]), 0.5)
-        if name in features.cameras
-        else torch.zeros(1, features.vectors[name])
-        for name in features.named
-    }
+    return Policy(name, module, components_of_paths(model, parts), entries)
 
 
 def _act_shape(config: Mapping[str, Any], folder: Path) -> tuple[ACTShape, Features]:
@@ -209,15 +200,15 @@ def _act_shape(config: Mapping[str, Any], folder: Path) -> tuple[ACTShape, Featu
         if any(channels != 3 for channels, _, _ in features.cameras.values()):
             raise ValueError("a camera has other than 3 channels")
         if (
-            backbone not in _BLOCKS
+            backbone not in BLOCKS
             or activation not in ACTIVATIONS
             or config.get("replace_final_stride_with_dilation")
         ):
             raise ValueError(f"{backbone} with {activation}")
         if numbers["dim_model"] % numbers["n_heads"] or numbers["dim_model"] % 4:
             raise ValueError("dim_model is no multiple of n_heads and 4")
-    except _ODD as error:
-        raise _another(
+    except ODD as error:
+        raise another_kind(
             folder, "an ACT with a ResNet-18 or -34, relu or gelu, and known features", error
         ) from error
     shape = ACTShape(
@@ -231,24 +222,15 @@ def _act_shape(config: Mapping[str, Any], folder: Path) -> tuple[ACTShape, Featu
         feedforward=numbers["dim_feedforward"],
         encoder_layers=numbers["n_encoder_layers"],
         decoder_layers=numbers["n_decoder_layers"],
-        blocks=_BLOCKS[backbone],
+        blocks=BLOCKS[backbone],
         pre_norm=bool(config.get("pre_norm")),
         activation=activation,
     )
     return shape, features
 
 
-def _another(folder: Path, rule: str, error: Exception) -> SecateurError:
-    return SecateurError(
-        f"config.json is of {rule}",
-        f"{folder}: {type(error).__name__}: {' '.join(str(error).split())}",
-        "Write a policy.py around LeRobot's own class: secateur init.",
-    )
-
-
 def _for_robots(state: State, model: ACT) -> State:
     """The weights that are used on a robot: no encoder of the latent, and of its projection the bias."""
     kept = {k: t for k, t in state.items() if not k.startswith("vae_encoder")}
     kept.pop("encoder_latent_input_proj.weight", None)
-    counters = {k: torch.tensor(0) for k in model.state_dict() if k.endswith("num_batches_tracked")}
-    return {**counters, **kept}  # LeRobot's batch norms are frozen and count nothing
+    return counted(kept, model)

@@ -15,6 +15,7 @@ from torch import nn
 
 from secateur.adapters.archive import LARGEST_TEXT_BYTES, State, read_file, read_json, read_state, under
 from secateur.errors import SecateurError
+from secateur.policy.policy import Component
 
 Statistics = Mapping[str, Mapping[str, torch.Tensor]]
 """Feature (``observation.state``, ``action``, …) → ``mean`` and ``std``, or ``min`` and ``max``."""
@@ -30,6 +31,10 @@ LARGEST_SIZE, LARGEST_SIDE, LARGEST_COUNT = 1 << 16, 1 << 12, 1 << 6
 
 LARGEST_PICTURES = 1 << 26
 """Numbers of all pictures together."""
+
+
+ODD = (KeyError, TypeError, ValueError, AttributeError, RuntimeError)
+"""What reading a configuration raises where it is another's."""
 
 
 class Affine(nn.Module):
@@ -103,7 +108,11 @@ def whole_numbers(config: Mapping[str, Any], names: tuple[str, ...]) -> dict[str
     """Sizes of a configuration. Raises KeyError, TypeError or ValueError where one is missing or unreasonable."""
     numbers = {name: int(config[name]) for name in names}
     counted = [n for name, n in numbers.items() if name.startswith("n_") or name.endswith("ensemble_size")]
-    if min(numbers.values()) < 1 or max(numbers.values()) > LARGEST_SIZE or max(counted) > LARGEST_COUNT:
+    if (
+        min(numbers.values()) < 1
+        or max(numbers.values()) > LARGEST_SIZE
+        or max(counted, default=0) > LARGEST_COUNT
+    ):
         raise ValueError(f"sizes are {numbers}")
     return numbers
 
@@ -133,6 +142,37 @@ def normalisation(
         for name, (feature, kind) in features.named.items()
     }
     return inputs, affine("action", "ACTION", modes, known, given is not None, True)
+
+
+def components_of_paths(model: nn.Module, parts: Mapping[str, tuple[str, ...]]) -> tuple[Component, ...]:
+    """Component → paths within ``model``, those that are there; the policy's module has the network as ``model``."""
+    there = {name: [f"model.{one}" for one in paths if hasattr(model, one)] for name, paths in parts.items()}
+    return tuple(Component(name, tuple(paths)) for name, paths in there.items() if paths)
+
+
+def examples_of(features: Features) -> dict[str, torch.Tensor]:
+    """Grey pictures and zeros, in the configuration's order."""
+    return {
+        name: torch.full((1, *features.cameras[name]), 0.5)
+        if name in features.cameras
+        else torch.zeros(1, features.vectors[name])
+        for name in features.named
+    }
+
+
+def counted(state: State, model: nn.Module) -> State:
+    """With the counters of batch norms at zero where they are missing: LeRobot freezes some, which count nothing."""
+    counters = {k: torch.tensor(0) for k in model.state_dict() if k.endswith("num_batches_tracked")}
+    return {**counters, **state}
+
+
+def another_kind(folder: Path, rule: str, error: Exception) -> SecateurError:
+    """The error for a configuration that cannot be read as one of ``rule``."""
+    return SecateurError(
+        f"config.json is of {rule}",
+        f"{folder}: {type(error).__name__}: {' '.join(str(error).split())}",
+        "Write a policy.py around LeRobot's own class: secateur init.",
+    )
 
 
 def _input_name(feature: str) -> str:

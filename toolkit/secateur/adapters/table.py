@@ -8,6 +8,7 @@ from secateur.policy.policy import Policy
 LOADERS: dict[str, Callable[..., Policy]] = {
     "cleanrl.load_ppo": cleanrl.load_ppo,
     "lerobot.load_act": lerobot.load_act,
+    "lerobot.load_diffusion": lerobot.load_diffusion,
     "lerobot.load_tdmpc": lerobot.load_tdmpc,
     "rsl_rl.load_actor_critic": rsl_rl.load_actor_critic,
     "sb3.load_ppo": sb3.load_ppo,

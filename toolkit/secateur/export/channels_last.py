@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from secateur.export.flatbuffer import drop_unused, operator_kind
+
 _TO_TORCH = (0, 3, 1, 2)
 
 
@@ -40,24 +42,8 @@ def fold_flatten(model: bytes) -> bytes:
         if match.buffer in folded:
             match.reshape.inputs = [match.transpose.inputs[0], *list(match.reshape.inputs)[1:]]
             match.graph.operators.remove(match.transpose)
-            _remove_tensor(parsed, match.graph, int(match.transpose.outputs[0]))
+            drop_unused(parsed, match.graph)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))
-
-
-def _remove_tensor(model: Any, graph: Any, gone: int) -> None:
-    """Takes a tensor that nothing uses out of a graph; those behind it move up."""
-    del graph.tensors[gone]
-
-    def moved(indices: Any) -> list[int]:
-        return [int(index) - (index > gone) for index in indices]
-
-    for operator in graph.operators:
-        operator.inputs, operator.outputs = moved(operator.inputs), moved(operator.outputs)
-    graph.inputs, graph.outputs = moved(graph.inputs), moved(graph.outputs)
-    for signature in model.signatureDefs or ():
-        if model.subgraphs[signature.subgraphIndex] is graph:
-            for item in (*signature.inputs, *signature.outputs):
-                item.tensorIndex -= item.tensorIndex > gone
 
 
 class _Match:
@@ -71,31 +57,27 @@ class _Match:
 def _matches(model: Any, graph: Any) -> list[_Match]:
     from ai_edge_litert import schema_py_generated as schema
 
-    def kind(operator: Any) -> int:
-        code = model.operatorCodes[operator.opcodeIndex]
-        return max(code.builtinCode, code.deprecatedBuiltinCode)
-
     readers: dict[int, list[Any]] = defaultdict(list)
     for operator in graph.operators:
         for index in operator.inputs:
             readers[int(index)].append(operator)
     kept = {int(index) for index in graph.outputs}
 
-    def only_reader(operator: Any, wanted: int) -> Any:
+    def only_reader(operator: Any, wanted: str) -> Any:
         output = int(operator.outputs[0])
         followers = readers[output]
         alone = len(followers) == 1 and output not in kept and int(followers[0].inputs[0]) == output
-        return followers[0] if alone and kind(followers[0]) == wanted else None
+        return followers[0] if alone and operator_kind(model, followers[0]) == wanted else None
 
-    builtin, found = schema.BuiltinOperator, []
+    found = []
     for operator in graph.operators:
-        if kind(operator) != builtin.TRANSPOSE:
+        if operator_kind(model, operator) != "TRANSPOSE":
             continue
         order = model.buffers[graph.tensors[operator.inputs[1]].buffer].data
         if order is None or tuple(np.frombuffer(bytes(order), np.int32)) != _TO_TORCH:
             continue
-        reshape = only_reader(operator, builtin.RESHAPE)
-        layer = only_reader(reshape, builtin.FULLY_CONNECTED) if reshape else None
+        reshape = only_reader(operator, "RESHAPE")
+        layer = only_reader(reshape, "FULLY_CONNECTED") if reshape else None
         if layer is None:
             continue
         shape = tuple(int(size) for size in graph.tensors[operator.outputs[0]].shape)

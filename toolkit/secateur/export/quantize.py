@@ -4,8 +4,10 @@ Its calibration defaults to a moving average, which collapses the range of a sca
 asked for instead. It moves weights of over 256 KiB outside the flatbuffer, where TFLM does not look: the model is
 serialised again. And it quantises dynamic-range weights by channel, which tflite-runtime 2.14 computes wrongly and
 says nothing: they are quantised by tensor, and depthwise ones, which every runtime computes wrongly by tensor, are left
-in float32. Where an operator that stays in float32 reads an input that is an output too, it gives out the dequantised
-copy and leaves the signature as it was: the input itself is put back.
+in float32. A constant that a BATCH_MATMUL multiplies by, learnt queries of an attention, it stores by channel too, of
+which the kernels read the first scale alone, and as int8 beside int16, which LiteRT refuses: such a constant is stored
+by tensor, in the type of the activations. Where an operator that stays in float32 reads an input that is an output too,
+it gives out the dequantised copy and leaves the signature as it was: the input itself is put back.
 """
 
 import contextlib
@@ -291,13 +293,21 @@ def _dynamic() -> Any:
 def _int8() -> Any:
     from ai_edge_quantizer import recipe
 
-    return recipe.static_wi8_ai8()
+    return _products_by_tensor(recipe.static_wi8_ai8(), 8)
 
 
 def _int16x8() -> Any:
     from ai_edge_quantizer import recipe
 
-    return recipe.static_wi8_ai16()
+    return _products_by_tensor(recipe.static_wi8_ai16(), 16)
+
+
+def _products_by_tensor(rules: list[Any], bits: int) -> list[Any]:
+    """With constants of a BATCH_MATMUL stored as the activations that they meet are: of one type, with one scale."""
+    rule = copy.deepcopy(rules[0])
+    rule["operation"], rule["op_config"]["skip_checks"] = "BATCH_MATMUL", True
+    rule["op_config"]["weight_tensor_config"] |= {"granularity": "TENSORWISE", "num_bits": bits}
+    return [*rules, rule]
 
 
 RECIPES: dict[str, Callable[[], Any]] = {

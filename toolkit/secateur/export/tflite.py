@@ -11,6 +11,7 @@ from torch import nn
 
 from secateur.errors import SecateurError
 from secateur.export.channels_last import fold_flatten, is_image
+from secateur.export.constants import fold_constants
 from secateur.policy.policy import Entry, Policy
 
 
@@ -100,4 +101,4 @@ def _converted(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
         model.export(str(path))
-        return path.read_bytes()
+        return fold_constants(path.read_bytes())

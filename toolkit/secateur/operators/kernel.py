@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -47,6 +47,25 @@ class Array:
     def of_words(cls, words: np.ndarray, comment: str) -> "Array":
         """A stream that a kernel reads: integers → uint32 [words], modulo 2³²."""
         return cls("weights", (words.astype(np.int64) & 0xFFFFFFFF).astype(np.uint32), comment)
+
+    @classmethod
+    def of_constant(cls, data: Any, comment: str, wide: bool) -> "Array":
+        """A constant of the network that a kernel reads as it is stored, filled up to whole words.
+
+        Args:
+            data: of any type.
+            comment: what it is.
+            wide: whether the kernel reads it as words rather than bytes, and so on a boundary of words.
+        """
+        stored = np.frombuffer(data.tobytes(), np.int8)
+        values = np.zeros(padded_size(stored.size), np.int8)
+        values[: stored.size] = stored
+        return cls("weights", values.view(np.uint32) if wide else values, comment)
+
+
+def padded_size(size_bytes: int) -> int:
+    """Of a constant: whole words, so that what follows it in flash starts on one."""
+    return -(-size_bytes // 4) * 4
 
 
 def no_arrays(network: Network, step: Step) -> tuple[Array, ...]:

@@ -96,6 +96,10 @@ class Lowering:
             )
         return self._where[tensor]
 
+    def source(self, tensor: int) -> int | None:
+        """Where a tensor lives; None for a constant."""
+        return None if self.tensor(tensor).constant else self.buffer(tensor)
+
     def check_activation(self, tensor: int) -> None:
         """Refuse a tensor that is no activation of a microcontroller."""
         check_activation(self.tensor(tensor))

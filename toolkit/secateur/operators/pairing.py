@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
 from secateur.network import Network, Quantization, Tensor
 from secateur.operators.conv.rule import add_clamp
-from secateur.operators.kernel import TYPES_OF_C, Array, Kernel, constant_pointer, pointer
+from secateur.operators.kernel import TYPES_OF_C, Array, Kernel, constant_pointer, padded_size, pointer
 from secateur.operators.lowering import ITEM_BYTES, Lowering, unsupported
 from secateur.operators.program import Step
 from secateur.operators.requantise import ACTIVATION_RANGES, activation_range, quantize_multiplier
@@ -200,11 +200,6 @@ def pair_step(
     )
 
 
-def padded_size(size_bytes: int) -> int:
-    """Of a constant: whole words, so that what follows it in flash starts on one."""
-    return -(-size_bytes // 4) * 4
-
-
 def pair_kernel(
     name: str,
     folder: Path,
@@ -235,13 +230,9 @@ def _pack(network: Network, step: Step) -> tuple[Array, ...]:
     words = np.array([*part.words, *np.array(loops, np.int64).reshape(-1)], np.int64)
     arrays = [Array.of_words(words, f"{step.label}: {part.kind} of {step.columns} values")]
     for tensor, fixed in zip(part.tensors, part.constant):
-        data: Any = network.tensors[tensor].data
         if fixed:
-            stored = np.frombuffer(data.tobytes(), np.int8)
-            values = np.zeros(padded_size(stored.size), np.int8)
-            values[: stored.size] = stored
-            values = values if part.item_bytes == 1 else values.view(np.uint32)
-            arrays.append(Array("weights", values, f"{step.label}: a constant of {part.kind}"))
+            comment = f"{step.label}: a constant of {part.kind}"
+            arrays.append(Array.of_constant(network.tensors[tensor].data, comment, part.item_bytes > 1))
     return tuple(arrays)
 
 

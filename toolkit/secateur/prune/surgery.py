@@ -42,6 +42,8 @@ def cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
 def _cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
     module = deepcopy(policy.module)
     modules = list(module.named_modules())
+    for _, inner in modules:
+        inner._non_persistent_buffers_set.clear()  # of a buffer that is cut no code makes the same again
     widths = {**graph.full, **{name: len(index) for name, index in keep.items()}}
     for parameter in module.parameters():
         parameter.grad = None

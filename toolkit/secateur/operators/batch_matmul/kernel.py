@@ -1,4 +1,4 @@
-"""How the batch_matmul kernels are called: with some words that state them."""
+"""How the batch_matmul kernels are called: with some words that state them, and a side that is constant."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,17 +6,31 @@ from pathlib import Path
 import numpy as np
 
 from secateur.network import Network
+from secateur.operators.batch_matmul.rule import BatchMatmul
 from secateur.operators.kernel import TYPES_OF_C, Array, Kernel, constant_pointer, pointer
 from secateur.operators.program import Step
 
 
 def _pack(network: Network, step: Step) -> tuple[Array, ...]:
-    return (Array.of_words(np.array(step.payload.words), f"{step.label}: a product of activations"),)
+    part: BatchMatmul = step.payload
+    learnt = [tensor for tensor in part.constants if tensor is not None]
+    what = "a product with a constant" if learnt else "a product of activations"
+    return (
+        Array.of_words(np.array(part.words), f"{step.label}: {what}"),
+        *(
+            Array.of_constant(
+                network.tensors[tensor].data, f"{step.label}: the constant", part.item_bytes > 1
+            )
+            for tensor in learnt
+        ),
+    )
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
     kind = TYPES_OF_C[step.payload.item_bytes]
-    sources = [constant_pointer(place, kind) for place in reads]
+    buffers, constants = iter(reads), iter(arrays[1:])
+    places = [next(buffers if tensor is None else constants) for tensor in step.payload.constants]
+    sources = [constant_pointer(place, kind) for place in places]
     return ", ".join([arrays[0], *sources, pointer(writes[0], kind)])
 
 

@@ -1,4 +1,4 @@
-"""When a BATCH_MATMUL can be carried out, and what it takes."""
+"""When a BATCH_MATMUL, or a FULLY_CONNECTED of two activations, can be carried out, and what it takes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from typing import NoReturn
 
 import numpy as np
 
-from secateur.network import Quantization
+from secateur.network import Operator, Quantization
+from secateur.operators.kernel import padded_size
 from secateur.operators.layer_16 import MOST_LEFT
 from secateur.operators.lowering import ITEM_BYTES, Lowering, unsupported
 from secateur.operators.pairing import stored
@@ -18,10 +19,17 @@ from secateur.operators.window import LARGEST
 
 @dataclass(frozen=True)
 class BatchMatmul:
-    """The words that state it, see ``batch_matmul.c`` and those of other types, and bytes of an element."""
+    """The words that state it, see ``batch_matmul.c`` and those of other types.
+
+    Attributes:
+        words: these.
+        item_bytes: of an element.
+        constants: the network's tensor for each side that is a constant, and is packed; None for an activation.
+    """
 
     words: tuple[int, ...]
     item_bytes: int = 1
+    constants: tuple[int | None, int | None] = (None, None)
 
 
 def lower_batch_matmul(lowering: Lowering, index: int) -> None:
@@ -72,18 +80,28 @@ def _lower(lowering: Lowering, index: int, kernel: str, words_of: Words) -> None
     def refuse(seen: str, remedy: str) -> NoReturn:
         raise unsupported(operator, target, seen, remedy)
 
-    reads = tuple(lowering.buffer(tensor) for tensor in operator.inputs[:2])
+    sources = [lowering.source(tensor) for tensor in operator.inputs[:2]]
+    reads = tuple(buffer for buffer in sources if buffer is not None)
+    for tensor in operator.inputs[:2]:
+        lowering.check_activation(tensor)
+    if not reads or len({item.dtype for item in (one, other, target)}) > 1:
+        refuse(
+            f"multiplies {one.dtype} by {other.dtype}, {2 - len(reads)} of them constant",
+            "Quantise the model again, and let one of both be an activation.",
+        )
     if min(len(one.shape), len(other.shape), len(target.shape)) < 2:
         refuse(f"multiplies {one.shape} by {other.shape}", "Use matrices.")
-    flip_one, flip_other = bool(operator.options.get("adjX")), bool(operator.options.get("adjY"))
-    rows, inner = one.shape[-2:][::-1] if flip_one else one.shape[-2:]
-    again, columns = other.shape[-2:][::-1] if flip_other else other.shape[-2:]
-    batches = [prod(tensor.shape[:-2]) for tensor in (one, other)]
+    shapes, flip_one, flip_other = _matrices(operator, (one.shape, other.shape, target.shape))
+    rows, inner = shapes[0][-2:][::-1] if flip_one else shapes[0][-2:]
+    again, columns = shapes[1][-2:][::-1] if flip_other else shapes[1][-2:]
+    batches = [prod(shape[:-2]) for shape in shapes[:2]]
     count = max(batches)
-    if inner != again or target.shape[-2:] != (rows, columns) or prod(target.shape[:-2]) != count:
+    if inner != again or shapes[2][-2:] != (rows, columns) or prod(shapes[2][:-2]) != count:
         refuse(f"multiplies {one.shape} by {other.shape} to {target.shape}", "Convert the model again.")
     if any(batch not in (1, count) for batch in batches):
         refuse("broadcasts along some of its batches", "Broadcast along all batches or none.")
+    if operator.options.get("fusedActivationFunction", 0) or any(t != -1 for t in operator.inputs[2:]):
+        refuse("adds a bias or bends the product of two activations", "Use operators of their own.")
     if kernel == "batch_matmul_16" and inner > LARGEST["an image"]:
         refuse(f"sums {inner} products", f"Take at most {LARGEST['an image']}.")
     writes = lowering.new_buffer(operator.outputs[0])
@@ -91,7 +109,10 @@ def _lower(lowering: Lowering, index: int, kernel: str, words_of: Words) -> None
     steps_other = (columns * inner * (batches[1] > 1), *((inner, 1) if flip_other else (1, columns)))
     quantizations = [item.quantization for item in (one, other, target) if item.quantization is not None]
     words = (count, rows, columns, inner, *steps_one, *steps_other, *words_of(quantizations, refuse))
-    label = lowering.derived_label(operator.inputs[0], "/batch_matmul")
+    activation = operator.inputs[0 if sources[0] is not None else 1]
+    label, item = lowering.derived_label(activation, "/batch_matmul"), ITEM_BYTES[target.dtype]
+    constants = [t if place is None else None for t, place in zip(operator.inputs[:2], sources)]
+    learnt = [prod(lowering.tensor(tensor).shape) for tensor in constants if tensor is not None]
     lowering.add(
         Step(
             label=label,
@@ -102,10 +123,22 @@ def _lower(lowering: Lowering, index: int, kernel: str, words_of: Words) -> None
             rows=rows,
             columns=columns,
             macs=count * rows * columns * inner,
-            parameters=0,
-            weights_bytes=4 * len(words),
+            parameters=sum(learnt),
+            weights_bytes=4 * len(words) + sum(padded_size(item * elements) for elements in learnt),
             tables_bytes=0,
             work=(1, count * rows, count * rows * columns, count * rows * columns * inner),
-            payload=BatchMatmul(words, ITEM_BYTES[target.dtype]),
+            payload=BatchMatmul(words, item, (constants[0], constants[1])),
         )
     )
+
+
+Shape = tuple[int, ...]
+
+
+def _matrices(operator: Operator, shapes: tuple[Shape, Shape, Shape]) -> tuple[list[Shape], bool, bool]:
+    """One, other and target as matrices by batches; which of the first two are transposed."""
+    if operator.kind != "FULLY_CONNECTED":
+        return list(shapes), bool(operator.options.get("adjX")), bool(operator.options.get("adjY"))
+    one, other, target = shapes
+    rows = prod(one) // other[-1] if other[-1] else 0
+    return [(rows, prod(one) // rows if rows else 0), other, (rows, target[-1])], False, True

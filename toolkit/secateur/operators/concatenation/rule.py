@@ -1,7 +1,7 @@
-"""A CONCATENATION, or a PACK, is a move of every source to its place in the target."""
+"""A CONCATENATION, or a PACK, is a move of every source, a constant among them, to its place in the target."""
 
 from secateur.operators.lowering import Lowering, unsupported
-from secateur.operators.move.rule import move_step, strides
+from secateur.operators.move.rule import move_in, strides
 
 
 def lower_concatenation(lowering: Lowering, index: int) -> None:
@@ -25,21 +25,12 @@ def lower_concatenation(lowering: Lowering, index: int) -> None:
         raise unsupported(operator, target, f"puts together {shapes}", "Convert the model again.")
     if int(operator.options.get("fusedActivationFunction", 0)):
         raise unsupported(operator, target, "has a fused activation", "Use an activation of its own.")
-    learnt = next((tensor for tensor in operator.inputs if lowering.tensor(tensor).constant), None)
-    if learnt is not None:
-        raise unsupported(
-            operator,
-            target,
-            f"puts the constant {lowering.tensor(learnt).name!r} beside activations",
-            "Leave a learnt token out: take the mean over the others, or add it to one of them.",
-        )
-    reads = [lowering.buffer(tensor) for tensor in operator.inputs]
+    reads = [lowering.source(tensor) for tensor in operator.inputs]
     writes = lowering.new_buffer(operator.outputs[0])
-    own, start, item = strides(target.shape), 0, lowering.item_bytes(operator.outputs[0])
+    own, start = strides(target.shape), 0
     for tensor, shape, buffer in zip(operator.inputs, shapes, reads):
-        label = lowering.derived_label(tensor, "/concatenation")
-        source = (0, strides(shape))
-        lowering.add(move_step(label, index, (buffer, writes), shape, source, (start, own), item))
+        steps = strides(shape), own
+        move_in(lowering, index, tensor, "/concatenation", (buffer, writes), steps, start)
         start += shape[along] * own[along]
 
 
@@ -53,12 +44,8 @@ def lower_pack(lowering: Lowering, index: int) -> None:
     rest = target.shape[:along] + target.shape[along + 1 :]
     if not -rank <= axis < rank or set(shapes) != {rest} or len(shapes) != target.shape[along]:
         raise unsupported(operator, target, f"packs {shapes}", "Convert the model again.")
-    reads = [lowering.buffer(tensor) for tensor in operator.inputs]
-    writes = lowering.new_buffer(operator.outputs[0])
-    own, item = strides(target.shape), lowering.item_bytes(operator.outputs[0])
-    steps = own[:along] + own[along + 1 :]
+    reads = [lowering.source(tensor) for tensor in operator.inputs]
+    writes, own = lowering.new_buffer(operator.outputs[0]), strides(target.shape)
+    steps = strides(rest), own[:along] + own[along + 1 :]
     for place, (tensor, buffer) in enumerate(zip(operator.inputs, reads)):
-        label = lowering.derived_label(tensor, "/pack")
-        start = place * own[along]
-        source = (0, strides(rest))
-        lowering.add(move_step(label, index, (buffer, writes), rest, source, (start, steps), item))
+        move_in(lowering, index, tensor, "/pack", (buffer, writes), steps, place * own[along])

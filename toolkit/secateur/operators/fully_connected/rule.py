@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from math import prod
 
+from secateur.operators.batch_matmul.rule import lower_batch_matmul
 from secateur.operators.clamp.rule import clamp_step
 from secateur.operators.conv.rule import Conv, add_conv, is_narrow
 from secateur.operators.helium import CHUNK, cut, rows_bytes, taken
@@ -27,19 +28,23 @@ def lower_fully_connected(lowering: Lowering, index: int) -> None:
 
     The activation is in the saturation to int8 wherever the output's zero point makes it so, which is the
     rule after calibration; a clamp step follows where it is not. Several vectors become the pixels of a
-    convolution, which takes two at a time; so does one with a weight of −128, which only a convolution can read.
+    convolution, which takes two at a time; so does one with a weight of −128, which only a convolution can read. What
+    is multiplied by another activation is a matrix product.
     """
     operator = lowering.network.operators[index]
     target = lowering.tensor(operator.outputs[0])
     bias = operator.inputs[2] if len(operator.inputs) > 2 else -1
     source, weights = operator.inputs[:2]
     matrix = lowering.tensor(weights)
+    if not matrix.constant:
+        lower_batch_matmul(lowering, index)
+        return
     activation = int(operator.options.get("fusedActivationFunction", 0))
 
     def refuse(seen: str, remedy: str) -> None:
         raise unsupported(operator, target, seen, remedy)
 
-    if not matrix.constant or matrix.dtype != "int8" or len(matrix.shape) != 2 or matrix.quantization is None:
+    if matrix.dtype != "int8" or len(matrix.shape) != 2 or matrix.quantization is None:
         refuse(
             f"has weights {matrix.name!r} of type {matrix.dtype} and shape {matrix.shape}",
             "Use constant int8 weights [rows, columns] (static int8 quantisation).",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import NoReturn
 
+from secateur.operators.batch_matmul.rule import lower_batch_matmul_float
 from secateur.operators.conv.rule import check_weights
 from secateur.operators.layer_16 import KINDS
 from secateur.operators.lowering import Lowering, unsupported
@@ -38,6 +39,9 @@ def lower_fully_connected_16(lowering: Lowering, index: int) -> None:
 
 def lower_fully_connected_float(lowering: Lowering, index: int) -> None:
     """The same of float32."""
+    if not lowering.tensor(lowering.network.operators[index].inputs[1]).constant:
+        lower_batch_matmul_float(lowering, index)
+        return
     part, rows, columns = vectors_of(lowering, index, ("float32", "float32"))
     blocks = part.count * (-(-rows // 4))
     lowering.add(

@@ -1,4 +1,4 @@
-"""How the move kernel is called: with the loops as fifteen words."""
+"""How the move kernel is called: with the loops as fifteen words, and a constant where that is what it moves."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +12,17 @@ from secateur.operators.program import Step
 
 def _pack(network: Network, step: Step) -> tuple[Array, ...]:
     words = np.array(step.payload.loops, np.int64).reshape(-1)
-    return (Array.of_words(words, f"{step.label}: {step.columns} bytes moved"),)
+    loops = Array.of_words(words, f"{step.label}: {step.columns} bytes moved")
+    if step.payload.constant is None:
+        return (loops,)
+    data = network.tensors[step.payload.constant].data
+    return loops, Array.of_constant(data, f"{step.label}: a constant", False)
 
 
 def _call(step: Step, arrays: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
     part = step.payload
-    return f"{arrays[0]}, {reads[0]} + {part.source_start}, {writes[0]} + {part.target_start}"
+    source, *_ = (*reads, *arrays[1:])
+    return f"{arrays[0]}, {source} + {part.source_start}, {writes[0]} + {part.target_start}"
 
 
 MOVE = Kernel(

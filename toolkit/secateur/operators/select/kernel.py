@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from secateur.network import Network
 from secateur.operators.kernel import Array, Kernel
-from secateur.operators.pairing import padded_size
 from secateur.operators.program import Step
 from secateur.operators.select.rule import LOOPS, Select
 
@@ -19,14 +17,11 @@ def _pack(network: Network, step: Step) -> tuple[Array, ...]:
     words = np.array([*np.array(loops).reshape(-1), *part.words], np.int64).astype(np.uint32)
     arrays = [Array("weights", words, f"{step.label}: a choice of {step.columns} values")]
     for place, (tensor, fixed) in enumerate(zip(part.tensors, part.constant)):
-        data: Any = network.tensors[tensor].data
         if fixed:
-            stored = np.frombuffer(data.tobytes(), np.int8)
-            values = np.zeros(padded_size(stored.size), np.int8)
-            values[: stored.size] = stored
             wide = place > 0 and part.item_bytes > 1
-            values = values.view(np.uint32) if wide else values
-            arrays.append(Array("weights", values, f"{step.label}: a constant to choose"))
+            arrays.append(
+                Array.of_constant(network.tensors[tensor].data, f"{step.label}: a constant to choose", wide)
+            )
     return tuple(arrays)
 
 

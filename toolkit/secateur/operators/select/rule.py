@@ -5,8 +5,8 @@ from math import prod
 
 import numpy as np
 
+from secateur.operators.kernel import padded_size
 from secateur.operators.lowering import ITEM_BYTES, Lowering, unsupported
-from secateur.operators.pairing import padded_size
 from secateur.operators.program import Step
 
 LOOPS = 4

@@ -23,16 +23,16 @@ import gymnasium
 import numpy as np
 import torch
 
-from secateur.proof.openers import Original
+from secateur.openers import Original
 from secateur.simulate.parallel import (
     CALM,
     close_all,
     episodes,
     largest_peak_bytes,
     own_peak_bytes,
-    processes_here,
 )
 from secateur.verify.scores import score
+from secateur.workers import Processes, Workers, processes_here
 
 LANES = 8
 
@@ -89,20 +89,21 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     policy, task = original.loaded()
     seeds = [int(s) for s in np.random.SeedSequence(0).generate_state(args.episodes)]
     several = args.processes or processes_here()
+    workers = Processes(several) if several > 1 else None
 
-    def ours(processes: int) -> list[float]:
-        return [each.return_ for each in episodes(original, seeds, CALM, processes, score)]
+    def ours(workers: Workers | None) -> list[float]:
+        return [each.return_ for each in episodes(original, seeds, CALM, workers, score)]
 
     sync = gymnasium.vector.SyncVectorEnv([task.make_env] * LANES)
     parallel = gymnasium.vector.AsyncVectorEnv([task.make_env] * LANES) if several > 1 else None
     runs: dict[str, tuple[Callable[[], list[float]], Callable[[], float]]] = {
-        "ours_1": (lambda: ours(1), time.process_time),
+        "ours_1": (lambda: ours(None), time.process_time),
         "sync": (lambda: vector_returns(sync, policy, task, seeds), time.process_time),
     }
     if parallel is not None:
         runs |= {
-            "ours_1_wall": (lambda: ours(1), time.perf_counter),
-            "ours_n": (lambda: ours(several), time.perf_counter),
+            "ours_1_wall": (lambda: ours(None), time.perf_counter),
+            "ours_n": (lambda: ours(workers), time.perf_counter),
             "async": (lambda: vector_returns(parallel, policy, task, seeds), time.perf_counter),
         }
     for run, _ in runs.values():  # processes start, policies are loaded
@@ -114,7 +115,7 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
         for name, (run, clock) in runs.items():
             spent[name], returns[name] = timed(run, clock)
         if parallel is not None:
-            spent["ours_n_busiest_cpu"] = busiest_s(lambda: ours(several))
+            spent["ours_n_busiest_cpu"] = busiest_s(lambda: ours(workers))
         rounds.append(spent)
     for vector in (sync, parallel):
         if vector is not None:

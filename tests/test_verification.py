@@ -29,8 +29,9 @@ from secateur.stages import worst_latency_s
 from secateur.verify.profile import row
 from secateur.verify.scores import Score, score
 from secateur.verify.sequential import FAILED, PASSED, UNDECIDED
+from secateur.workers import Processes
 
-SHORT = {"deviation": False, "processes": 1, "stress_pairs": 8, "episodes": 96}
+SHORT = {"deviation": False, "stress_pairs": 8, "episodes": 96}
 
 
 @pytest.fixture(autouse=True)
@@ -39,12 +40,12 @@ def closed():
     close_all()
 
 
-def proof_of(artifact, delay_s=0.0, **request):
+def proof_of(artifact, delay_s=0.0, workers=None, **request):
     """What is proven of a copy of the pendulum's controller."""
     policy = SimpleNamespace(name="pendulum")
     subject = Subject("here", policy, TASK, Pendulum(), artifact, "none", "torch", None, None, None)
     wanted = VerifyRequest("here", "torch", **{**SHORT, **request})
-    return Proof(wanted, subject, Lateness("fixed", delay_s, "as asked for"), Progress())
+    return Proof(wanted, subject, Lateness("fixed", delay_s, "as asked for"), Progress(), workers)
 
 
 def outcome_of(proof, kinds=(), work=None):
@@ -126,8 +127,8 @@ def test_an_original_that_gets_nothing_leaves_shares_out_and_ends_no_proof(monke
 def test_the_same_seed_gives_the_same_document_with_one_process_and_with_two():
     kinds = ("sensor-noise", "actuator-delay")
     one, two = (
-        outcome_of(proof_of(Pendulum(gain=0.8), 0.013, processes=n, region=True, deviation=True), kinds)
-        for n in (1, 2)
+        outcome_of(proof_of(Pendulum(gain=0.8), 0.013, workers, region=True, deviation=True), kinds)
+        for workers in (None, Processes(2))
     )
     assert to_json(one) == to_json(two)  # and every number is finite
     assert one[0]["deviation"]["action_rms"] > 0
@@ -166,8 +167,8 @@ def test_a_start_is_moved_by_what_it_is_told():
         again, _ = env.reset(seed=3)
     np.testing.assert_allclose(away - plain, [0, 0.3, -1.0, 0], atol=1e-12)
     assert np.array_equal(again, plain)
-    far = episodes(Pendulum(), range(4), Conditions(qpos=((hinge.qpos, 0.9),)), 1, score)
-    near = episodes(Pendulum(), range(4), CALM, 1, score)
+    far = episodes(Pendulum(), range(4), Conditions(qpos=((hinge.qpos, 0.9),)), None, score)
+    near = episodes(Pendulum(), range(4), CALM, None, score)
     assert max(s.return_ for s in far) < min(s.return_ for s in near)
 
 

@@ -15,7 +15,6 @@ from secateur.deploy import ExportRequest, export
 from secateur.errors import BudgetInfeasible, SecateurError, UsageError
 from secateur.job import prepare
 from secateur.pipeline import PruneRequest, prune
-from secateur.planner import settings as planner_settings
 from secateur.planner.controller import BundleController
 from secateur.planner.settings import Tried, choose, grid
 from secateur.policy.planning import PLAN
@@ -48,11 +47,11 @@ class FakePrice:
         return Cost(1, macs, 0, 0, 0, 0, 0, None, Range(macs * 5e-7, macs * 1e-6))
 
 
-def tried(kept_of, budget, monkeypatch):
+def tried(kept_of, budget):
     """``settings.choose`` where each setting keeps what ``kept_of`` says."""
-    monkeypatch.setattr(planner_settings, "judge", lambda p, t, seeds: 50.0 * kept_of(p.planning.settings))
     original = replace(policy(), deployed=PLAN)
-    return choose(original, task(), FakePrice(), budget, {}, [1], lambda *_: None)
+    judge = lambda one: 50.0 * kept_of(one.planning.settings)  # noqa: E731
+    return choose(original, judge, FakePrice(), budget, {}, lambda *_: None)
 
 
 def test_the_grid_is_small_and_holds_the_original():
@@ -64,9 +63,9 @@ def test_the_grid_is_small_and_holds_the_original():
     assert {s.temperature for s in found} == {SETTINGS.temperature}
 
 
-def test_the_cheapest_setting_that_keeps_the_return_is_chosen(monkeypatch):
+def test_the_cheapest_setting_that_keeps_the_return_is_chosen():
     enough = lambda s: 1.0 if s.horizon >= 2 and s.samples >= 12 else 0.9  # noqa: E731
-    chosen, all_tried = tried(enough, Budget(Limits()), monkeypatch)
+    chosen, all_tried = tried(enough, Budget(Limits()))
     price = FakePrice()
     fit = [s for s in grid(SETTINGS) if enough(s) == 1.0]
     assert price({}, chosen).macs == min(price({}, s).macs for s in fit)
@@ -74,19 +73,19 @@ def test_the_cheapest_setting_that_keeps_the_return_is_chosen(monkeypatch):
     assert all(t.kept < 0.975 for t in all_tried[:-1])
 
 
-def test_where_none_but_the_original_keeps_it_the_original_is_taken(monkeypatch):
-    chosen, all_tried = tried(lambda s: 1.0 if s == SETTINGS else 0.5, Budget(Limits()), monkeypatch)
+def test_where_none_but_the_original_keeps_it_the_original_is_taken():
+    chosen, all_tried = tried(lambda s: 1.0 if s == SETTINGS else 0.5, Budget(Limits()))
     assert chosen == SETTINGS
     assert isinstance(all_tried[-1], Tried)
 
 
-def test_what_the_budget_does_not_hold_is_not_tried(monkeypatch):
+def test_what_the_budget_does_not_hold_is_not_tried():
     limit = Budget(Limits(latency_s=60e-6))
-    chosen, all_tried = tried(lambda s: s.samples / SETTINGS.samples, limit, monkeypatch)
+    chosen, all_tried = tried(lambda s: s.samples / SETTINGS.samples, limit)
     assert all(FakePrice()({}, t.settings).macs <= 60 for t in all_tried)
     assert chosen.samples == max(t.settings.samples for t in all_tried)
     with pytest.raises(BudgetInfeasible, match="smallest latency"):
-        tried(lambda s: 1.0, Budget(Limits(latency_s=1e-6)), monkeypatch)
+        tried(lambda s: 1.0, Budget(Limits(latency_s=1e-6)))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Openers of an inverted pendulum, for tests of episodes in several processes: small, hashable, known by name."""
 
+import os
 from dataclasses import dataclass
 
 import gymnasium
@@ -32,8 +33,12 @@ class Pendulum:
     hardest: float = 3.0
     gain: float = 1.0
     fails: str = ""
+    travels = True
 
     def __call__(self):
+        if self.fails == "dies":
+            os._exit(3)
+
         def push(observation):
             if self.fails == "refuses":
                 from secateur.errors import SecateurError

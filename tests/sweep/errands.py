@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -51,6 +52,8 @@ def pretend(errand: Errand) -> Outcome:
         os.kill(os.getpid(), 9)
     if kind == "slow":
         time.sleep(0.3)
+    if kind == "raises":
+        raise ZeroDivisionError("of the worker's own")
     try:
         with limited(errand.limit_s, errand.hung):
             if kind == "endless":
@@ -68,6 +71,8 @@ def pretend(errand: Errand) -> Outcome:
     errand.started.unlink()
     status = "passed" if finished["verdict"]["passed"] else "failed"
     code = 0 if status == "passed" else 4
+    if kind == "untold":
+        finished["lock"] = threading.Lock()  # which no other process can be given
     return Outcome(errand.number, status, code, "", finished, time.perf_counter() - began, str(os.getpid()))
 
 

@@ -2,13 +2,16 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from errands import errand, pretend
 from ray_nodes import two_nodes
 
+from secateur.cluster import Cluster, connected
 from secateur.errors import SecateurError
-from secateur.sweep.engine import cluster
+from secateur.sweep.engine import outcomes
+from secateur.workers import Lost, Raised
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -24,25 +27,25 @@ def nodes():
 
 def test_two_nodes_carry_out_what_processes_do(nodes, tmp_path):
     started, _ = nodes
-    kinds = ["slow", "aborts", *["slow"] * 8]
-    with cluster(started.address, tmp_path) as engine:
-        assert engine.workers == 2
-        engine.carry = pretend
+    kinds = ["slow", "aborts", "raises", "untold", *["slow"] * 8]
+    with connected(started.address, tmp_path) as workers:
+        assert workers.count == 2
         ended = sorted(
-            engine.outcomes([errand(tmp_path, n, kind) for n, kind in enumerate(kinds)]),
+            outcomes(workers, [errand(tmp_path, n, kind) for n, kind in enumerate(kinds)], pretend),
             key=lambda o: o.number,
         )
-    assert [one.number for one in ended] == list(range(10))
-    assert [one.status for one in ended if one.number != 1] == ["passed", *["passed", "failed"] * 4]
-    assert ended[1].status == "crashed"
+    assert [one.number for one in ended] == list(range(12))
+    assert [one.status for one in ended[:4]] == ["passed", "crashed", "error", "error"]
+    assert [one.status for one in ended[4:]] == ["passed", "failed"] * 4
+    assert ended[2].message == "ZeroDivisionError: of the worker's own"
+    assert "pickle" in ended[3].message
     assert len({one.worker for one in ended if one.worker}) >= 2
 
 
 def test_a_node_killed_in_mid_sweep_loses_no_run(nodes, tmp_path, capsys):
     started, other = nodes
     capsys.readouterr()
-    with cluster(started.address, tmp_path) as engine:
-        engine.carry = pretend
+    with connected(started.address, tmp_path) as workers:
         landed = []
 
         def kill():
@@ -52,7 +55,7 @@ def test_a_node_killed_in_mid_sweep_loses_no_run(nodes, tmp_path, capsys):
 
         killer = threading.Thread(target=kill, daemon=True)
         killer.start()
-        for outcome in engine.outcomes([errand(tmp_path, n, "slow") for n in range(20)]):
+        for outcome in outcomes(workers, [errand(tmp_path, n, "slow") for n in range(20)], pretend):
             landed.append(outcome)
         killer.join()
     assert capsys.readouterr().out == ""  # where Ray would say that a node died
@@ -64,11 +67,62 @@ def test_a_node_that_does_not_see_the_folder_is_refused(nodes, tmp_path):
     started, _ = nodes
     with (
         pytest.raises(SecateurError, match="sees no"),
-        cluster(started.address, tmp_path / "elsewhere"),
+        connected(started.address, tmp_path / "elsewhere"),
     ):
         pass
 
 
 def test_no_cluster_is_one_error(tmp_path):
-    with pytest.raises(SecateurError, match="the cluster answers"), cluster("127.0.0.1:1", tmp_path):
+    with pytest.raises(SecateurError, match="the cluster answers"), connected("127.0.0.1:1", tmp_path):
         pass
+
+
+class Failing:
+    """Ray, as it is when things go wrong: ``get`` and ``wait`` raise what they are told to."""
+
+    exceptions = ray.exceptions
+
+    def __init__(self, get=None, wait=None):
+        self.raised = {"get": get, "wait": wait}
+
+    def cluster_resources(self):
+        return {"CPU": 2}
+
+    def remote(self, function):
+        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda *call: (function, call)))
+
+    def wait(self, references, **_):
+        if self.raised["wait"] is not None:
+            raise self.raised["wait"]
+        return references[:1], references[1:]
+
+    def get(self, reference):
+        function, call = reference
+        if call[1] == (3,):
+            raise self.raised["get"]
+        return function(*call)
+
+    def cancel(self, reference, force):
+        raise RuntimeError("nothing to cancel")
+
+
+ERRORS = [
+    (ray.exceptions.RaySystemError("no room"), Raised, "RaySystemError: System error: no room"),
+    (ray.exceptions.RayTaskError("carry", "at line 3", ValueError("odd")), Raised, "ValueError: odd"),
+    (ray.exceptions.WorkerCrashedError(), Lost, "WorkerCrashedError"),
+    (ray.exceptions.OutOfMemoryError("full"), Lost, "OutOfMemoryError"),
+    (EOFError("half an answer"), Raised, "EOFError: half an answer"),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"), ERRORS, ids=lambda one: getattr(type(one), "__name__", "")
+)
+def test_what_ray_raises_is_the_end_of_a_call_or_one_error(error, kind, words):
+    answers = dict(Cluster(Failing(get=error)).ended(abs, [(n,) for n in range(6)]))
+    bad = answers.pop(3)
+    assert answers == {n: n for n in (0, 1, 2, 4, 5)}
+    assert isinstance(bad, kind)
+    assert words in (bad.why if kind is Lost else str(bad.error))
+    with pytest.raises(SecateurError, match="the cluster is there until all is done"):
+        list(Cluster(Failing(wait=ray.exceptions.RaySystemError("gone"))).ended(abs, [(1,), (2,)]))

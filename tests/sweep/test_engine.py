@@ -11,13 +11,14 @@ import pytest
 from errands import errand, pretend, vanish
 
 from secateur.errors import BudgetInfeasible, SecateurError, UsageError
-from secateur.sweep.engine import Processes
+from secateur.sweep.engine import call, outcomes
 from secateur.sweep.one import carry_out
+from secateur.workers import Processes
 
 
 def _outcomes(folder, kinds, jobs, limit_s=60.0):
     errands = [errand(folder, number, kind, limit_s) for number, kind in enumerate(kinds)]
-    return sorted(Processes(jobs, pretend).outcomes(errands), key=lambda one: one.number)
+    return sorted(outcomes(Processes(jobs), errands, pretend), key=lambda one: one.number)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -38,6 +39,13 @@ def test_a_native_crash_ends_its_run_and_no_other(tmp_path):
     assert log.count(1) == 2
 
 
+def test_what_a_worker_raises_ends_its_run_and_no_other(tmp_path):
+    ended = _outcomes(tmp_path, ["quick", "raises", "slow", "untold", "quick"], 2)
+    assert [one.status for one in ended] == ["passed", "error", "passed", "error", "passed"]
+    assert ended[1].message == "ZeroDivisionError: of the worker's own"
+    assert "pickle" in ended[3].message
+
+
 def refuse(kind):
     raise kind("a rule", "what was seen", "what to do")
 
@@ -45,7 +53,7 @@ def refuse(kind):
 @pytest.mark.parametrize("kind", [SecateurError, BudgetInfeasible, UsageError])
 def test_a_refusal_in_a_worker_is_the_same_here(kind):
     with pytest.raises(kind) as refused:
-        Processes(1).call(refuse, kind)
+        call(Processes(1), refuse, kind)
     assert (refused.value.rule, refused.value.remedy) == ("a rule", "what to do")
     assert refused.value.exit_code == kind.exit_code
 
@@ -73,16 +81,17 @@ def test_a_run_whose_process_was_ended_is_not_begun_again(tmp_path):
 
 def test_workers_that_never_begin_are_one_error(tmp_path):
     with pytest.raises(SecateurError, match="before any of 4 runs had begun"):
-        list(Processes(2, vanish).outcomes([errand(tmp_path, number) for number in range(4)]))
+        list(outcomes(Processes(2), [errand(tmp_path, number) for number in range(4)], vanish))
 
 
 DRIVER = """
 import sys
 from pathlib import Path
 from errands import errand, pretend
-from secateur.sweep.engine import Processes
+from secateur.sweep.engine import outcomes
+from secateur.workers import Processes
 errands = [errand(Path(sys.argv[1]), n, "endless", 300) for n in range(4)]
-list(Processes(2, pretend).outcomes(errands))
+list(outcomes(Processes(2), errands, pretend))
 """
 
 

@@ -21,30 +21,36 @@ TOML = 'policies = ["p", "q"]\ntargets = ["a", "b"]\nseeds = [0, 1, 2]\nstrategi
 
 
 class Here:
-    """An engine without workers; stops after so many outcomes, as a killed sweep does."""
+    """Workers that are none; they stop after so many outcomes, as a killed sweep does."""
+
+    count, tells_which = 2, True
 
     def __init__(self, stop_after=None):
-        self.stop_after, self.done, self.workers = stop_after, [], 2
+        self.stop_after, self.done = stop_after, []
 
-    def call(self, function, requests):
-        return [{"weights_sha256": "w", "code_sha256": "c", "target_sha256": r.target} for _, r in requests]
-
-    def outcomes(self, errands):
-        for one in errands[::-1]:
+    def ended(self, function, calls):
+        if function is story.checked_inputs:
+            ((requests,),) = calls
+            yield (
+                0,
+                [{"weights_sha256": "w", "code_sha256": "c", "target_sha256": r.target} for _, r in requests],
+            )
+            return
+        for number, (one,) in reversed(list(enumerate(calls))):
             if self.stop_after is not None and len(self.done) == self.stop_after:
                 raise KeyboardInterrupt
             self.done.append(one.number)
-            yield pretend(one)
+            yield number, pretend(one)
 
 
-def _sweep(tmp_path, name, engine, go_on=False, text=TOML, told=None):
+def _sweep(tmp_path, name, workers, go_on=False, text=TOML, told=None):
     file = tmp_path / "many.toml"
     file.write_text(text)
     folder = tmp_path / name
     story._require_folder(folder, go_on)
     with story._locked(folder):
         progress = Progress(tell=(told if told is not None else []).append)
-        return story._carried_out(read_sweep(file), folder, engine, go_on, progress)
+        return story._carried_out(read_sweep(file), folder, workers, go_on, progress)
 
 
 def test_a_broken_off_sweep_goes_on_to_the_same_results(tmp_path):

@@ -8,6 +8,7 @@ from secateur.errors import SecateurError
 from secateur.network import Network, Quantization, Tensor
 from secateur.policy.policy import Task
 from secateur.simulate import FunctionController, rollout, rollouts
+from secateur.simulate.parallel import Given
 from secateur.verify import FirmwareController, compare_episodes, evaluate_pair
 
 GAINS = np.array([1.0, 15.0, 1.5, 3.0])
@@ -64,8 +65,8 @@ def test_a_pair_of_equals():
     told = []
     loop = evaluate_pair(
         TASK,
-        FunctionController(expert),
-        FirmwareController(Board(), TASK),
+        Given(TASK, FunctionController(expert)),
+        Given(TASK, FirmwareController(Board(), TASK)),
         range(12),
         0.0,
         generator(),
@@ -79,17 +80,16 @@ def test_a_pair_of_equals():
 
 
 def test_delay_is_what_breaks_a_quick_controller():
-    board = FirmwareController(Board(), TASK)
-    loop = evaluate_pair(TASK, FunctionController(expert), board, range(8), 0.08, generator())
+    board = Given(TASK, FirmwareController(Board(), TASK))
+    loop = evaluate_pair(TASK, Given(TASK, FunctionController(expert)), board, range(8), 0.08, generator())
     assert loop.delay_s == 0.08
     assert loop.ci95[1] < 0.9
     assert loop.baseline_return_mean == 100
 
 
 def test_a_worse_policy_keeps_less():
-    loop = evaluate_pair(
-        TASK, FunctionController(expert), FunctionController(nothing), range(8), 0, generator()
-    )
+    good, bad = (Given(TASK, FunctionController(function)) for function in (expert, nothing))
+    loop = evaluate_pair(TASK, good, bad, range(8), 0, generator())
     assert loop.return_ratio < 0.6
     assert loop.ci95[0] <= loop.return_ratio <= loop.ci95[1]
     assert loop.success_rate == 0
@@ -105,8 +105,9 @@ def test_a_baseline_that_cannot_be_judged_stops_before_the_artifact_runs():
             return 0.0
 
     task = Task(lambda: Zero(TASK.make_env()), TASK.to_inputs, TASK.to_action, 25.0)
+    both = (Given(task, FunctionController(function)) for function in (nothing, fail))
     with pytest.raises(SecateurError, match="must differ from zero"):
-        evaluate_pair(task, FunctionController(nothing), FunctionController(fail), range(3), 0, generator())
+        evaluate_pair(task, *both, range(3), 0, generator())
 
 
 def test_pairs_have_the_same_seed():

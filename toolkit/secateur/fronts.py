@@ -15,8 +15,8 @@ from secateur import pricing, stages
 from secateur.choosing import Original
 from secateur.errors import UsageError, require_known
 from secateur.job import Job, prepare
-from secateur.pipeline import Progress, PruneRequest
-from secateur.policy.policy import Policy
+from secateur.openers import original_of, recovered_of
+from secateur.pipeline import Progress, PruneRequest, Share
 from secateur.prune.limits import Price
 from secateur.prune.strategies import STRATEGIES
 from secateur.report.front import render_front
@@ -28,12 +28,14 @@ from secateur.runfolder import (
     widths_of,
     write_atomically,
 )
-from secateur.simulate.controller import torch_controller
-from secateur.simulate.rollout import Trajectory, rollouts
+from secateur.simulate.parallel import CALM, Opener, close_all, episodes
+from secateur.simulate.rollout import Trajectory
 from secateur.verify.frontier import FrontierPoint, frontier
+from secateur.verify.paired import ended
 from secateur.verify.stability import StabilityMargin, assess, fit_criterion
 from secateur.verify.state_space import latent_of, observed
 from secateur.verify.statistics import paired_interval
+from secateur.workers import Workers
 
 RESOURCES = {"flash": "flash_bytes", "ram": "ram_bytes", "latency": "latency_s"}
 STABILITY_EPISODES = 16
@@ -49,6 +51,7 @@ def draw(
     resume: bool,
     command: str,
     progress: Progress,
+    workers: Workers | None = None,
 ) -> Mapping[str, Any]:
     """The front that the command line asks for: ``pareto`` of a resource, or one of ``FRONTIERS``.
 
@@ -56,13 +59,13 @@ def draw(
         UsageError: both are asked for. Others as of ``pareto``.
     """
     if kind is None:
-        return pareto(request, str(resource), points, output, resume, command, progress)
+        return pareto(request, str(resource), points, output, resume, command, progress, workers)
     if resource is not None:
         raise UsageError(
             "one front is drawn at a time", "got --pareto and --frontier", "Leave one of them out."
         )
     require_known("frontier", kind, FRONTIERS)
-    return FRONTIERS[kind](request, output, resume, command, progress)
+    return FRONTIERS[kind](request, output, resume, command, progress, workers)
 
 
 def pareto(
@@ -73,6 +76,7 @@ def pareto(
     resume: bool,
     command: str,
     progress: Progress,
+    workers: Workers | None = None,
 ) -> Mapping[str, Any]:
     """Return against one resource, at ``points`` limits in equal ratios from the least to the whole.
 
@@ -84,6 +88,7 @@ def pareto(
         resume: go on with one that was killed.
         command: that asked for it.
         progress: told of stages.
+        workers: who runs episodes; None for this process.
 
     Raises:
         BudgetInfeasible: before anything is written.
@@ -92,23 +97,29 @@ def pareto(
     require_known("resource", resource, RESOURCES)
 
     def draw(sizes: "_Sizes") -> dict[str, Any]:
-        before = sizes.returns("before", "returns of the original", sizes.job.policy)
+        before = sizes.returns("before", "returns of the original", sizes.whole)
         found = []
         for number, limit in enumerate(_between(*sizes.ends(), points)):
             name, title = f"point{number}", f"point {number + 1} of {points}"
-            widths, policy = sizes.at(name, title, limit)
-            after = sizes.returns(f"after-{name}", f"{title}: returns", policy)
+            widths, pruned = sizes.at(name, title, limit)
+            after = sizes.returns(f"after-{name}", f"{title}: returns", pruned)
             kept, interval = paired_interval(before, after, np.random.default_rng(0))
             found.append(sizes.point(widths, limit) | {"return_kept": kept, "ci95": list(interval)})
         return {"kind": "pareto", "episodes": request.episodes, "points": found}
 
     return _front(
-        request, resource, {"pareto": resource, "points": points}, output, resume, command, progress, draw
+        *(request, resource, {"pareto": resource, "points": points}, output, resume, command, progress),
+        *(workers, draw),
     )
 
 
 def stability(
-    request: PruneRequest, output: Path, resume: bool, command: str, progress: Progress
+    request: PruneRequest,
+    output: Path,
+    resume: bool,
+    command: str,
+    progress: Progress,
+    workers: Workers | None = None,
 ) -> Mapping[str, Any]:
     """The smallest flash at which the pruned controller still settles as the original does (docs/stability.md).
 
@@ -120,6 +131,7 @@ def stability(
         resume: go on with one that was killed.
         command: that asked for it.
         progress: told of stages.
+        workers: who runs episodes; None for this process.
 
     Raises:
         BudgetInfeasible: before anything is written.
@@ -133,15 +145,15 @@ def stability(
         to_state = (
             latent_of(job.policy, job.task, job.policy.planning.encode) if job.policy.planning else observed
         )
-        criterion = fit_criterion(sizes.episodes(job.policy), to_state)
+        criterion = fit_criterion(sizes.episodes(sizes.whole), to_state)
         low, high = sizes.ends()
         costs: dict[float, dict[str, Any]] = {}
 
         def margin_at(share: float) -> StabilityMargin:
             limit = int(share * high)
             name = f"at{limit}"
-            widths, policy = sizes.at(name, f"{limit} B of flash", limit)
-            margin = assess(criterion, sizes.episodes(policy), np.random.default_rng(0), to_state)
+            widths, pruned = sizes.at(name, f"{limit} B of flash", limit)
+            margin = assess(criterion, sizes.episodes(pruned), np.random.default_rng(0), to_state)
             costs[share] = sizes.point(widths, limit) | {"folder": name}
             return margin
 
@@ -164,7 +176,8 @@ def stability(
             "points": [plain(point) for point in tried],
         }
 
-    return _front(request, "flash", {"frontier": "stability"}, output, resume, command, progress, draw)
+    asked = {"frontier": "stability"}
+    return _front(request, "flash", asked, output, resume, command, progress, workers, draw)
 
 
 FRONTIERS = {"stability": stability}
@@ -179,6 +192,7 @@ def _front(
     resume: bool,
     command: str,
     progress: Progress,
+    workers: Workers | None,
     draw: Callable[["_Sizes"], dict[str, Any]],
 ) -> Mapping[str, Any]:
     if request.entry is not None:
@@ -198,7 +212,7 @@ def _front(
     with folder:
         if folder.finished:  # by another process, while this one was converting
             return read_finished(output)
-        sizes = _Sizes(job, price, resource, folder, progress)
+        sizes = _Sizes(job, price, resource, stages.Running(folder, progress), workers)
         document = {
             "schema": 1,
             "policy": job.policy.name,
@@ -219,14 +233,19 @@ def _front(
 class _Sizes:
     """Policies pruned to one limit after the other, in stages of one folder."""
 
-    def __init__(self, job: Job, price: Price, resource: str, folder: RunFolder, progress: Progress) -> None:
-        self.job, self.price, self.run = job, price, stages.Running(folder, progress)
+    def __init__(
+        self, job: Job, price: Price, resource: str, run: stages.Running, workers: Workers | None
+    ) -> None:
+        self.job, self.price, self.run, self.workers = job, price, run, workers
         self.key = RESOURCES[resource]
         self.artifacts: dict[str, Path] = {}
         rolled = self.run.stage(
-            "original", "rolling the original out", lambda to, share: stages.roll_original(job, to, share)
+            "original",
+            "rolling the original out",
+            lambda to, share: stages.roll_original(job, to, share, workers),
         )
         self.original = Original(job, rolled)
+        self.whole = original_of(job, workers)
 
     def ends(self) -> tuple[float, float]:
         """What the least widths take, a little above, and what the whole takes, or the budget or board where less."""
@@ -236,7 +255,7 @@ class _Sizes:
         given = getattr(self.job.budget.total, self.key)
         return low, max(1.001 * low, min(high, given) if given is not None else high)
 
-    def at(self, name: str, title: str, limit: float) -> tuple[dict[str, int], Policy]:
+    def at(self, name: str, title: str, limit: float) -> tuple[dict[str, int], Opener]:
         """Widths and policy at a limit, cut and recovered.
 
         Raises:
@@ -248,8 +267,9 @@ class _Sizes:
         chosen, recovered = self.run.pruned(job, self.price, self.original, f"-{name}", f"{title}: ")
         self.artifacts[f"{name}/widths.json"] = chosen / "widths.json"
         self.artifacts[f"{name}/policy.safetensors"] = recovered / "policy.safetensors"
-        widths = widths_of(chosen)
-        return widths, stages.recovered_policy(job, chosen, recovered)
+        policy = stages.recovered_policy(job, chosen, recovered)
+        weights = recovered / "policy.safetensors"
+        return widths_of(chosen), recovered_of(job, policy, chosen, weights, self.workers)
 
     def point(self, widths: dict[str, int], limit: float) -> dict[str, Any]:
         """A point as plain data: limit, predicted cost, widths."""
@@ -262,21 +282,25 @@ class _Sizes:
         }
         return {"limit": limit, "predicted": predicted, "widths": widths}
 
-    def returns(self, name: str, title: str, policy: Policy) -> np.ndarray:
+    def returns(self, name: str, title: str, policy: Opener) -> np.ndarray:
         """The returns of a policy on the verdict's episodes, ``[episodes]``: a stage of its own."""
 
-        def write(to: Path, _: Any) -> None:
+        def write(to: Path, share: Share) -> None:
             seeds = self.job.seeds("verdict", self.job.request.episodes)
-            episodes = rollouts(self.job.task, torch_controller(policy, self.job.task), seeds)
-            write_atomically(to / "returns.json", to_json([episode.return_ for episode in episodes]))
+            told = stages.told_of_episodes(share)
+            rolled = episodes(policy, seeds, CALM, self.workers, ended, told)
+            write_atomically(to / "returns.json", to_json([episode.return_ for episode in rolled]))
 
         folder = self.run.stage(name, title, write)
         return np.array(read_document(folder / "returns.json"))
 
-    def episodes(self, policy: Policy) -> tuple[Trajectory, ...]:
+    def episodes(self, policy: Opener) -> tuple[Trajectory, ...]:
         """Episodes that stability is judged on."""
         seeds = self.job.seeds("stability", STABILITY_EPISODES)
-        return rollouts(self.job.task, torch_controller(policy, self.job.task), seeds)
+        try:
+            return tuple(episodes(policy, seeds, CALM, self.workers))
+        finally:
+            close_all()
 
     def _read(self, widths: Mapping[str, int]) -> float:
         cost = self.price(widths)

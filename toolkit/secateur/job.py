@@ -210,6 +210,11 @@ def weights_hash(policy: Policy) -> str:
     return weights.hexdigest()
 
 
+def target_hash(target: Target | Computer) -> str:
+    """sha256 over all that is known of a target, in hexadecimal."""
+    return sha256(repr(target).encode()).hexdigest()
+
+
 _GRAPHS: dict[Hashable, ComponentGraph] = {}
 """Graphs of policies that this process has analysed: they depend on no board, and nothing changes one."""
 
@@ -249,7 +254,7 @@ def prepare(request: PruneRequest) -> Job:
         "weights_sha256": weights_hash(policy),
         "code_sha256": loaded.code_sha256,
         "control_hz": loaded.task.control_hz,
-        "target_sha256": sha256(repr(target).encode()).hexdigest(),
+        "target_sha256": target_hash(target),
         "versions": versions(),
     }
     if request.entry is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from secateur.records import Budget
 from secateur.shared import SharedStages
+from secateur.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,13 @@ def prune(
     command: str,
     progress: Progress = Progress(),
     shared: SharedStages | None = None,
+    workers: Workers | None = None,
 ) -> Mapping[str, Any]:
     """Runs the chain and gives the summary; see DESIGN's artifacts for what ``output`` holds afterwards.
 
     Stages that depend on neither board, budget nor strategy are taken from ``shared`` where that is given. A planner
-    shares none: what its original does depends on the settings that its computer has room for.
+    shares none: what its original does depends on the settings that its computer has room for. Episodes of the
+    original and of the verdict are run by ``workers``, or here where there are none; the result is the same.
 
     Where an entry is asked for it is the planner's, on a computer: see ``planner.story``; the deployed entry on a
     computer: see ``litert.pruning``.
@@ -92,14 +95,14 @@ def prune(
     if request.entry is not None:
         from secateur.planner.story import prune_planner
 
-        return prune_planner(request, output, resume, command, progress)
+        return prune_planner(request, output, resume, command, progress, workers)
     from secateur.target.computer import Computer
     from secateur.target.target import load_any
 
     if isinstance(load_any(request.target), Computer):
         from secateur.litert.pruning import prune_for_computer
 
-        return prune_for_computer(request, output, resume, command, progress, shared)
+        return prune_for_computer(request, output, resume, command, progress, shared, workers)
     from secateur import exporting, figures, pricing, stages
     from secateur.choosing import Original
     from secateur.job import prepare
@@ -124,7 +127,7 @@ def prune(
         rolled = run.stage(
             "original",
             "rolling the original out",
-            lambda to, share: stages.roll_original(job, to, share),
+            lambda to, share: stages.roll_original(job, to, share, workers),
             stages.of_rollouts(job, stages.STATES_EPISODES),
         )
         chosen, recovered = run.pruned(job, price, Original(job, rolled))
@@ -141,13 +144,13 @@ def prune(
         baseline = run.stage(
             "baseline",
             "closing the loop around the original",
-            lambda to, share: stages.run_baseline(job, to, share),
+            lambda to, share: stages.run_baseline(job, to, share, workers),
             stages.of_rollouts(job, request.episodes),
         )
         looped = run.stage(
             "loop",
             "closing the loop around the firmware",
-            lambda to, share: stages.close_loop(job, baseline, exported, measured, to, share),
+            lambda to, share: stages.close_loop(job, baseline, exported, measured, to, share, workers),
         )
         drawn = run.stage(
             "figures",

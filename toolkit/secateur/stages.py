@@ -16,6 +16,7 @@ from secateur.device.protocol import run_episodes
 from secateur.errors import SecateurError
 from secateur.export.litert import run_float
 from secateur.job import Job, versions
+from secateur.openers import on_emulator, original_of
 from secateur.pipeline import Progress, Share
 from secateur.policy.policy import Policy
 from secateur.policy.weights import load_weights
@@ -31,15 +32,15 @@ from secateur.report.summary import GroupWidth, RecoveryPoint, part_records, sum
 from secateur.runfolder import RunFolder, read_document, to_json, widths_of, write_atomically
 from secateur.runparts import PARTS, golden_file, parts_json, stems
 from secateur.shared import SharedStages
-from secateur.simulate.controller import torch_controller
-from secateur.simulate.rollout import rollouts
+from secateur.simulate.parallel import close_all, episodes
+from secateur.simulate.rollout import Trajectory
 from secateur.target.schedule import late_periods
 from secateur.target.step import calls_per_step, measurement_of_parts, of_a_step
-from secateur.verify.firmware import FirmwareController
 from secateur.verify.golden import load_golden
 from secateur.verify.paired import Ended, baseline_episodes, evaluate_against
 from secateur.verify.parity import compare, parity_of_parts
 from secateur.verify.verdict import judge
+from secateur.workers import Workers
 
 STATES_EPISODES = 32
 """Episodes that states are taken from."""
@@ -71,7 +72,10 @@ class Running:
         self.progress.stage(title)
 
         def write(to: Path) -> None:
-            produce(to, self.progress.share)
+            try:
+                produce(to, self.progress.share)
+            finally:
+                close_all()  # what it opened here for its episodes
 
         if self.shared is not None and decided_by is not None:
             return self.shared.stage(name, decided_by, write)
@@ -132,17 +136,22 @@ def of_rollouts(job: Job, episodes: int) -> dict[str, Any]:
     return job.origin | {"seed": job.request.seed, "episodes": episodes}
 
 
-def roll_original(job: Job, to: Path, share: Share) -> None:
+def told_of_episodes(share: Share) -> Callable[[int, int], None]:
+    """Tells how many episodes of a stage have ended."""
+    return lambda done, total: share(done / total, f"{done} of {total} episodes")
+
+
+def roll_original(job: Job, to: Path, share: Share, workers: Workers | None = None) -> None:
     """Writes ``visited.npz``: inputs wherever the original went; of whole episodes also ``lengths.json``."""
-    episodes = rollouts(
-        job.task,
-        torch_controller(job.policy, job.task),
+    rolled: list[Trajectory] = episodes(
+        original_of(job, workers),
         job.seeds("states", STATES_EPISODES),
-        progress=lambda done, total: share(done / total, f"{done} of {total} episodes"),
+        workers=workers,
+        progress=told_of_episodes(share),
     )
-    arrays = {name: tensor.numpy() for name, tensor in met_inputs(job.task, episodes, job.policy).items()}
+    arrays = {name: tensor.numpy() for name, tensor in met_inputs(job.task, rolled, job.policy).items()}
     np.savez(to / "visited.npz", **arrays)  # type: ignore[arg-type]
-    lengths = lengths_of(episodes)
+    lengths = lengths_of(rolled)
     if sum(lengths) == len(next(iter(arrays.values()))):  # of cameras some steps are left out
         write_atomically(to / "lengths.json", to_json(lengths))
 
@@ -239,32 +248,36 @@ def worst_latency_s(seen: Measurement) -> float:
     return seen.latency_s.high
 
 
-def run_baseline(job: Job, to: Path, share: Share) -> None:
+def run_baseline(job: Job, to: Path, share: Share, workers: Workers | None = None) -> None:
     """Writes ``baseline.json``: the verdict's episodes of the original, in torch and without delay."""
-    episodes = baseline_episodes(
-        job.task,
-        torch_controller(job.policy, job.task),
-        job.seeds("verdict", job.request.episodes),
-        lambda done, total: share(done / total, f"{done} of {total} episodes"),
-    )
-    write_atomically(to / "baseline.json", to_json([asdict(episode) for episode in episodes]))
+    seeds = job.seeds("verdict", job.request.episodes)
+    ended = baseline_episodes(original_of(job, workers), seeds, workers, told_of_episodes(share))
+    write_atomically(to / "baseline.json", to_json([asdict(episode) for episode in ended]))
 
 
-def close_loop(job: Job, baseline: Path, exported: Path, measured: Path, to: Path, share: Share) -> None:
+def close_loop(
+    job: Job,
+    baseline: Path,
+    exported: Path,
+    measured: Path,
+    to: Path,
+    share: Share,
+    workers: Workers | None = None,
+) -> None:
     """The firmware drives the robot, at its board's worst predicted latency; writes ``loop.json``."""
     before = [Ended(**episode) for episode in read_document(baseline / "baseline.json")]
     seen = measurement_of(measured)
     late = late_periods(seen.parts, job.parts, job.task.control_hz)
-    models = int8_models(job.parts, exported)
-    with open_devices("emulator", models, job.parts, job.board, to / "build") as devices:
-        loop = evaluate_against(
-            job.task,
-            before,
-            FirmwareController(devices, job.task, job.parts, late),
-            worst_latency_s(seen),
-            np.random.default_rng([job.request.seed, 95]),
-            progress=lambda done, total: share(done / total, f"{done} of {total} episodes"),
-        )
+    models = {name: exported / f"{stem}.int8.tflite" for name, stem in stems(job.parts).items()}
+    loop = evaluate_against(
+        job.task,
+        before,
+        on_emulator(job, models, late),
+        worst_latency_s(seen),
+        np.random.default_rng([job.request.seed, 95]),
+        workers,
+        told_of_episodes(share),
+    )
     write_atomically(to / "loop.json", to_json(asdict(loop)))
 
 

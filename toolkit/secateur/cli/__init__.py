@@ -11,7 +11,7 @@ import typer
 from secateur import __version__
 from secateur.cli.init import init
 from secateur.cli.report import report
-from secateur.cli.sweep import sweep
+from secateur.cli.sweep import ClusterOption, sweep
 from secateur.cli.verify import PolicyOption, verify
 from secateur.errors import EXIT_ERROR, EXIT_VERDICT_FAILED, SecateurError, refused
 from secateur.terminal import console, progress, quiet_libraries, show
@@ -121,6 +121,11 @@ def prune(
     optimise: OptimiseOption = None,
     toolchain: ToolchainOption = None,
     seed: Annotated[int, typer.Option(min=0, max=4294967295, help="Of everything random.")] = 0,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="For episodes. The numbers are the same.", show_default="this one"),
+    ] = None,
+    cluster: ClusterOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was killed.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -128,6 +133,7 @@ def prune(
     from secateur.budget import parse_budget
     from secateur.pipeline import PruneRequest
     from secateur.pipeline import prune as run
+    from secateur.workers import at_work
 
     request = PruneRequest(
         policy=policy,
@@ -151,12 +157,12 @@ def prune(
     if pareto is not None or frontier is not None:
         from secateur.fronts import draw
 
-        with progress() as bars:
-            document = draw(request, pareto, points, frontier, output, resume, command, bars)
+        with progress() as bars, at_work(processes, cluster, output) as workers:
+            document = draw(request, pareto, points, frontier, output, resume, command, bars, workers)
         show(document, output, as_json)
         return
-    with progress() as bars:
-        summary = run(request, output, resume, command, bars)
+    with progress() as bars, at_work(processes, cluster, output) as workers:
+        summary = run(request, output, resume, command, bars, workers=workers)
     show(summary, output, as_json)
     if not summary["verdict"]["passed"]:
         raise typer.Exit(EXIT_VERDICT_FAILED)

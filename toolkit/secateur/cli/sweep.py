@@ -1,13 +1,17 @@
 """The arguments of ``secateur sweep``."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from secateur.errors import EXIT_ERROR, UsageError
+from secateur.errors import EXIT_ERROR
 from secateur.terminal import progress, show
+
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT."),
+]
 
 
 def sweep(
@@ -19,10 +23,7 @@ def sweep(
     jobs: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Worker processes.", show_default="one a core")
     ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT."),
-    ] = None,
+    cluster: ClusterOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a sweep: run only what has no result.")
     ] = False,
@@ -32,17 +33,12 @@ def sweep(
 ) -> None:
     """Prune many times, on this machine or on a cluster: policies, targets, budgets, strategies, seeds."""
     from secateur.sweep.story import sweep as run
+    from secateur.workers import processes_here, require_one_place
 
-    if jobs is not None and cluster is not None:
-        raise UsageError(
-            "a sweep runs on processes of this machine or on a cluster",
-            "got --jobs and --cluster",
-            "Leave one out.",
-        )
-    workers = jobs or len(os.sched_getaffinity(0))
+    require_one_place("--jobs", jobs, cluster)
     folder = output or Path(file.stem)
     with progress() as bars:
-        document = run(file, folder, workers, cluster, resume, bars)
+        document = run(file, folder, jobs or processes_here(), cluster, resume, bars)
     show(document, folder, as_json)
     if any(document["counts"].get(status) for status in ("error", "timeout", "crashed", "missing")):
         raise typer.Exit(EXIT_ERROR)

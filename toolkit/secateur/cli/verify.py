@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from secateur.cli.sweep import ClusterOption
 from secateur.errors import EXIT_VERDICT_FAILED
 from secateur.terminal import console, progress
 
@@ -50,6 +51,7 @@ def verify(
     processes: Annotated[
         int | None, typer.Option(min=1, help="As many as there are cores. The numbers are the same.")
     ] = None,
+    cluster: ClusterOption = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File to write; verify.json beside a run.")
     ] = None,
@@ -76,6 +78,7 @@ def verify(
         attribution=attribution,
         region=region,
         processes=processes,
+        cluster=cluster,
         seed=seed,
         policy=policy,
     )

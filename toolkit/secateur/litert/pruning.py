@@ -61,6 +61,7 @@ from secateur.target.schedule import late_periods
 from secateur.target.step import of_parts
 from secateur.verify.parity import parity_of_parts
 from secateur.verify.verdict import judge
+from secateur.workers import Workers
 
 
 def prune_for_computer(
@@ -70,6 +71,7 @@ def prune_for_computer(
     command: str,
     progress: Progress,
     shared: SharedStages | None = None,
+    workers: Workers | None = None,
 ) -> Mapping[str, Any]:
     """Runs the chain and gives the summary.
 
@@ -96,7 +98,7 @@ def prune_for_computer(
         rolled = run.stage(
             "original",
             "rolling the original out",
-            lambda to, share: roll_original(job, to, share),
+            lambda to, share: roll_original(job, to, share, workers),
             of_rollouts(job, STATES_EPISODES),
         )
         chosen, recovered = run.pruned(job, price, Original(job, rolled))
@@ -108,7 +110,7 @@ def prune_for_computer(
         looped = run.stage(
             "loop",
             "closing the loop",
-            lambda to, share: close_loop(job, price, chosen, exported, to, share),
+            lambda to, share: close_loop(job, price, chosen, exported, to, share, workers),
         )
         drawn = run.stage(
             "figures",

@@ -5,7 +5,7 @@ planned is left to the widths. Each setting of a small grid is tried in closed l
 these widths would take on the target says nothing yet. The original's own setting stands at the end of the grid.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from math import ceil
@@ -13,9 +13,8 @@ from typing import Any
 
 from secateur.pipeline import Share
 from secateur.policy.planning import PlannerSettings
-from secateur.policy.policy import Policy, Task
+from secateur.policy.policy import Policy
 from secateur.prune.limits import check_feasible, resources
-from secateur.prune.recover import judge
 from secateur.records import Budget, Widths
 from secateur.target.planning import PlanPrice
 
@@ -61,22 +60,20 @@ def grid(own: PlannerSettings) -> tuple[PlannerSettings, ...]:
 
 def choose(
     policy: Policy,
-    task: Task,
+    judge: Callable[[Policy], float],
     price: PlanPrice,
     budget: Budget,
     least: Widths,
-    seeds: Sequence[int],
     share: Share,
 ) -> tuple[PlannerSettings, tuple[Tried, ...]]:
     """The cheapest setting that keeps the return, and all that was tried, from the cheapest up.
 
     Args:
         policy: the original, whose planner moves the robot.
-        task: what it does.
+        judge: its mean return in closed loop, planning as it is told to.
         price: of its planner.
         budget: settings that exceed it at the ``least`` widths are not tried.
         least: widths that pruning does not go below.
-        seeds: of the episodes.
         share: told of progress.
 
     Raises:
@@ -89,13 +86,13 @@ def choose(
     if not fitting:
         check_feasible(_at(price, ordered[0]), budget, least)
     share(0.0, "the original's own settings")
-    wanted = judge(policy, task, seeds)
+    wanted = judge(policy)
     least_kept = 1.0 - SPENT * budget.max_return_drop
     tried: list[Tried] = []
     for number, settings in enumerate(fitting):
         kept = 1.0
         if settings != own:
-            reached = judge(with_settings(policy, settings), task, seeds)
+            reached = judge(with_settings(policy, settings))
             kept = 1.0 - (wanted - reached) / max(abs(wanted), 1e-9)
         tried.append(Tried(settings, price({}, settings).macs, kept))
         share(

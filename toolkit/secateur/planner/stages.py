@@ -22,11 +22,13 @@ from secateur.export.planner import (
 )
 from secateur.figures import draw
 from secateur.job import Job
+from secateur.openers import Bundled, described, original_of
 from secateur.pipeline import Share
 from secateur.planner import settings as planner_settings
 from secateur.planner.bundle import FOLDER, bundle, exported, write_bundle
 from secateur.planner.controller import BundleController
 from secateur.policy.planning import PlannerSettings
+from secateur.policy.policy import Policy
 from secateur.pricing import convert_template
 from secateur.prune.limits import Price
 from secateur.prune.sensitivity import planned
@@ -37,8 +39,10 @@ from secateur.report.rates import Board
 from secateur.report.summary import summary
 from secateur.runfolder import RunFolder, read_document, to_json, widths_of, write_atomically
 from secateur.runparts import PARTS
+from secateur.shipped import absolute_target
+from secateur.simulate.parallel import CALM, episodes
 from secateur.simulate.planner import policy_controller
-from secateur.simulate.rollout import rollouts
+from secateur.simulate.rollout import Trajectory
 from secateur.stages import (
     STATES_EPISODES,
     closed_loop_of,
@@ -46,12 +50,14 @@ from secateur.stages import (
     pruned_of,
     recovered_policy,
     reported,
+    told_of_episodes,
 )
 from secateur.target.computer import Computer
 from secateur.target.planning import WEIGHT_BYTES, PlanPrice
-from secateur.verify.paired import evaluate_pair
+from secateur.verify.paired import ended, evaluate_pair
 from secateur.verify.parity import max_abs_error
 from secateur.verify.verdict import judge
+from secateur.workers import Workers
 
 PLANNED_EPISODES = 8
 """Episodes of the planner that states are taken from, beside those of the policy alone."""
@@ -103,12 +109,19 @@ def priced_at(price: PlanPrice, settled: Path) -> Price:
     return lambda widths: price(widths, chosen)
 
 
-def choose_settings(job: Job, price: PlanPrice, to: Path, share: Share) -> None:
+def choose_settings(
+    job: Job, price: PlanPrice, to: Path, share: Share, workers: Workers | None = None
+) -> None:
     """Writes ``settings.json``: what was chosen and all that was tried."""
     least = STRATEGIES[job.request.strategy].least(job.graph)
     widths = {**job.graph.full, **{name: least[name] for name in job.cuttable}}
     seeds = job.seeds("settings", planner_settings.EPISODES)
-    chosen, tried = planner_settings.choose(job.policy, job.task, price, job.budget, widths, seeds, share)
+
+    def judge(policy: Policy) -> float:
+        original = original_of(replace(job, policy=policy), workers)
+        return float(np.mean([e.return_ for e in episodes(original, seeds, CALM, workers, ended)]))
+
+    chosen, tried = planner_settings.choose(job.policy, judge, price, job.budget, widths, share)
     record = {"chosen": asdict(chosen), "tried": [one.plain() for one in tried]}
     write_atomically(to / "settings.json", to_json(record))
 
@@ -122,7 +135,7 @@ def at_settings(job: Job, settled: Path) -> Job:
     return replace(job, policy=planner_settings.with_settings(job.policy, _settings(settled)))
 
 
-def roll_original(job: Job, to: Path, share: Share) -> None:
+def roll_original(job: Job, to: Path, share: Share, workers: Workers | None = None) -> None:
     """Writes ``visited.npz``: half of the states are the policy's alone, half the planner's; and ``weights.json``.
 
     The policy alone goes first: what plans hang on is measured on its way. Where its first entry is one of those that
@@ -132,18 +145,18 @@ def roll_original(job: Job, to: Path, share: Share) -> None:
     first = job.policy.entries[0].name
     alone = job.policy if first in job.policy.planning.entries else replace(job.policy, deployed=first)
     seeds = job.seeds("states", STATES_EPISODES)
-    rolled = rollouts(
-        job.task,
-        policy_controller(alone, job.task),
+    rolled: list[Trajectory] = episodes(
+        original_of(replace(job, policy=alone), workers),
         seeds,
+        workers=workers,
         progress=lambda done, total: share(done / total / 2, f"{done} of {total} episodes"),
     )
     of_policy = visited_inputs(job.task, rolled)
     policy = planned(job.policy, of_policy, job.request.seed)
-    rolled = rollouts(
-        job.task,
-        policy_controller(policy, job.task),
+    rolled = episodes(
+        original_of(replace(job, policy=policy), workers),
         seeds[:PLANNED_EPISODES],
+        workers=workers,
         progress=lambda done, total: share((1 + done / total) / 2, f"{done} of {total} episodes, planning"),
     )
     of_planner = visited_inputs(job.task, rolled)
@@ -213,19 +226,28 @@ def _shaped(got: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]) -> 
     return {name: array.reshape(wanted[name].shape) for name, array in got.items()}
 
 
-def close_loop(job: Job, price: Price, chosen: Path, exported: Path, to: Path, share: Share) -> None:
+def close_loop(
+    job: Job,
+    price: Price,
+    chosen: Path,
+    exported: Path,
+    to: Path,
+    share: Share,
+    workers: Workers | None = None,
+) -> None:
     """The bundle's program drives the robot, delayed by the worst latency that is predicted; writes ``loop.json``.
 
     The original acts, or plans, as it was trained to, in torch and without a delay.
     """
     loop = evaluate_pair(
         job.task,
-        policy_controller(job.policy, job.task),
-        BundleController(exported / FOLDER, job.task),
+        original_of(job, workers),
+        Bundled(described(job), str((exported / FOLDER).absolute()), absolute_target(job.request.target)),
         job.seeds("verdict", job.request.episodes),
         price(widths_of(chosen)).latency_s.high,
         np.random.default_rng([job.request.seed, 95]),
-        progress=lambda done, total: share(done / total, f"{done} of {total} episodes"),
+        workers,
+        told_of_episodes(share),
     )
     write_atomically(to / "loop.json", to_json(asdict(loop)))
 

@@ -16,10 +16,16 @@ from secateur.planner import stages
 from secateur.pricing import require_feasible
 from secateur.runfolder import RunFolder, read_finished
 from secateur.stages import Running
+from secateur.workers import Workers
 
 
 def prune_planner(
-    request: PruneRequest, output: Path, resume: bool, command: str, progress: Progress
+    request: PruneRequest,
+    output: Path,
+    resume: bool,
+    command: str,
+    progress: Progress,
+    workers: Workers | None = None,
 ) -> Mapping[str, Any]:
     """Runs the chain and gives the summary.
 
@@ -45,12 +51,12 @@ def prune_planner(
         settled = run.stage(
             "settings",
             "trying how much planning it takes",
-            lambda to, share: stages.choose_settings(job, price, to, share),
+            lambda to, share: stages.choose_settings(job, price, to, share, workers),
         )
         rolled = run.stage(
             "original",
             "rolling the original out",
-            lambda to, share: stages.roll_original(stages.at_settings(job, settled), to, share),
+            lambda to, share: stages.roll_original(stages.at_settings(job, settled), to, share, workers),
         )
         planned, priced = stages.weighted(job, settled, rolled), stages.priced_at(price, settled)
         chosen, recovered = run.pruned(planned, priced, Original(planned, rolled))
@@ -62,7 +68,7 @@ def prune_planner(
         looped = run.stage(
             "loop",
             "closing the loop",
-            lambda to, share: stages.close_loop(job, priced, chosen, exported, to, share),
+            lambda to, share: stages.close_loop(job, priced, chosen, exported, to, share, workers),
         )
         drawn = run.stage(
             "figures",

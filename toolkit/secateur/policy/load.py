@@ -68,6 +68,12 @@ def load(reference: str) -> Loaded:
     return _checked(policy, task, str(reference), _code_of(folder.resolve()))
 
 
+def absolute(reference: str) -> str:
+    """The same policy, named so that it does not matter where a process stands."""
+    folder = Path(reference)
+    return str(folder.absolute()) if (folder / "policy.py").is_file() else reference
+
+
 def _load_function(reference: str) -> Loaded:
     module_name, _, function_name = reference.partition(":")
     if str(Path.cwd()) not in sys.path:

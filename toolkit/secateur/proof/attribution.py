@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 
 from secateur.errors import SecateurError
 from secateur.graph.groups import ComponentGraph
+from secateur.openers import InInt8, Reweighted
 from secateur.policy.policy import Policy
 from secateur.policy.weights import load_weights
-from secateur.proof.openers import InInt8, Reweighted
 from secateur.prune.analyse import analyse
 from secateur.prune.states import lengths_of, met_inputs, visited_inputs
 from secateur.prune.surgery import rebuild
@@ -54,7 +54,7 @@ def attribute(proof: "Proof", work: Path) -> dict[str, Any]:
     subject = proof.subject
     policy, task = subject.policy, subject.task
     seeds = proof.seeds("attribution", PAIRS)
-    before = returns_of(episodes(subject.original, seeds, CALM, proof.processes, score))
+    before = returns_of(episodes(subject.original, seeds, CALM, proof.workers, score))
     try:
         require_judgeable(before, proof.generator("attribution"))
     except SecateurError as error:
@@ -110,7 +110,7 @@ def _rows(
     rows = []
     for number, ((component, form), opener) in enumerate(swaps.items()):
         proof.progress.share(number / len(swaps), f"{component}, {form}")
-        after = returns_of(episodes(opener, seeds, CALM, proof.processes, score))
+        after = returns_of(episodes(opener, seeds, CALM, proof.workers, score))
         generator = proof.generator("attribution")  # the same resamples for all
         rows.append(
             {

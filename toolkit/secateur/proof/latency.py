@@ -8,7 +8,7 @@ from secateur.device.serial import Serial
 from secateur.device.timing import Effort, Here, time_models
 from secateur.errors import SecateurError, UsageError
 from secateur.litert.bench import open_link, require_architecture, subjects_of
-from secateur.proof.openers import Bundled, OnDevice
+from secateur.openers import Bundled, OnDevice
 from secateur.proof.subject import Subject
 from secateur.simulate.jitter import Delay, Jitter, from_quantiles
 from secateur.simulate.parallel import opened

@@ -20,10 +20,10 @@ import numpy as np
 from secateur.artifact import is_run
 from secateur.deploy import SILENT
 from secateur.errors import SecateurError, UsageError
+from secateur.openers import Bundled
 from secateur.pipeline import Progress
 from secateur.proof.attribution import attribute
 from secateur.proof.latency import Lateness, lateness_of
-from secateur.proof.openers import Bundled
 from secateur.proof.subject import Subject, open_subject
 from secateur.proof.verdict import verdict_of
 from secateur.runfolder import to_json, write_atomically
@@ -39,7 +39,6 @@ from secateur.simulate.parallel import (
     opened,
     own_peak_bytes,
     paired,
-    processes_here,
 )
 from secateur.simulate.rollout import Trajectory
 from secateur.verify import sequential
@@ -48,6 +47,7 @@ from secateur.verify.profile import row, spread_of, standard_set
 from secateur.verify.region import SEEDS, STARTS, explore, reach_of, recovered, summarise
 from secateur.verify.scores import Score, bounds_of, improvement, retained, returns_of, score, share_of, side
 from secateur.verify.statistics import require_judgeable
+from secateur.workers import Workers, at_work, processes_here
 
 SCHEMA = 1
 FILE = "verify.json"
@@ -71,6 +71,7 @@ class VerifyRequest:
         deviation: whether to find out where actions differ.
         region: whether to map the region of attraction.
         processes: None for as many as this machine has cores for.
+        cluster: address of a Ray cluster in their place.
         seed: of everything random.
         policy: that a run was made from, named again where it is not shipped; None for a shipped one.
     """
@@ -87,6 +88,7 @@ class VerifyRequest:
     deviation: bool = True
     region: bool = False
     processes: int | None = None
+    cluster: str | None = None
     seed: int = 0
     policy: str | None = None
 
@@ -107,7 +109,13 @@ def verify(
             "nothing is written over an earlier result", f"{where} is there already", "Choose another -o."
         )
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+    near = None if request.cluster is None else _near(where)  # what is made on the way is seen by every node
+    seen = [] if run is None else [(run / "summary.json").absolute()]
+    processes = request.processes or (None if request.cluster else processes_here())
+    with (
+        at_work(processes, request.cluster, near or Path(), *seen) as workers,
+        tempfile.TemporaryDirectory(prefix=".secateur-" if near else "secateur-", dir=near) as folder,
+    ):
         progress.stage("reading the run" if run else "converting the policy")
         try:
             subject = open_subject(
@@ -119,7 +127,7 @@ def verify(
                 progress.share,
                 request.policy,
             )
-            proof = Proof(request, subject, lateness_of(subject, request.delay), progress)
+            proof = Proof(request, subject, lateness_of(subject, request.delay), progress, workers)
             parts = _parts(proof, kinds, Path(folder))
         finally:
             close_all()
@@ -143,6 +151,13 @@ def verify(
         where.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(where, to_json(document))
     return document
+
+
+def _near(where: Path | None) -> Path:
+    """The folder of the result, or this one."""
+    near = Path.cwd() if where is None else where.absolute().parent
+    near.mkdir(parents=True, exist_ok=True)
+    return near
 
 
 def _parts(proof: "Proof", kinds: Sequence[str], work: Path) -> dict[str, Any]:
@@ -174,13 +189,21 @@ def _kinds(stress: str | None) -> tuple[str, ...]:
 
 
 class Proof:
-    """What is proven, under what, by how many processes."""
+    """What is proven, under what, and who runs the episodes."""
 
     def __init__(
-        self, request: VerifyRequest, subject: Subject, lateness: Lateness, progress: Progress
+        self,
+        request: VerifyRequest,
+        subject: Subject,
+        lateness: Lateness,
+        progress: Progress,
+        workers: Workers | None = None,
     ) -> None:
         self.request, self.subject, self.lateness, self.progress = request, subject, lateness, progress
-        self.processes = 1 if subject.alone else (request.processes or processes_here())
+        self.workers = workers
+        self.processes = 1 if workers is None else workers.count
+        if workers is not None and not subject.artifact.travels:
+            progress.tell(f"{subject.device} is in one hand at a time: its episodes are run in this process")
         self.late = Conditions(lateness.delay)
         self.ran_on = (
             "LiteRT in Python on this machine"
@@ -207,7 +230,7 @@ class Proof:
     @cached_property
     def calm(self) -> tuple[Trajectory, ...]:
         """Some whole episodes of the original, undisturbed."""
-        return tuple(episodes(self.subject.original, self.seeds("calm", 16), CALM, self.processes))
+        return tuple(episodes(self.subject.original, self.seeds("calm", 16), CALM, self.workers))
 
     def pairs(
         self, seeds: Sequence[int], under: Sequence[Conditions], progress: Callable[[int, int], None]
@@ -217,7 +240,7 @@ class Proof:
         for conditions in under:
             late = replace(conditions, delay=self.lateness.delay)
             sides += [(self.subject.original, conditions), (self.subject.artifact, late)]
-        found = list(zip(*paired(sides, seeds, self.processes, score, progress), strict=True))
+        found = list(zip(*paired(sides, seeds, self.workers, score, progress), strict=True))
         return [(list(one), list(two)) for one, two in zip(found[::2], found[1::2])]
 
     def test(self) -> dict[str, Any]:
@@ -227,7 +250,7 @@ class Proof:
         most = request.episodes or sequential.MOST
         seeds = self.seeds("test", most)
         first = min(sequential.PILOT, most)
-        baseline = episodes(subject.original, seeds[:first], CALM, self.processes, score)
+        baseline = episodes(subject.original, seeds[:first], CALM, self.workers, score)
         require_judgeable(returns_of(baseline), np.random.default_rng(0))
         plan = sequential.plan(
             returns_of(baseline),
@@ -242,7 +265,7 @@ class Proof:
             else f"pairs of episodes: {most} may not be enough"
         )
         artifact = episodes(
-            subject.artifact, seeds[:first], self.late, self.processes, score, self.told(0, first)
+            subject.artifact, seeds[:first], self.late, self.workers, score, self.told(0, first)
         )
         looks: list[dict[str, Any]] = []
         while True:
@@ -321,7 +344,7 @@ class Proof:
             space = env.action_space
         if not np.issubdtype(np.asarray(self.calm[0].actions).dtype, np.number):
             return None
-        artifact: Any = episodes(subject.artifact, [t.seed for t in self.calm], self.late, self.processes)
+        artifact: Any = episodes(subject.artifact, [t.seed for t in self.calm], self.late, self.workers)
         controller = opened(subject.artifact).controller
         answers = []
         for done, trajectory in enumerate(self.calm):

@@ -1,22 +1,23 @@
 """What is proven: a finished run, or a policy as it is converted for a board."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from secateur.artifact import is_run, open_artifacts
 from secateur.errors import SecateurError, UsageError, refuse_options
-from secateur.job import weights_hash
+from secateur.job import target_hash, weights_hash
 from secateur.network import Network
+from secateur.openers import Bundled, OnDevice, Original, named
 from secateur.pipeline import Share
 from secateur.planner.bundle import FOLDER
+from secateur.policy.load import absolute, load
 from secateur.policy.parts import part_names, parts_of, require_one_rate
 from secateur.policy.policy import Policy, Task
-from secateur.proof.openers import Bundled, OnDevice, Original
 from secateur.runfolder import read_finished, request_of
 from secateur.runparts import stems
+from secateur.shipped import absolute_target
 from secateur.simulate.dry_run import check_task
 from secateur.target.computer import Computer
 from secateur.target.target import load_any
@@ -51,11 +52,6 @@ class Subject:
     network: Network | None
     run: Path | None
     summary: Mapping[str, Any] | None
-
-    @property
-    def alone(self) -> bool:
-        """Whether only one process can have the device."""
-        return self.device.startswith("serial:")
 
 
 def open_subject(
@@ -96,13 +92,20 @@ def open_subject(
     return _of_policy(source, device, target, seed, work, share)
 
 
-def _of_run(path: Path, device: str, target: str | None, named: str | None) -> Subject:
+def _loaded(reference: str, entry: str | None = None) -> tuple[Original, Policy, Task]:
+    """The original, described as it is now, and loaded."""
+    loaded = load(absolute(reference))
+    original = Original(loaded.reference, entry, None, weights_hash(loaded.policy), loaded.code_sha256)
+    return original, *original.of(loaded)
+
+
+def _of_run(path: Path, device: str, target: str | None, named_policy: str | None) -> Subject:
     summary, request = read_finished(path), request_of(path)
     if "policy" not in request or "verdict" not in summary:
         raise SecateurError("a run holds one policy", f"{path} holds a front", "Prune to one of its points.")
-    original = Original(policy_of_run(path, request, named), request.get("entry") is not None)
-    board = target_of_run(path, request, target)
-    policy, task = original.loaded()
+    reference = policy_of_run(path, request, named_policy)
+    board = absolute_target(target_of_run(path, request, target))
+    original, policy, task = _loaded(reference, request.get("entry"))
     if weights_hash(policy) != request.get("weights_sha256"):
         raise SecateurError(
             "a run is held against the original that it was made from",
@@ -112,7 +115,7 @@ def _of_run(path: Path, device: str, target: str | None, named: str | None) -> S
     artifact: OnDevice | Bundled
     if (path / FOLDER / "policy.json").is_file():
         _require_device(device, ("host", "ssh://"), f"{summary['target']} is a computer")
-        artifact = Bundled(original, str(path / FOLDER), board)
+        artifact = Bundled(original, str((path / FOLDER).absolute()), board)
         return Subject(
             str(path), policy, task, original, artifact, summary["target"], device, None, path, summary
         )
@@ -121,13 +124,14 @@ def _of_run(path: Path, device: str, target: str | None, named: str | None) -> S
     files = {name: path / f"{stem}.int8.tflite" for name, stem in stems(parts).items()}
     artifact = OnDevice(
         original,
-        tuple((name, str(file), sha256(file.read_bytes()).hexdigest()) for name, file in files.items()),
+        named(files),
         device,
         board,
         request.get("optimise"),
         request.get("toolchain"),
         tuple((part["name"], part["late_periods"]) for part in summary.get("parts") or ()),
     )
+    artifact = replace(artifact, target_sha256=target_hash(artifact.board()))
     return Subject(
         str(path),
         policy,
@@ -143,8 +147,7 @@ def _of_run(path: Path, device: str, target: str | None, named: str | None) -> S
 
 
 def _of_policy(source: str, device: str, target: str, seed: int, work: Path, share: Share) -> Subject:
-    original = Original(source)
-    policy, task = original.loaded()
+    original, policy, task = _loaded(source)
     if isinstance(load_any(target), Computer) or policy.plans:
         raise SecateurError(
             "a policy is converted for a microcontroller here",
@@ -156,16 +159,17 @@ def _of_policy(source: str, device: str, target: str, seed: int, work: Path, sha
     if len(part_names(policy)) > 1:
         _refuse_parts(source)
     check_task(policy, task)
-    opener = OnDevice(original, (), device, target)
+    opener = OnDevice(original, (), device, absolute_target(target))
     (artifact,) = open_artifacts(source, opener.board(), seed, share, "int8")
     path = work / MODEL
     path.write_bytes(artifact.model)
+    models = named({policy.entry().name: path})
     return Subject(
         source,
         policy,
         task,
         original,
-        OnDevice(original, ((policy.entry().name, str(path), artifact.hash),), device, target),
+        replace(opener, models=models, target_sha256=target_hash(opener.board())),
         opener.board().name,
         device,
         artifact.network,

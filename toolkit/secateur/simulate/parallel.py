@@ -1,26 +1,26 @@
-"""Episodes in several processes: the same numbers, bit for bit, whatever their number.
+"""Episodes here, in several processes or on a cluster: the same numbers, bit for bit, wherever they are run.
 
 An episode is a function of its seed alone (``simulate.rollout``), so how seeds are divided changes nothing. Policies,
 environments and devices do not travel between processes: an ``Opener``, a small description, does, and each process
 opens what it says once and keeps it.
 """
 
-import os
 import resource
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import gymnasium
 
-from secateur.errors import SecateurError
 from secateur.policy.policy import Task
 from secateur.simulate.controller import LANES, Controller
 from secateur.simulate.displaced import Displaced
 from secateur.simulate.disturb import Disturbance, disturbed, extra_delay_s
 from secateur.simulate.jitter import Delay, later
-from secateur.simulate.rollout import Progress, Trajectory, rollouts
+from secateur.simulate.rollout import Progress, Trajectory, kept_of_rollouts
+from secateur.workers import Workers, value
 
 KEPT_OPEN = 3
 """What a process keeps open at a time; the longest unused is closed."""
@@ -44,11 +44,29 @@ class Opened:
 class Opener(Protocol):
     """Describes a task with its controller: small, hashable, and the same in every process."""
 
+    @property
+    def travels(self) -> bool:
+        """Whether other processes can open it too; a board on a serial line is in one hand at a time."""
+        ...
+
     def __call__(self) -> Opened:
         """Loads and builds it here."""
         ...
 
     def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What is open in this process already, and stays here."""
+
+    task: Task
+    controller: Controller
+    travels = False
+
+    def __call__(self) -> Opened:
+        """It, as it was given."""
+        return Opened(self.task, self.controller)
 
 
 @dataclass(frozen=True)
@@ -76,16 +94,11 @@ def whole(trajectory: Trajectory) -> Trajectory:
     return trajectory
 
 
-def processes_here() -> int:
-    """How many processes run at the same time on this machine, as far as this one may use it."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def episodes(
     opener: Opener,
     seeds: Sequence[int],
     conditions: Conditions = CALM,
-    processes: int = 1,
+    workers: Workers | None = None,
     keep: Callable[[Trajectory], T] = whole,  # type: ignore[assignment]
     progress: Progress | None = None,
 ) -> list[T]:
@@ -95,67 +108,77 @@ def episodes(
         opener: of the task and the controller.
         seeds: of the environment's resets.
         conditions: delay and disturbances.
-        processes: how many; with 1, in this one.
+        workers: who runs them; None for this process, which also runs what does not travel.
         keep: what is wanted of an episode, worked out where it was run: a module's own function.
-        progress: told of every few episodes that end.
+        progress: told of episodes that end; of every one that is run here.
 
     Raises:
-        SecateurError: as ``rollouts``; or a process was lost.
+        SecateurError: as ``kept_of_rollouts``; or a process was lost.
     """
-    return [kept for (kept,) in paired([(opener, conditions)], seeds, processes, keep, progress)]
+    return [kept for (kept,) in paired([(opener, conditions)], seeds, workers, keep, progress)]
 
 
 def paired(
     sides: Sequence[tuple[Opener, Conditions]],
     seeds: Sequence[int],
-    processes: int,
+    workers: Workers | None,
     keep: Callable[[Trajectory], T],
     progress: Progress | None = None,
 ) -> list[tuple[T, ...]]:
     """The same seeds on several sides; for each seed, what is kept of each side's episode."""
-    portion = portion_size(len(seeds) * len(sides), processes)
-    jobs = [
-        (side, start, tuple(int(s) for s in seeds[start : start + portion]))
-        for side in range(len(sides))
-        for start in range(0, len(seeds), portion)
-    ]
+    seeds = tuple(int(seed) for seed in seeds)
     found: list[list[Any]] = [[None] * len(seeds) for _ in sides]
-    calls = [(*sides[side], its_seeds, keep) for side, _, its_seeds in jobs]
-    done = 0
-    for (side, start, its_seeds), (kept, peak) in zip(jobs, _run_all(calls, processes), strict=True):
-        _peaks[:] = [max(peak, largest_peak_bytes())]
-        found[side][start : start + len(its_seeds)] = kept
-        done += len(its_seeds)
+    here, portions = _divided(sides, seeds, workers)
+    total, done = len(sides) * len(seeds), 0
+
+    def tell(more: int) -> None:
         if progress is not None:
-            progress(done, len(sides) * len(seeds))
+            progress(done + more, total)
+
+    if workers is not None and portions:
+        calls = [(*sides[side], some, keep) for side, _, some in portions]
+        with closing(workers.ended(_run, calls)) as answers:  # type: ignore[type-var]
+            for number, answer in answers:
+                side, start, some = portions[number]
+                kept, peak = value(answer)
+                _peaks[:] = [max(peak, largest_peak_bytes())]
+                found[side][start : start + len(some)] = kept
+                done += len(some)
+                tell(0)
+    for side in here:
+        found[side], _ = _run(*sides[side], seeds, keep, lambda ended, _: tell(ended))
+        _peaks[:] = [max(own_peak_bytes(), largest_peak_bytes())]
+        done += len(seeds)
     return list(zip(*found, strict=True))
 
 
-def portion_size(count: int, processes: int) -> int:
-    """Seeds of one call: all lanes full, and a few portions for each process, so that none waits long for another."""
-    if processes == 1:
-        return max(LANES, -(-count // (4 * LANES)) * LANES)
-    share = -(-count // (3 * processes))
-    return max(LANES, -(-share // LANES) * LANES)
+Portion = tuple[int, int, tuple[int, ...]]
+"""Of one side, from one place in its seeds on, so many."""
 
 
-def _run_all(calls: Sequence[tuple[Any, ...]], processes: int) -> Iterator[tuple[list[Any], int]]:
-    if processes == 1 or len(calls) == 1:
-        yield from (_run(*call) for call in calls)
-        return
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
+def _divided(
+    sides: Sequence[tuple[Opener, Conditions]], seeds: tuple[int, ...], workers: Workers | None
+) -> tuple[list[int], list[Portion]]:
+    """Sides that are run here, and portions of the others; a single portion is not worth its way."""
+    away = [side for side, (opener, _) in enumerate(sides) if workers is not None and opener.travels]
+    size = portion_size(len(seeds) * len(away), workers.count) if workers is not None else len(seeds)
+    portions = [
+        (side, start, seeds[start : start + size]) for side in away for start in range(0, len(seeds), size)
+    ]
+    if len(portions) == 1:
+        away, portions = [], []
+    return [side for side in range(len(sides)) if side not in away], portions
 
-    try:
-        yield from Parallel(n_jobs=processes, backend="loky", batch_size=1, return_as="generator")(
-            delayed(_run)(*call) for call in calls
-        )
-    except TerminatedWorkerError as error:
-        raise SecateurError(
-            "every process ends with its episodes",
-            "one was ended from outside, or crashed",
-            "Free some memory, or take fewer with --processes.",
-        ) from error
+
+def portion_size(count: int, workers: int) -> int:
+    """Episodes of one call, of so many in all.
+
+    All lanes full, and a few portions for each worker, so that none waits long for another; less than full where some
+    would otherwise have nothing to do, unless all fit into one call.
+    """
+    share = -(-count // (3 * workers))
+    full = max(LANES, -(-share // LANES) * LANES)
+    return full if count <= LANES else min(full, -(-count // workers))
 
 
 _peaks: list[int] = []
@@ -164,14 +187,20 @@ _pools: "OrderedDict[tuple[Opener, Conditions], list[gymnasium.Env]]" = OrderedD
 
 
 def _run(
-    opener: Opener, conditions: Conditions, seeds: tuple[int, ...], keep: Callable[[Trajectory], T]
+    opener: Opener,
+    conditions: Conditions,
+    seeds: tuple[int, ...],
+    keep: Callable[[Trajectory], T],
+    progress: Progress | None = None,
 ) -> tuple[list[T], int]:
     """Runs in whichever process; what is kept, and the largest that the process has been, in bytes."""
-    here = opened(opener)
-    pool = _pool(opener, conditions)
+    if isinstance(opener, Given):
+        here, pool = opener(), None
+    else:
+        here, pool = opened(opener), _pool(opener, conditions)
     task = under(here.task, conditions)
     delay = later(conditions.delay, extra_delay_s(conditions.disturbances, task.control_hz))
-    kept = [keep(trajectory) for trajectory in rollouts(task, here.controller, seeds, delay, pool=pool)]
+    kept = kept_of_rollouts(task, here.controller, seeds, keep, delay, progress, pool)
     return kept, own_peak_bytes()
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import gymnasium
 import numpy as np
@@ -12,6 +12,8 @@ from secateur.errors import SecateurError
 from secateur.policy.policy import Task
 from secateur.simulate.controller import LANES, Controller, ControllerFactory
 from secateur.simulate.jitter import Delay, held_up
+
+T = TypeVar("T")
 
 Progress = Callable[[int, int], None]
 """Called with (episodes done, episodes wanted) whenever an episode ends."""
@@ -59,9 +61,21 @@ def rollouts(
     seeds: Sequence[int],
     delay_s: Delay = 0.0,
     progress: Progress | None = None,
-    pool: list[gymnasium.Env] | None = None,
 ) -> tuple[Trajectory, ...]:
-    """One episode for each seed, in the order of the seeds.
+    """One whole episode for each seed, in the order of the seeds; see ``kept_of_rollouts``."""
+    return tuple(kept_of_rollouts(task, controller, seeds, lambda whole: whole, delay_s, progress))
+
+
+def kept_of_rollouts(
+    task: Task,
+    controller: Controller | ControllerFactory,
+    seeds: Sequence[int],
+    keep: Callable[[Trajectory], T],
+    delay_s: Delay = 0.0,
+    progress: Progress | None = None,
+    pool: list[gymnasium.Env] | None = None,
+) -> list[T]:
+    """What is wanted of one episode for each seed, in the order of the seeds.
 
     Up to LANES episodes advance in lockstep, so that the controller is asked for several actions at a time;
     the next seed starts in the lane whose episode has ended. Same seed → same episode, bit for bit, whatever
@@ -71,6 +85,7 @@ def rollouts(
         task: its environment is made once per lane.
         controller: or a function that makes one; it may say how many ``lanes`` it can keep apart.
         seeds: of the environment's resets.
+        keep: what is wanted of an episode, worked out when it ends.
         delay_s: of the actions, s, or jitter; see ``simulate.delay`` and ``simulate.jitter``.
         progress: told of every episode that ends.
         pool: environments of an earlier call for the same task and delay, which are used again; those that are made
@@ -82,7 +97,7 @@ def rollouts(
     """
     acting = controller if isinstance(controller, Controller) else controller()
     waiting = list(enumerate(seeds))[::-1]
-    done: dict[int, Trajectory] = {}
+    done: dict[int, T] = {}
     envs: list[gymnasium.Env] = [] if pool is None else pool
     try:
         lanes: dict[int, _Episode] = {}
@@ -98,7 +113,7 @@ def rollouts(
                 episode = lanes[lane]
                 if not episode.step(action):
                     continue
-                done[episode.index] = episode.trajectory()
+                done[episode.index] = keep(episode.trajectory())
                 if progress is not None:
                     progress(len(done), len(seeds))
                 if waiting:
@@ -110,7 +125,7 @@ def rollouts(
         if pool is None:
             for env in envs:
                 env.close()
-    return tuple(done[index] for index in range(len(seeds)))
+    return [done[index] for index in range(len(seeds))]
 
 
 class _Episode:

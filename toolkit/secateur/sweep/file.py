@@ -15,6 +15,7 @@ from secateur.budget import parse_budget
 from secateur.errors import SecateurError
 from secateur.pipeline import PruneRequest
 from secateur.policy.load import shipped_policies
+from secateur.shipped import absolute_target
 
 MAX_FILE_BYTES = 1 << 20
 MAX_RUNS = 100_000
@@ -220,7 +221,7 @@ def _run(number: int, text: RunText, common: PruneText, here: Path) -> Run:
     )
     request = PruneRequest(
         policy=_policy(text.policy, here),
-        target=_target(text.target, here),
+        target=absolute_target(text.target, here),
         budget=parsed,
         strategy=text.strategy,
         importance=text.importance,
@@ -236,10 +237,6 @@ def _policy(text: str, here: Path) -> str:
     if not folder.is_dir() or text in {path.name for path in shipped_policies()}:
         return text
     return str(folder.resolve())
-
-
-def _target(text: str, here: Path) -> str:
-    return str((here / text).resolve()) if text.endswith(".toml") or "/" in text else text
 
 
 def _invalid(path: Path, error: ValidationError) -> SecateurError:

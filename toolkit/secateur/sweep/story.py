@@ -15,16 +15,18 @@ from typing import Any
 from jinja2 import TemplateError
 
 from secateur import __version__
+from secateur.cluster import connected
 from secateur.errors import SecateurError, following_schema
 from secateur.pipeline import Progress
 from secateur.report.sweep import document_of, render_sweep
 from secateur.runfolder import write_atomically
 from secateur.shared import SharedStages, code_sha256
-from secateur.sweep.engine import Engine, Processes, cluster
+from secateur.sweep.engine import call, outcomes
 from secateur.sweep.estimate import Durations, earlier, kind_of
 from secateur.sweep.file import Run, Sweep, read_sweep
 from secateur.sweep.one import RESULTS, Errand
 from secateur.sweep.results import FILE, Results, create, look, resume
+from secateur.workers import Processes, Workers
 
 REPORT = "report.html"
 _LOCK = ".lock"
@@ -62,15 +64,14 @@ def sweep(
         _require_folder(output, go_on)  # again: another sweep may have been here before the lock was ours
         shutil.rmtree(output / ".started", ignore_errors=True)
         progress.stage(f"checking {len(asked.runs)} runs")
-        connected = nullcontext(Processes(jobs)) if address is None else cluster(address, output)
-        with connected as engine:
-            return _carried_out(asked, output, engine, go_on, progress)
+        with nullcontext(Processes(jobs)) if address is None else connected(address, output) as workers:
+            return _carried_out(asked, output, workers, go_on, progress)
 
 
 def _carried_out(
-    asked: Sweep, output: Path, engine: Engine, go_on: bool, progress: Progress
+    asked: Sweep, output: Path, workers: Workers, go_on: bool, progress: Progress
 ) -> dict[str, Any]:
-    inputs = check(asked.runs, output, engine, progress)
+    inputs = check(asked.runs, output, workers, progress)
     meta = {
         "sweep": asked.identity,
         "secateur": __version__,
@@ -82,13 +83,13 @@ def _carried_out(
         done = results.finished()
         missing = [run for run in asked.runs if run.number not in done]
         durations = _earlier(output, asked.runs, results)
-        progress.tell(plan_in_words(asked, missing, durations, engine.workers))
+        progress.tell(plan_in_words(asked, missing, durations, workers.count))
         errands = [
             Errand(run.number, run.request, output, 60 * asked.minutes, inputs[run.number], code_sha256())
             for run in missing
         ]
         progress.stage("runs")
-        _each(errands, asked, engine, results, durations, progress)
+        _each(errands, asked, workers, results, durations, progress)
         document = _document(results, output)
         write_atomically(output / REPORT, render_sweep(document).encode())
         shutil.rmtree(output / ".started", ignore_errors=True)
@@ -100,7 +101,7 @@ def _carried_out(
 def _each(
     errands: Sequence[Errand],
     asked: Sweep,
-    engine: Engine,
+    workers: Workers,
     results: Results,
     durations: Durations,
     progress: Progress,
@@ -109,13 +110,13 @@ def _each(
     left = {errand.number: kind_of(asked.runs[errand.number]) for errand in errands}
     total, began = len(asked.runs), time.monotonic()
     bad = 0
-    for outcome in engine.outcomes(errands):
+    for outcome in outcomes(workers, errands):
         results.add(outcome)
         kind = left.pop(outcome.number)
         bad += outcome.status not in RESULTS
         if outcome.status in RESULTS and outcome.status != "infeasible":
             durations.learn(kind, outcome.wall_s)
-        rest = durations.remaining_s(left.values(), engine.workers)
+        rest = durations.remaining_s(left.values(), workers.count)
         errors = f", {bad} in error" if bad else ""
         progress.share(
             (total - len(left)) / total,
@@ -125,7 +126,7 @@ def _each(
 
 
 def check(
-    runs: Sequence[Run], output: Path, engine: Engine, progress: Progress
+    runs: Sequence[Run], output: Path, workers: Workers, progress: Progress
 ) -> dict[int, Mapping[str, str]]:
     """Loads every policy and target that a sweep names, in a worker, and asks whether each run can be asked for.
 
@@ -143,8 +144,8 @@ def check(
     step = 64
     for start in range(0, len(groups), step):
         some = groups[start : start + step]
-        checked = engine.call(
-            checked_inputs, [(runs[group[0]].number, runs[group[0]].request) for group in some]
+        checked = call(
+            workers, checked_inputs, [(runs[group[0]].number, runs[group[0]].request) for group in some]
         )
         for group, inputs in zip(some, checked, strict=True):
             found |= {number: inputs for number in group}

@@ -8,10 +8,11 @@ import numpy as np
 from secateur.errors import SecateurError
 from secateur.policy.policy import Task
 from secateur.records import ClosedLoop
-from secateur.simulate.controller import Controller, ControllerFactory
 from secateur.simulate.delay import effective_delay_s
-from secateur.simulate.rollout import Progress, Trajectory, rollouts
+from secateur.simulate.parallel import CALM, Conditions, Opener, episodes
+from secateur.simulate.rollout import Progress, Trajectory
 from secateur.verify.statistics import paired_interval, require_judgeable
+from secateur.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -23,63 +24,72 @@ class Ended:
     success: bool | None
 
 
+def ended(trajectory: Trajectory) -> Ended:
+    """Of one episode."""
+    return Ended(trajectory.seed, trajectory.return_, trajectory.success)
+
+
 def baseline_episodes(
-    task: Task,
-    controller: Controller | ControllerFactory,
+    original: Opener,
     seeds: Sequence[int],
+    workers: Workers | None = None,
     progress: Progress | None = None,
-) -> tuple[Ended, ...]:
+) -> list[Ended]:
     """Episodes of the original, without delay: they depend on no board and no budget.
 
     Raises:
-        SecateurError: as ``rollouts``; as ``statistics.require_judgeable``.
+        SecateurError: as ``simulate.parallel.episodes``; as ``statistics.require_judgeable``.
     """
-    rolled = rollouts(task, controller, seeds, progress=progress)
+    rolled = episodes(original, seeds, CALM, workers, ended, progress)
     require_judgeable(np.array([t.return_ for t in rolled]), np.random.default_rng(0))
-    return tuple(Ended(t.seed, t.return_, t.success) for t in rolled)
+    return rolled
 
 
 def evaluate_against(
     task: Task,
     baseline: Sequence[Ended],
-    artifact_controller: Controller | ControllerFactory,
+    artifact: Opener,
     delay_s: float,
     generator: np.random.Generator,
+    workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> ClosedLoop:
     """Runs the artifact, with its delay, on the seeds of the original's episodes; see ``evaluate_pair``."""
-    artifact = rollouts(task, artifact_controller, [e.seed for e in baseline], delay_s, progress=progress)
-    return compare_episodes(baseline, artifact, _delay_given(task, delay_s), generator)
+    seeds = [e.seed for e in baseline]
+    after = episodes(artifact, seeds, Conditions(delay_s), workers, ended, progress)
+    return compare_episodes(baseline, after, _delay_given(task, delay_s), generator)
 
 
 def evaluate_pair(
     task: Task,
-    baseline_controller: Controller | ControllerFactory,
-    artifact_controller: Controller | ControllerFactory,
+    original: Opener,
+    artifact: Opener,
     seeds: Sequence[int],
     delay_s: float,
     generator: np.random.Generator,
+    workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> ClosedLoop:
     """Runs the original without delay and the artifact with its own, and compares.
 
     Args:
         task: what both must do.
-        baseline_controller: of the original, in torch.
-        artifact_controller: of the artifact, on its device.
+        original: in torch.
+        artifact: on its device.
         seeds: two or more, each used once by both.
         delay_s: of the artifact's actions, s: the latency of its board.
         generator: draws the bootstrap.
-        progress: told of every episode that ends, out of twice as many.
+        workers: who runs them; None for this process.
+        progress: told of episodes that end, out of twice as many.
 
     Raises:
-        SecateurError: as ``rollouts``; as ``statistics.paired_interval``, before the artifact is run.
+        SecateurError: as ``baseline_episodes``, before the artifact is run; as ``statistics.paired_interval``.
     """
     total = 2 * len(seeds)
     first = None if progress is None else (lambda done, _: progress(done, total))
     second = None if progress is None else (lambda done, _: progress(len(seeds) + done, total))
-    baseline = baseline_episodes(task, baseline_controller, seeds, first)
-    return evaluate_against(task, baseline, artifact_controller, delay_s, generator, second)
+    baseline = baseline_episodes(original, seeds, workers, first)
+    return evaluate_against(task, baseline, artifact, delay_s, generator, workers, second)
 
 
 def compare_episodes(

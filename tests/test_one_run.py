@@ -10,7 +10,7 @@ from secateur.runfolder import read_finished
 pytestmark = pytest.mark.slow
 
 PRUNE = ("prune", "recurrent_policy:gru", "--target", "rp2040", "--flash", "5200B", "--strategy", "uniform")
-QUICK = ("--recovery-steps", "16", "--episodes", "24")
+QUICK = ("--recovery-steps", "16", "--episodes", "10")
 VERIFY = (
     "--device",
     "emulator",

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
+"""Ray looks at it when it is imported: so long it waits for a node to be known, on a machine that is busy."""
+
 
 def _ports() -> dict[str, int]:
     """Ports that are free, by name: a node that is told them does not wait for its helpers to choose some."""
@@ -48,7 +51,7 @@ def two_nodes(**environment: str) -> Iterator[tuple[Any, Any]]:
                 raise
     try:
         other = started.add_node(**small, **_ports())
-        started.wait_for_nodes()
+        started.wait_for_nodes(timeout=120)
         yield started, other
     finally:
         started.shutdown()

@@ -4,12 +4,16 @@ import threading
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from errands import errand, pretend
+from moving import Pendulum
 from ray_nodes import two_nodes
 
 from secateur.cluster import Cluster, connected
 from secateur.errors import SecateurError
+from secateur.simulate.disturb import Disturbance
+from secateur.simulate.parallel import CALM, Conditions, close_all, episodes, paired, whole
 from secateur.sweep.engine import outcomes
 from secateur.workers import Lost, Raised
 
@@ -40,6 +44,23 @@ def test_two_nodes_carry_out_what_processes_do(nodes, tmp_path):
     assert ended[2].message == "ZeroDivisionError: of the worker's own"
     assert "pickle" in ended[3].message
     assert len({one.worker for one in ended if one.worker}) >= 2
+
+
+def test_two_nodes_run_the_episodes_of_this_process(nodes, tmp_path):
+    started, _ = nodes
+    sides = ((Pendulum(), CALM), (Pendulum(hardest=1.0), Conditions(0.013, (Disturbance("pushes", 0.5),))))
+    with connected(started.address, tmp_path) as workers:
+        there = paired(sides, range(20), workers, whole)
+        with pytest.raises(SecateurError, match="what was seen"):
+            episodes(Pendulum(fails="refuses"), range(20), CALM, workers)
+        with pytest.raises(SecateurError, match="every process lives until its work is done"):
+            episodes(Pendulum(fails="dies"), range(20), CALM, workers)
+    here = paired(sides, range(20), None, whole)
+    close_all()
+    for one, two in zip(sum(here, ()), sum(there, ()), strict=True):
+        np.testing.assert_array_equal(one.observations, two.observations)
+        assert one.return_ == two.return_
+        assert two.actions.flags.writeable
 
 
 def test_a_node_killed_in_mid_sweep_loses_no_run(nodes, tmp_path, capsys):

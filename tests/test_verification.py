@@ -11,10 +11,10 @@ from moving import TASK, Pendulum
 
 from secateur.device.timing import Here
 from secateur.errors import SecateurError, UsageError
+from secateur.openers import Bundled, OnDevice
 from secateur.pipeline import Progress
 from secateur.proof import attribution, latency
 from secateur.proof.latency import Lateness, lateness_of
-from secateur.proof.openers import Bundled, OnDevice
 from secateur.proof.story import Proof, VerifyRequest, _kinds, _parts
 from secateur.proof.subject import Subject
 from secateur.proof.verdict import verdict_of

@@ -19,6 +19,7 @@ import numpy as np
 
 from secateur.artifact import is_run
 from secateur.deploy import SILENT
+from secateur.device.devices import SERIAL
 from secateur.errors import SecateurError, UsageError
 from secateur.openers import Bundled
 from secateur.pipeline import Progress
@@ -70,7 +71,7 @@ class VerifyRequest:
         attribution: whether to find out which component costs the return.
         deviation: whether to find out where actions differ.
         region: whether to map the region of attraction.
-        processes: None for as many as this machine has cores for.
+        processes: None for as many as this machine has cores for; for one where the device is in one hand at a time.
         cluster: address of a Ray cluster in their place.
         seed: of everything random.
         policy: that a run was made from, named again where it is not shipped; None for a shipped one.
@@ -111,7 +112,8 @@ def verify(
     started = time.perf_counter()
     near = None if request.cluster is None else _near(where)  # what is made on the way is seen by every node
     seen = [] if run is None else [(run / "summary.json").absolute()]
-    processes = request.processes or (None if request.cluster else processes_here())
+    usual = 1 if request.device.startswith(SERIAL) else processes_here()
+    processes = request.processes or (None if request.cluster else usual)
     with (
         at_work(processes, request.cluster, near or Path(), *seen) as workers,
         tempfile.TemporaryDirectory(prefix=".secateur-" if near else "secateur-", dir=near) as folder,

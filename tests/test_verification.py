@@ -5,6 +5,7 @@ import json
 from contextlib import closing
 from types import SimpleNamespace
 
+import gymnasium
 import numpy as np
 import pytest
 from moving import TASK, Pendulum
@@ -20,6 +21,7 @@ from secateur.proof.subject import Subject
 from secateur.proof.verdict import verdict_of
 from secateur.records import Measurement, Range
 from secateur.report.verification import print_verification
+from secateur.report.wording import delay_line
 from secateur.runfolder import to_json
 from secateur.simulate.displaced import Displaced, coordinates
 from secateur.simulate.disturb import Disturbance
@@ -238,7 +240,13 @@ def test_a_delay_comes_from_where_it_is_said_to():
     for wrong in ("5", "soon", "-1ms", ""):
         with pytest.raises(UsageError, match="a delay is measured, predicted, none or a time"):
             lateness_of(run, wrong)
-    jitter = Lateness("measured", Jitter((0.001, 0.003)), "by a watch", True).to_data(25.0)
+    jitter = Lateness("measured", Jitter((0.001, 0.003)), "by a watch", True).to_data(TASK)
+    assert jitter["given_s"] == jitter["worst_s"]  # a MujocoEnv is delayed within the period
+    coarse = dataclasses.replace(TASK, make_env=lambda: gymnasium.make("MountainCarContinuous-v0"))
+    rounded = Lateness("fixed", 0.003, "as asked for").to_data(coarse)
+    assert (rounded["worst_s"], rounded["given_s"]) == (0.003, 0.04)
+    assert delay_line(rounded).endswith("by whole control periods only: it was given 40 ms.")
+    assert "whole control periods" not in delay_line(jitter)
     assert jitter["jitter"]
     assert jitter["mean_s"] == pytest.approx(0.002)
     assert jitter["worst_periods"] == pytest.approx(0.075)

@@ -1,5 +1,6 @@
 """By how much the artifact's actions are late: nothing, a given time, what is predicted, or what was measured."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,9 @@ from secateur.device.timing import Effort, Here, time_models
 from secateur.errors import SecateurError, UsageError
 from secateur.litert.bench import open_link, require_architecture, subjects_of
 from secateur.openers import Bundled, OnDevice
+from secateur.policy.policy import Task
 from secateur.proof.subject import Subject
+from secateur.simulate.delay import effective_delay_s
 from secateur.simulate.jitter import Delay, Jitter, from_quantiles
 from secateur.simulate.parallel import opened
 from secateur.target.computer import Computer
@@ -44,14 +47,18 @@ class Lateness:
         """The longest."""
         return self.delay.worst_s if isinstance(self.delay, Jitter) else self.delay
 
-    def to_data(self, control_hz: float) -> dict[str, Any]:
-        """For ``verify.json``."""
+    def to_data(self, task: Task) -> dict[str, Any]:
+        """For ``verify.json``: how late, and how late the task's environment can make it (``simulate.delay``)."""
+        control_hz = task.control_hz
+        with closing(task.make_env()) as env:
+            given_s = effective_delay_s(env, self.worst_s, control_hz)
         mean = self.delay.mean_s if isinstance(self.delay, Jitter) else self.delay
         return {
             "mode": self.mode,
             "mean_s": mean,
             "worst_s": self.worst_s,
             "worst_periods": self.worst_s * control_hz,
+            "given_s": given_s,
             "jitter": isinstance(self.delay, Jitter),
             "source": self.source,
         }

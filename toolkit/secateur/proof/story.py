@@ -309,7 +309,7 @@ class Proof:
             "lowest_is_known": evidence.lowest_is_known,
             "highest_return": evidence.highest_return,
             "highest_is_known": evidence.highest_is_known,
-            "delay": self.lateness.to_data(subject.task.control_hz),
+            "delay": self.lateness.to_data(subject.task),
         }
 
     def stress(self, kinds: Sequence[str]) -> dict[str, Any]:

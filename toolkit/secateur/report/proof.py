@@ -9,7 +9,7 @@ from markupsafe import Markup
 from secateur.report.charts import histogram, paired
 from secateur.report.svg import LEFT, RIGHT, WIDTH, Scale, axes, line, polyline, svg, text
 from secateur.report.where import where_it_differs
-from secateur.report.wording import MISSING, bounds_line, interval, share
+from secateur.report.wording import MISSING, bounds_line, delay_line, interval, share
 
 OUTCOMES = {"passed": "Passed", "failed": "Failed", "undecided": "Not enough evidence"}
 Found = Mapping[str, Any]
@@ -48,7 +48,7 @@ def verified(document: Found) -> dict[str, Any] | None:
         "reasons": verdict.get("reasons", ()),
         "warnings": verdict.get("warnings", ()),
         "test_rows": _test_rows(test) if test else [],
-        "bounds": bounds_line(test) if test else "",
+        "rests_on": [line for line in (_delay(test), bounds_line(test)) if line] if test else [],
         "evidence": evidence(test.get("looks", ()), 1 - test["max_return_drop"]) if test else Markup(""),
         "returns": _of_returns(test, histogram),
         "changes": _of_returns(test, paired),
@@ -65,6 +65,10 @@ def _of_returns(
     if not test or not test["baseline"].get("returns"):
         return None
     return draw(test["baseline"]["returns"], test["artifact"]["returns"])
+
+
+def _delay(test: Found) -> str:
+    return delay_line(test["delay"]) if test.get("delay") else ""
 
 
 def _test_rows(test: Found) -> list[tuple[str, ...]]:

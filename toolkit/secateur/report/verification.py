@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from secateur.report.wording import bounds_line, duration
+from secateur.report.wording import bounds_line, delay_line, duration
 from secateur.units import format_bytes, format_seconds
 
 STYLES = {"passed": "bold green", "failed": "bold red", "undecided": "bold yellow"}
@@ -24,7 +24,7 @@ def print_verification(document: Mapping[str, Any], console: Console) -> None:
         console.print(Text(f"  • {sentence}"), soft_wrap=True)
     console.print("")
     console.print(_test_table(parts["test"]))
-    for line in (_delay_line(parts["test"]["delay"]), bounds_line(parts["test"])):
+    for line in (delay_line(parts["test"]["delay"]), bounds_line(parts["test"])):
         if line:
             console.print(Text(line), soft_wrap=True)
     if parts["stress"]:
@@ -87,15 +87,6 @@ def _test_table(test: Mapping[str, Any]) -> Table:
     better = test["improvement"]
     table.add_row("better on a seed", "", _share(better["value"]), "", _interval(better["ci95"]))
     return table
-
-
-def _delay_line(delay: Mapping[str, Any]) -> str:
-    if not delay["worst_s"]:
-        return f"No delay: {delay['source']}."
-    return (
-        f"Actions {format_seconds(delay['worst_s'])} late at most ({delay['worst_periods']:.3g} control periods, "
-        f"{delay['mode']}{', with jitter' if delay['jitter'] else ''}): {delay['source']}."
-    )
 
 
 def _stress_table(stress: Mapping[str, Any]) -> Table:

@@ -64,6 +64,21 @@ def interval(ends: Sequence[float] | None) -> str:
     return MISSING if ends is None else f"{share(ends[0])} to {share(ends[1])}"
 
 
+def delay_line(delay: Mapping[str, Any]) -> str:
+    """How late a verification's actions were, and where that is from."""
+    if not delay["worst_s"]:
+        return f"No delay: {delay['source']}."
+    given = delay.get("given_s", delay["worst_s"])
+    return (
+        f"Actions {format_seconds(delay['worst_s'])} late at most ({delay['worst_periods']:.3g} control periods, "
+        f"{delay['mode']}{', with jitter' if delay['jitter'] else ''}): {delay['source']}."
+    ) + (
+        f" The environment can be delayed by whole control periods only: it was given {format_seconds(given)}."
+        if given > delay["worst_s"]
+        else ""
+    )
+
+
 def bounds_line(test: Mapping[str, Any]) -> str:
     """Between what a test of returns took them to be, where the task declares that; empty where it does not."""
     if not test.get("highest_is_known"):

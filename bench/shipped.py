@@ -24,7 +24,7 @@ RESULTS = ROOT / "bench" / "results" / "shipped.json"
 
 ROWS = (
     "tdmpc_cartpole --target stm32f446re --rate 500Hz --flash 12KiB --ram 3KiB",
-    "tdmpc_cheetah --target stm32f446re --rate 500Hz --flash 32KiB --ram 3KiB",
+    "tdmpc_cheetah --target stm32f446re --rate 500Hz --flash 32KiB --ram 3KiB --recovery-steps 12000 --episodes 256",
     "cartpole_gru --target rp2040 --rate 250Hz --flash 16KiB --ram 1KiB",
     "quadruped_walk --target stm32f746 --rate 1kHz --flash 64KiB --ram 2KiB",
     "quadruped_walk --target rp2350 --rate 100Hz --flash 64KiB --ram 2KiB",

@@ -23,8 +23,13 @@ from secateur.runfolder import read_finished, to_json, write_atomically
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DEMO = ROOT / "bench" / "results" / "demo.json"
-COMPARED = ("tdmpc_cartpole", "tdmpc_cheetah")
-"""Policies with a table of strategies, as ``bench/strategies.py --report`` leaves it."""
+COMPARED = {
+    "arm_reach_camera": ("act deployed",),
+    "quadruped_walk": ("act deployed",),
+    "tdmpc_cheetah": ("act deployed",),
+    "tdmpc_cartpole": ("plan total", "act deployed"),
+}
+"""Policies with tables of strategies (``bench/strategies.py --report``), and those of them that the README shows."""
 
 
 def demo_text(summary: dict[str, Any]) -> str:
@@ -36,10 +41,16 @@ def demo_text(summary: dict[str, Any]) -> str:
     return f"```sh\n{summary['provenance']['command']['line']}\n```\n\n```text\n{shown}\n```"
 
 
-def strategies_text(document: dict[str, Any]) -> str:
-    """The overview of bench/strategies.py, and the commands that gave it."""
-    commands = "\n".join(document["commands"])
-    return f"{document['overview']}\n\n```sh\n{commands}\n```"
+def strategies_text(document: dict[str, Any], shown: tuple[str, ...]) -> str:
+    """Overviews of bench/strategies.py, and the commands that gave them."""
+    ways = [way.split() for way in shown]
+    commands = "\n".join(
+        line
+        for line in document["commands"]
+        if any(f"--mode {mode}" in line and f"--match {match}" in line for mode, match in ways)
+    )
+    tables = "\n\n".join(document["overviews"][way] for way in shown)
+    return f"{tables}\n\n```sh\n{commands}\n```"
 
 
 def filled(text: str) -> str:
@@ -50,10 +61,10 @@ def filled(text: str) -> str:
         text = replaced(text, "shipped", table(json.loads(SHIPPED.read_bytes())))
     if VERIFIED.exists():
         text = replaced(text, "verified", overview(json.loads(VERIFIED.read_bytes())["rows"]))
-    for policy in COMPARED:
+    for policy, shown in COMPARED.items():
         results = ROOT / "bench" / "results" / f"{policy}.json"
         if results.exists():
-            text = replaced(text, policy, strategies_text(json.loads(results.read_bytes())))
+            text = replaced(text, policy, strategies_text(json.loads(results.read_bytes()), shown))
     return text
 
 

@@ -53,6 +53,11 @@ def as_lerobot(state):
         before, mark, after = name.partition("backbone.")
         place, dot, rest = after.partition(".")
         name = f"{before}{mark}{STAGES[place]}{dot}{rest}" if mark else name
+        if ".up_modules." in f".{name}" and name.endswith(".2.bias"):
+            tensor = tensor[: len(tensor) // 2].clone()
+        elif ".up_modules." in f".{name}" and name.endswith(".2.weight"):
+            even, odd = tensor[:, :, 0].transpose(0, 1).chunk(2, 1)
+            tensor = torch.stack([odd[..., 2], even[..., 1], odd[..., 1], even[..., 0]], -1)
         flat = tensor.dim() == 4 and name.startswith("unet.")
         found[f"diffusion.{name}"] = tensor[:, :, 0].clone() if flat else tensor
     return found

@@ -13,6 +13,7 @@ import torch
 from diffusion_folder import CONFIG, SHAPE, saved
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference_runtime import for_tflm
 from safetensors.torch import save_file
 
 from secateur.adapters import lerobot
@@ -122,8 +123,8 @@ def test_an_entry_is_exported_and_becomes_c(policy, tmp_path, name):
     network, answers = read_tflite(model), []
     assert not any(operator.kind == "TRANSPOSE_CONV" for operator in network.operators)
     stored = random_inputs(network, 4, np.random.default_rng(1))
-    for kind in ("tflm", "host"):
-        with closing(open_device(kind, model, load_target("stm32h743"), tmp_path / kind)) as device:
+    for kind, deployed in (("tflm", for_tflm(model)), ("host", model)):
+        with closing(open_device(kind, deployed, load_target("stm32h743"), tmp_path / kind)) as device:
             (answer,) = device.run(stored).values()
             answers.append(answer)
     np.testing.assert_array_equal(*answers)

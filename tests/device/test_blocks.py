@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
-from reference_runtime import run_reference
+from reference_runtime import for_tflm, run_reference
 from torch_networks import BLOCKS, int8_model
 
 from secateur.device.devices import open_device
@@ -13,15 +11,6 @@ from secateur.target.target import load_target
 
 TARGET = load_target("stm32f446re")
 CALLS = 60
-
-
-def for_tflm(model: bytes) -> bytes:
-    """SELECT, which TFLM lacks, as SELECT_V2, which computes the same."""
-    tree = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
-    for code in tree.operatorCodes:
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.SELECT:
-            code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.SELECT_V2
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(tree))
 
 
 @pytest.mark.slow

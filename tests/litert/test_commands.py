@@ -177,7 +177,8 @@ def test_threads_and_utilisation(secateur, model):
         ),
         (("bench", "{model}", "--device", "host", "--confidence", "80%"), "90%, 95% or 99%"),
         (("bench", "nothing", "--device", "host"), "secateur export"),
-        (("inspect", "tdmpc_cartpole", "--target", "raspberry-pi-5"), "runs .tflite files"),
+        (("inspect", "tdmpc_cartpole", "--target", "raspberry-pi-5", "--dtype", "int4"), "float16"),
+        (("inspect", "tdmpc_cartpole", "--dtype", "int8"), "there is no --target"),
         (
             ("prune", "tdmpc_cartpole", "--target", "rp2040", "--dtype", "int16x8", "-o", "{out}"),
             "int8 for a board",

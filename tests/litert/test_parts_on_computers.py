@@ -23,6 +23,21 @@ PRUNE = ("prune", "parts_policy:seeing", "--target", "raspberry-pi-4b", "--strat
 QUICK = ("--dtype", "int8", "--ram", "1600B", "--recovery-steps", "0", "--episodes", "4")
 
 
+def test_a_policy_in_parts_is_inspected_for_a_computer(secateur, tmp_path):
+    """Latency, rate and share of every component; and the same as a page."""
+    page, command = tmp_path / "page.html", ("inspect", "parts_policy:seeing", "--target", "raspberry-pi-4b")
+    code, out, said = secateur(*command, "--json", "--html", page)
+    assert code == 0, said
+    described = json.loads(out)
+    predicted, rates = described["predicted"], {c["name"]: c["rate_hz"] for c in described["components"]}
+    assert (predicted["dtype"], predicted["parts"]) == ("float32", ["see", "act"])
+    for name, part in predicted["components"].items():
+        assert part["time_share"] == pytest.approx(part["latency_range_s"][1] * rates[name])
+    assert 0 < sum(p["time_share"] for p in predicted["components"].values()) < predicted["time_share"] < 1
+    assert "Predicted on raspberry-pi-4b, float32" in page.read_text()
+    assert "all calls in a control step of each of see, act" in page.read_text()
+
+
 def test_a_policy_in_parts_is_pruned_and_runs_as_it_was_judged(secateur, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     code, _, said = secateur(*PRUNE, *QUICK, "-o", folder)

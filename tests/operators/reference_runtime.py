@@ -1,6 +1,8 @@
 """TFLM in this process, for models known not to crash it: no probing, so hundreds of them take seconds."""
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
 from tflite_micro.python.tflite_micro import runtime
 
 
@@ -14,3 +16,12 @@ def run_reference(model: bytes, inputs: np.ndarray) -> np.ndarray:
         interpreter.invoke()
         results.append(np.asarray(interpreter.get_output(0)).reshape(-1))
     return np.array(results)
+
+
+def for_tflm(model: bytes) -> bytes:
+    """SELECT, which TFLM lacks, as SELECT_V2, which computes the same."""
+    tree = flatbuffer_utils.read_model_from_bytearray(bytearray(model))
+    for code in tree.operatorCodes:
+        if max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.SELECT:
+            code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.SELECT_V2
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(tree))

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -14,12 +15,12 @@ from torch import nn
 
 from secateur.policy.policy import Component, Entry, Policy
 from secateur.prune.analyse import analyse
-from secateur.records import ComponentCost, Cost, Range
+from secateur.records import ComponentCost, Cost, PartTime, Range
 from secateur.report.picture import component_picture
 from secateur.report.structure import OnBoard, describe
 from secateur.report.structure_html import render_structure
 from secateur.report.structure_table import print_structure
-from secateur.target.target import load_target
+from secateur.target.target import load_any, load_target
 
 
 def described(policy, **also):
@@ -111,6 +112,42 @@ def test_shares_of_the_board():
     assert "20.0 %" in screen(made)
     unrated = described(world_model(), board=OnBoard(board, _cost(2e-3)))
     assert unrated["predicted"]["time_share"] is None
+
+
+def test_shares_of_a_computer():
+    """No flash and no instructions; latency and share of the period as on a board, on the screen and as a page."""
+    pi = load_any("raspberry-pi-zero-2w")
+    cost = replace(
+        _cost(2e-3),
+        instructions=None,
+        components={n: replace(p, instructions=None) for n, p in _cost(2e-3).components.items()},
+    )
+    made = described(world_model(), control_hz=100.0, board=OnBoard(pi, cost, "float32"))
+    predicted = made["predicted"]
+    assert predicted["flash_share"] is None
+    assert predicted["ram_share"] == 400 / pi.network_ram_bytes
+    assert predicted["components"]["policy"]["time_share"] == pytest.approx(0.1)
+    text, page = screen(made, 120), render_structure(made)
+    for words in (
+        "Predicted on raspberry-pi-zero-2w, float32",
+        "with the program around it",
+        "20.0 %",
+        "500 µs–1 ms",
+    ):
+        assert words in text
+        assert words in page
+    assert "Instructions" not in text
+
+
+def test_calls_of_parts_are_counted_once():
+    """A cost of several parts has them in it already."""
+    entries = tuple(replace(e, calls_per_step=5) for e in world_model().entries)
+    policy = replace(world_model(), entries=entries)
+    times = tuple(PartTime(name, 0.01, Range(1e-3, 1e-3), 0.0) for name in ("see", "act"))
+    cost = replace(_cost(2e-3), parts=times, utilisation=0.3)
+    made = described(policy, control_hz=100.0, board=OnBoard(load_target("stm32f446re"), cost))
+    assert made["predicted"]["components"]["policy"]["time_share"] == pytest.approx(0.1)
+    assert made["predicted"]["time_share"] == 0.3
 
 
 def test_a_cost_that_is_not_known_says_why():

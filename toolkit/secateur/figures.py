@@ -4,7 +4,7 @@
 ``film.webp`` shows original and artifact. What cannot be had is left out with the reason, and fails no run.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from secateur.graph.template import Template
 from secateur.job import Job
 from secateur.operators.lower import lower
 from secateur.operators.program import Program
-from secateur.pricing import price_on
+from secateur.pricing import price_on, price_on_computer
 from secateur.records import Cost, Measurement, Widths
 from secateur.report.film import film
 from secateur.report.kept import FIGURES
@@ -28,9 +28,8 @@ from secateur.report.structure import describe
 from secateur.runfolder import to_json, write_atomically
 from secateur.simulate.controller import Controller, torch_controller
 from secateur.target.computer import Computer
-from secateur.target.on_computer import PriceOnComputer
 from secateur.target.schedule import late_periods
-from secateur.target.step import calls_per_step, of_parts
+from secateur.target.step import calls_per_step
 from secateur.verify.firmware import FirmwareController
 
 
@@ -45,10 +44,9 @@ def costs_on(job: Job, templates: Mapping[str, Template], dtype: str, widths: Wi
     """
 
     def priced(board: Board) -> tuple[Cost, Cost]:
-        price: Callable[[Widths], Cost]
         if isinstance(board, Computer):
-            prices = {name: PriceOnComputer(each, board, dtype) for name, each in templates.items()}
-            price = of_parts(prices, job.policy, job.parts, job.task.control_hz)
+            rate_hz = job.task.control_hz
+            price = price_on_computer(templates, job.policy, job.parts, rate_hz, board, dtype)
         else:
             price = price_on(job, templates, board)
         return price({}), price(widths)

@@ -164,49 +164,55 @@ def prune(
         )
 
 
-def inspect(policy: str, target: str | None, page: Path | None = None) -> dict[str, Any]:
+def inspect(
+    policy: str, target: str | None, page: Path | None = None, dtype: str | None = None
+) -> dict[str, Any]:
     """Components, groups and flows of a policy as plain data; with a target, what each component costs on it.
 
     Args:
         policy: shipped name, folder or ``module:function``.
-        target: board, or the path of its TOML; None for none.
+        target: board or computer, or the path of its TOML; None for none.
         page: where to write the same as HTML with a picture; None for nowhere.
+        dtype: that the cost is for; int8 on a board and float32 on a computer unless told otherwise.
     """
-    from secateur.errors import SecateurError
+    from secateur.errors import SecateurError, UsageError
     from secateur.policy.load import load
     from secateur.policy.parts import parts_of
-    from secateur.pricing import convert_template, price_of_parts, templates_of_parts
+    from secateur.pricing import cost_as_it_is, dtype_on
     from secateur.prune.analyse import analyse
     from secateur.records import Cost
     from secateur.report.structure import OnBoard, describe
     from secateur.report.structure_html import render_structure
     from secateur.runfolder import write_atomically
     from secateur.simulate.dry_run import acted_on
-    from secateur.target.by_width import PriceByWidth
-    from secateur.target.target import load_target
+    from secateur.target.target import load_any
 
-    board = load_target(target) if target else None
+    board = load_any(target) if target else None
+    if board is None and dtype is not None:
+        raise UsageError(
+            "a dtype is of what a policy costs on a target",
+            f"--dtype {dtype}, and there is no --target",
+            "Add --target, or leave --dtype out.",
+        )
+    stored = dtype_on(board, dtype) if board else ""
     if page is not None and page.exists():
         raise SecateurError(
             "nothing is written over an earlier result", f"{page} is there already", "Choose another --html."
         )
     loaded = load(policy)
+    control_hz = loaded.task.control_hz if loaded.task else None
     graph = analyse(loaded.policy, acted_on(loaded.policy, loaded.task) if loaded.task else ())
     costs = None
     if board is not None:
         cost: Cost | str
-        parts = parts_of(loaded.policy, loaded.task.control_hz) if loaded.task else ()
+        if control_hz is not None:
+            parts_of(loaded.policy, control_hz)  # rates that cannot be kept are an error
         try:
-            if loaded.task and len(parts) > 1:
-                rate = loaded.task.control_hz
-                templates = templates_of_parts(loaded.policy, graph, parts)
-                cost = price_of_parts(templates, loaded.policy, parts, rate, board)({})
-            else:
-                cost = PriceByWidth(convert_template(loaded.policy, graph), board)({})
+            cost = cost_as_it_is(loaded.policy, graph, control_hz, board, stored)
         except SecateurError as error:  # the structure is worth showing all the same
             cost = str(error)
-        costs = OnBoard(board, cost)
-    described = describe(loaded.policy, graph, loaded.task.control_hz if loaded.task else None, costs)
+        costs = OnBoard(board, cost, stored)
+    described = describe(loaded.policy, graph, control_hz, costs)
     if page is not None:
         page.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(page, render_structure(described).encode())

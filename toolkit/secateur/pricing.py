@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from secateur.artifact import BOARD_DTYPES
+from secateur.errors import require_known
 from secateur.export.read import read_tflite
 from secateur.export.states import state_keeping
 from secateur.export.tflite import to_tflite
@@ -12,14 +14,17 @@ from secateur.graph.groups import ComponentGraph
 from secateur.graph.probe import probe_widths
 from secateur.graph.template import Template, fit_template
 from secateur.job import Job
+from secateur.policy.parts import parts_of
 from secateur.policy.policy import Policy
 from secateur.policy.unroll import fed_back
 from secateur.prune.limits import Price, check_feasible
 from secateur.prune.strategies import STRATEGIES
 from secateur.prune.surgery import resized
-from secateur.records import Part, Widths
+from secateur.records import Cost, Part, Widths
 from secateur.shared import SharedStages
 from secateur.target.by_width import PriceByWidth
+from secateur.target.computer import Computer
+from secateur.target.on_computer import PriceOnComputer
 from secateur.target.step import of_parts
 from secateur.target.target import Target
 
@@ -130,6 +135,59 @@ def price_of_parts(
         return board.kernels[kernel].code_bytes
 
     return of_parts(prices, policy, parts, control_hz, handed, code_of)
+
+
+def price_on_computer(
+    templates: Mapping[str, Template],
+    policy: Policy,
+    parts: Sequence[Part],
+    control_hz: float,
+    computer: Computer,
+    dtype: str,
+) -> Price:
+    """Widths → predicted cost of a control step on a computer, from the template of each part in that dtype."""
+    prices = {name: PriceOnComputer(template, computer, dtype) for name, template in templates.items()}
+    return of_parts(prices, policy, parts, control_hz)
+
+
+def dtype_on(target: Target | Computer, wanted: str | None) -> str:
+    """The dtype that costs are predicted for: the one wanted, or int8 on a board and float32 on a computer.
+
+    Raises:
+        SecateurError: there is no such dtype there.
+    """
+    known, usual = (target.latency, "float32") if isinstance(target, Computer) else (BOARD_DTYPES, "int8")
+    require_known(f"a dtype of {target.name}", wanted or usual, dict.fromkeys(known))
+    return wanted or usual
+
+
+def cost_as_it_is(
+    policy: Policy, graph: ComponentGraph, control_hz: float | None, target: Target | Computer, dtype: str
+) -> Cost:
+    """The predicted cost of the policy at full widths: of one call of its one part, or of a control step of all parts.
+
+    Args:
+        policy: the original.
+        graph: of it.
+        control_hz: of its task; None where there is none, and shares of time mean nothing.
+        target: board or computer.
+        dtype: key of ``export.quantize.RECIPES``.
+
+    Raises:
+        SecateurError: it cannot be converted, or priced there.
+    """
+    declared = [c.rate_hz for c in policy.components if c.rate_hz is not None]
+    rate_hz = control_hz or max(declared, default=1.0)
+    parts = parts_of(policy, rate_hz)
+    templates = templates_of_parts(policy, graph, parts, dtype)
+    if len(parts) == 1:
+        (template,) = templates.values()
+        if isinstance(target, Computer):
+            return PriceOnComputer(template, target, dtype)({})
+        return PriceByWidth(template, target)({})
+    if isinstance(target, Computer):
+        return price_on_computer(templates, policy, parts, rate_hz, target, dtype)({})
+    return price_of_parts(templates, policy, parts, rate_hz, target)({})
 
 
 def require_feasible(job: Job, price: Price) -> None:

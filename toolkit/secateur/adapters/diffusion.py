@@ -138,6 +138,29 @@ class ResidualBlock(nn.Module):
         return self.conv2(inner) + self.residual_conv(x)
 
 
+class Upsample(nn.Conv2d):
+    """Twice as many places: a transposed convolution of window 4, stride 2, padding 1, as one that is not transposed.
+
+    Each place makes its two by a window of three, in which the one or the other end is zero; with channels last the two
+    are neighbours as they are. So no device needs an operator for it.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, 2 * width, (1, 3), padding=(0, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[batch, width, 1, time]`` → ``[batch, width, 1, 2 · time]``."""
+        pairs = super().forward(x).permute(0, 2, 3, 1)
+        return pairs.reshape(len(x), 1, 2 * x.shape[3], -1).permute(0, 3, 1, 2)
+
+
+def of_transposed(weight: torch.Tensor) -> torch.Tensor:
+    """Weights ``[in, out, 4]`` of the transposed convolution → ``[2 · out, in, 1, 3]`` of ``Upsample``."""
+    zero, taps = torch.zeros_like(weight[..., 0]), weight.unbind(-1)
+    even, odd = torch.stack([taps[3], taps[1], zero], -1), torch.stack([zero, taps[2], taps[0]], -1)
+    return torch.cat([even.transpose(0, 1), odd.transpose(0, 1)])[:, :, None]
+
+
 class UNet(nn.Module):
     """Noisy actions, the step, and the condition → what the noise is, or the actions without it."""
 
@@ -164,8 +187,8 @@ class UNet(nn.Module):
             self.down_modules.append(nn.ModuleList(level))
         self.mid_modules = nn.ModuleList(block(shape.downs[-1], shape.downs[-1]) for _ in range(2))
         for after, before in reversed(pairs[1:]):
-            up = nn.ConvTranspose2d(after, after, (1, 4), (1, 2), (0, 1))
-            self.up_modules.append(nn.ModuleList([block(2 * before, after), block(after, after), up]))
+            level = [block(2 * before, after), block(after, after), Upsample(after)]
+            self.up_modules.append(nn.ModuleList(level))
         self.final_conv = nn.Sequential(
             ConvBlock(first, first, shape.kernel, 8), nn.Conv2d(first, shape.action, 1)
         )

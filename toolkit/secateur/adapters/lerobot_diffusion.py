@@ -5,6 +5,7 @@ and the noise that the first begins with, is arithmetic on a trajectory of actio
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch import nn
 
 from secateur.adapters.archive import State, under
 from secateur.adapters.denoising import Denoising, denoising_steps
-from secateur.adapters.diffusion import Diffusion, DiffusionShape
+from secateur.adapters.diffusion import Diffusion, DiffusionShape, of_transposed
 from secateur.adapters.layers import fill
 from secateur.adapters.lerobot_folder import (
     LARGEST_PICTURES,
@@ -220,12 +221,16 @@ def _shape(
 
 
 def _renamed(state: State) -> State:
-    """With torchvision's names of a ResNet's stages, and convolutions over time as of images of one row."""
+    """With torchvision's names of a ResNet's stages; convolutions over time as of one row, none of them transposed."""
     found = State()
     for name, tensor in state.items():
         before, mark, after = name.partition("backbone.")
         if mark:
             place, dot, rest = after.partition(".")
             name = f"{before}{mark}{_STAGES.get(place, place)}{dot}{rest}"
+        if re.fullmatch(r"unet\.up_modules\.\d+\.2\.bias", name):
+            tensor = tensor.repeat(2)
+        elif re.fullmatch(r"unet\.up_modules\.\d+\.2\.weight", name) and tensor.shape[2:] == (4,):
+            tensor = of_transposed(tensor)
         found[name] = tensor[:, :, None] if tensor.dim() == 3 else tensor
     return found

@@ -321,7 +321,14 @@ app.command()(sweep)
 def inspect(
     policy: PolicyArgument,
     target: Annotated[
-        str | None, typer.Option(help="A board: shows what each component costs on it.")
+        str | None, typer.Option(help="A board or computer: shows what each component costs on it.")
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the cost: int8, int16x8 or float32 on a board; on a computer float16 and dynamic too.",
+            show_default="int8 on a board, float32 on a computer",
+        ),
     ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write the same as a page, with a picture of the components.")
@@ -333,7 +340,7 @@ def inspect(
     from secateur.report.structure_table import print_structure
 
     with quiet_libraries():
-        described = run(policy, target, html)
+        described = run(policy, target, html, dtype)
     if as_json:
         typer.echo(json.dumps(described, indent=2))
     else:

@@ -28,7 +28,7 @@ from secateur.pipeline import Progress, PruneRequest, Share
 from secateur.planner.bundle import FOLDER, write_bundle
 from secateur.planner.controller import BundleController
 from secateur.planner.stages import Made, close_loop, publish_bundle
-from secateur.pricing import require_feasible, templates_of
+from secateur.pricing import price_on_computer, require_feasible, templates_of
 from secateur.prune.limits import Price
 from secateur.prune.states import evenly, visited_inputs
 from secateur.records import Parity
@@ -56,9 +56,7 @@ from secateur.stages import (
     recovered_policy,
     roll_original,
 )
-from secateur.target.on_computer import PriceOnComputer
 from secateur.target.schedule import late_periods
-from secateur.target.step import of_parts
 from secateur.verify.parity import parity_of_parts
 from secateur.verify.verdict import judge
 from secateur.workers import Workers
@@ -124,10 +122,8 @@ def prune_for_computer(
 
 def price_of(job: Job, templates: Mapping[str, Template]) -> Price:
     """Widths → predicted cost of a control step on the job's computer, from every part's template."""
-    prices = {
-        name: PriceOnComputer(template, job.computer, job.dtype) for name, template in templates.items()
-    }
-    return of_parts(prices, job.policy, job.parts, job.task.control_hz)
+    rate_hz = job.task.control_hz
+    return price_on_computer(templates, job.policy, job.parts, rate_hz, job.computer, job.dtype)
 
 
 def draw_figures(

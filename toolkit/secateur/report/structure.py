@@ -10,6 +10,7 @@ from secateur.graph.groups import ComponentGraph, Group
 from secateur.graph.views import Axes
 from secateur.policy.policy import Entry, Policy
 from secateur.records import ComponentCost, Cost, Widths
+from secateur.target.computer import Computer
 from secateur.target.target import Target
 
 
@@ -72,16 +73,17 @@ def describe(
 
 
 class OnBoard:
-    """The predicted cost of the deployed entry on a board, and its shares of what the board has.
+    """The predicted cost of the deployed policy on a board or a computer, and its shares of what that has.
 
     Args:
         target: the board.
         cost: predicted for one call of one row, or of a policy in parts for a control step; or why it cannot be, in
             words.
+        dtype: that it is for.
     """
 
-    def __init__(self, target: Target, cost: Cost | str) -> None:
-        self.target, self.cost = target, cost
+    def __init__(self, target: Target | Computer, cost: Cost | str, dtype: str = "int8") -> None:
+        self.target, self.cost, self.dtype = target, cost, dtype
 
     def describe(self, entry: Entry, components: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         """Costs and shares, in total and by component; ``{"unknown": why}`` where there are none.
@@ -91,38 +93,31 @@ class OnBoard:
         if isinstance(self.cost, str):
             return {"unknown": self.cost}
         rates = {part["name"]: part["rate_hz"] for part in components}
-        calls = entry.calls_per_step * entry.batch
+        several = bool(self.cost.parts)  # whose calls are counted already
+        calls = 1 if several else entry.calls_per_step * entry.batch
         parts = {
             name: {**self._part(part), "time_share": _time_share(part.latency_s.high, rates[name], calls)}
             for name, part in self.cost.components.items()
         }
         shares = [part["time_share"] for part in parts.values()]
+        known = bool(shares) and None not in shares
+        described = {**self._part(self.cost), "dtype": self.dtype, "components": parts}
+        if several:
+            described["parts"] = [part.name for part in self.cost.parts]
+            return described | {"time_share": self.cost.utilisation if known else None}
+        between = self.cost.latency_s.high - sum(p.latency_s.high for p in self.cost.components.values())
         rate = max((rates[name] or 0.0 for name in parts), default=0.0)
-        spent_between = self.cost.latency_s.high - sum(
-            p.latency_s.high for p in self.cost.components.values()
-        )
-        known = shares and None not in shares
-        if self.cost.parts:
-            return {
-                **self._part(self.cost),
-                "time_share": self.cost.utilisation,
-                "components": parts,
-                "parts": [part.name for part in self.cost.parts],
-            }
-        between = _time_share(max(0.0, spent_between), rate, calls) or 0.0
-        return {
-            **self._part(self.cost),
-            "time_share": sum(shares) + between if known else None,
-            "components": parts,
-        }
+        beside = _time_share(max(0.0, between), rate, calls) or 0.0
+        return described | {"time_share": sum(shares) + beside if known else None}
 
     def _part(self, cost: Cost | ComponentCost) -> dict[str, Any]:
+        flash = self.target.network_flash_bytes if isinstance(self.target, Target) else None
         return {
             "flash_bytes": cost.flash_bytes,
             "ram_bytes": cost.ram_bytes,
             "instructions": cost.instructions,
             "latency_range_s": [cost.latency_s.low, cost.latency_s.high],
-            "flash_share": cost.flash_bytes / self.target.network_flash_bytes,
+            "flash_share": None if flash is None else cost.flash_bytes / flash,
             "ram_share": cost.ram_bytes / self.target.network_ram_bytes,
         }
 

@@ -100,10 +100,12 @@ def _component_rows(described: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def _costs(described: Mapping[str, Any]) -> Section:
     whole, target = described["predicted"], described["target"]
-    columns = ("Component", "Flash", "RAM", "Instructions", "Latency", "Of the period")
+    columns: tuple[str, ...] = ("Component", "Flash", "RAM", "Instructions", "Latency", "Of the period")
     if "unknown" in whole:
         return Section("Cost", f"What it costs on {target} is not known: {whole['unknown']}", columns, ())
-    rows = [
+    counted = whole["instructions"] is not None  # on a computer none are
+    total = "total, with shared code" if counted else "total, with the program around it"
+    rows: list[tuple[str, ...]] = [
         (
             name,
             size(part["flash_bytes"]),
@@ -112,16 +114,22 @@ def _costs(described: Mapping[str, Any]) -> Section:
             span(part["latency_range_s"]),
             share(part["time_share"]),
         )
-        for name, part in [*whole["components"].items(), ("total, with shared code", whole)]
+        for name, part in [*whole["components"].items(), (total, whole)]
     ]
-    shares = (share(whole["flash_share"]), share(whole["ram_share"]), "", "", share(whole["time_share"]))
-    note = f"Predicted on {target}, one call of entry {described['deployed']}, as it is."
+    flash = "" if whole["flash_share"] is None else share(whole["flash_share"])
+    rows.append(
+        (f"of what {target} has", flash, share(whole["ram_share"]), "", "", share(whole["time_share"]))
+    )
+    if not counted:
+        columns = ("Component", "File", "RAM", *columns[4:])
+        rows = [(*row[:3], *row[4:]) for row in rows]
+    note = f"Predicted on {target}, {whole['dtype']}, one call of entry {described['deployed']}, as it is."
     if parts := whole.get("parts"):
         note = (
-            f"Predicted on {target}, one call of each of {', '.join(parts)}, as they are; the total's latency is that "
-            "of what runs at the control rate."
+            f"Predicted on {target}, {whole['dtype']}, all calls in a control step of each of {', '.join(parts)}, as "
+            "they are; the total's latency is that of what runs at the control rate."
         )
-    return Section("Cost", note, columns, [*rows, (f"of what {target} has", *shares)])
+    return Section("Cost", note, columns, rows)
 
 
 def _flow_rows(described: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -24,4 +24,8 @@ def for_tflm(model: bytes) -> bytes:
     for code in tree.operatorCodes:
         if max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.SELECT:
             code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.SELECT_V2
+    for operator in (operator for graph in tree.subgraphs for operator in graph.operators):
+        if operator.builtinOptionsType == schema.BuiltinOptions.SelectOptions:
+            operator.builtinOptionsType = schema.BuiltinOptions.SelectV2Options
+            operator.builtinOptions = schema.SelectV2OptionsT()
     return bytes(flatbuffer_utils.convert_object_to_bytearray(tree))

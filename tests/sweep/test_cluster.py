@@ -53,8 +53,6 @@ def test_two_nodes_run_the_episodes_of_this_process(nodes, tmp_path):
         there = paired(sides, range(20), workers, whole)
         with pytest.raises(SecateurError, match="what was seen"):
             episodes(Pendulum(fails="refuses"), range(20), CALM, workers)
-        with pytest.raises(SecateurError, match="every process lives until its work is done"):
-            episodes(Pendulum(fails="dies"), range(20), CALM, workers)
     here = paired(sides, range(20), None, whole)
     close_all()
     for one, two in zip(sum(here, ()), sum(there, ()), strict=True):

@@ -146,14 +146,14 @@ def connected(address: str, folder: Path, *files: Path) -> Iterator[Cluster]:
             f"{address}: {type(error).__name__}: {first_line(error)}",
             "Start it: ray start --head.",
         ) from error
-    try:
-        with _sign(folder) as sign:
-            _require_nodes(ray, (sign, *files))
-        # Ray prints of nodes that went away; standard output belongs to --json.
-        with redirect_stdout(sys.stderr):
+    # Ray prints of nodes that went away, at the latest when it shuts down; standard output belongs to --json.
+    with redirect_stdout(sys.stderr):
+        try:
+            with _sign(folder) as sign:
+                _require_nodes(ray, (sign, *files))
             yield Cluster(ray)
-    finally:
-        ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
 def _require_answer(address: str) -> None:

@@ -126,13 +126,22 @@ def require_one_place(option: str, processes: int | None, address: str | None) -
         )
 
 
+def nothing() -> None:
+    """Does nothing."""
+
+
 class Processes:
-    """Worker processes of this machine. Where one dies, loky tells that one did and not which."""
+    """Worker processes of this machine. Where one dies, loky tells that one did and not which.
+
+    Args:
+        count: how many.
+        begin: a module's function that each calls when it starts, all at the same time: imports that take seconds.
+    """
 
     tells_which = False
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, count: int, begin: Callable[[], None] = nothing) -> None:
+        self.count, self.begin = count, begin
         self._executor: Any = None
 
     def ended(
@@ -142,7 +151,9 @@ class Processes:
         from joblib.externals.loky import get_reusable_executor
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
-        self._executor = get_reusable_executor(self.count, timeout=_IDLE_S, initializer=started_worker)
+        self._executor = get_reusable_executor(
+            self.count, timeout=_IDLE_S, initializer=started_worker, initargs=(self.begin,)
+        )
         waiting = iter(enumerate(calls))
         under_way: dict[Future[T], int] = {}
         lost: list[int] = []
@@ -205,11 +216,12 @@ def first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def started_worker() -> None:
+def started_worker(begin: Callable[[], None] = nothing) -> None:
     """What a worker process does before its first call."""
     become_worker()
     os.environ["OMP_NUM_THREADS"] = "1"
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a policy prints is not part of --json
+    begin()
 
 
 def become_worker() -> None:

@@ -18,17 +18,23 @@ Norm = Callable[[int], nn.Module]
 class GroupNorm(nn.GroupNorm):
     """torch's (Wu and He 2018, arXiv 1803.08494), written with channels last, as converters lay images out.
 
-    For torch's own they put channels in front of places and back, around every norm.
+    For torch's own they put channels in front of places and back, around every norm. Means go over places and then over
+    a group's channels, because kernels have no mean over axes that are apart.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[batch, channels, height, width]`` → the same shape."""
         last = x.permute(0, 2, 3, 1)
         grouped = last.reshape(len(x), -1, self.num_groups, x.shape[1] // self.num_groups)
-        apart = grouped - grouped.mean((1, 3), keepdim=True)
-        spread = (apart * apart).mean((1, 3), keepdim=True)
+        apart = grouped - _mean(grouped)
+        spread = _mean(apart * apart)
         normal = (apart * torch.rsqrt(spread + self.eps)).reshape(last.shape)
         return (normal * self.weight + self.bias).permute(0, 3, 1, 2)
+
+
+def _mean(grouped: torch.Tensor) -> torch.Tensor:
+    """Over places and channels of ``[batch, places, groups, channels]``."""
+    return grouped.mean(1, keepdim=True).mean(3, keepdim=True)
 
 
 def group_norm(width: int) -> GroupNorm:

@@ -127,6 +127,17 @@ def carry_out(errand: Errand) -> Outcome:
             errand.started.unlink(missing_ok=True)
 
 
+def imports() -> None:
+    """Imports what every run needs, which takes seconds: workers do it as they start, all at the same time."""
+    with _quiet():
+        import gymnasium  # noqa: F401
+        import litert_torch  # noqa: F401
+        import mujoco  # noqa: F401
+
+        import secateur.exporting
+        import secateur.stages  # noqa: F401
+
+
 def _pruned(errand: Errand) -> Mapping[str, Any]:
     require_inputs(errand)
     deadline = time.monotonic() + IN_USE_S

@@ -24,7 +24,7 @@ from secateur.shared import SharedStages, code_sha256
 from secateur.sweep.engine import call, outcomes
 from secateur.sweep.estimate import Durations, earlier, kind_of
 from secateur.sweep.file import Run, Sweep, read_sweep
-from secateur.sweep.one import RESULTS, Errand
+from secateur.sweep.one import RESULTS, Errand, imports
 from secateur.sweep.results import FILE, Results, create, look, resume
 from secateur.workers import Processes, Workers
 
@@ -64,7 +64,11 @@ def sweep(
         _require_folder(output, go_on)  # again: another sweep may have been here before the lock was ours
         shutil.rmtree(output / ".started", ignore_errors=True)
         progress.stage(f"checking {len(asked.runs)} runs")
-        with nullcontext(Processes(jobs)) if address is None else connected(address, output) as workers:
+        with (
+            nullcontext(Processes(jobs, imports))
+            if address is None
+            else connected(address, output) as workers
+        ):
             return _carried_out(asked, output, workers, go_on, progress)
 
 

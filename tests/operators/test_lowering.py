@@ -423,6 +423,17 @@ def test_a_quotient_that_the_reference_does_not_define_is_refused(scale):
     assert "steps of its output" in refused(writer, [one, two], [result])
 
 
+@pytest.mark.parametrize("shape", [(1, 3), (2, 3), (4, 3), (3, 2), (1, 3, 1)])
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_a_product_writes_no_more_than_its_result_has(dtype, shape):
+    """A fully connected layer of two activations: its kernel writes as many vectors as it reads."""
+    writer, scale = Writer(), ([0.1], [0]) if dtype == "int8" else ()
+    one, two = (writer.tensor(name, (3, 4), dtype, *scale) for name in ("one", "two"))
+    result = writer.tensor("out", shape, dtype, *scale)
+    writer.operator("FULLY_CONNECTED", [one, two], [result], "FullyConnectedOptions")
+    assert "multiplies (3, 4) by (3, 4)" in refused(writer, [one, two], [result])
+
+
 @pytest.mark.parametrize("change", ["strideH", "strideW"])
 def test_a_convolution_without_steps_is_refused(change):
     net = Net(np.random.default_rng(0), (1, 6, 6, 4))

@@ -140,5 +140,5 @@ def _matrices(operator: Operator, shapes: tuple[Shape, Shape, Shape]) -> tuple[l
     if operator.kind != "FULLY_CONNECTED":
         return list(shapes), bool(operator.options.get("adjX")), bool(operator.options.get("adjY"))
     one, other, target = shapes
-    rows = prod(one) // other[-1] if other[-1] else 0
-    return [(rows, prod(one) // rows if rows else 0), other, (rows, target[-1])], False, True
+    vectors = [(prod(shape) // shape[-1], shape[-1]) for shape in (one, target)]
+    return [vectors[0], other, vectors[1]], False, True

@@ -1,6 +1,7 @@
 """Openers of an inverted pendulum, for tests of episodes in several processes: small, hashable, known by name."""
 
 import os
+import sys
 from dataclasses import dataclass
 
 import gymnasium
@@ -40,6 +41,8 @@ class Pendulum:
             os._exit(3)
 
         def push(observation):
+            if self.fails == "exits":
+                sys.exit(0)
             if self.fails == "refuses":
                 from secateur.errors import SecateurError
 

@@ -8,9 +8,18 @@ from moving import Pendulum
 from secateur.errors import SecateurError
 from secateur.simulate.disturb import Disturbance
 from secateur.simulate.jitter import Jitter
-from secateur.simulate.parallel import CALM, Conditions, Given, close_all, episodes, paired, portion_size
+from secateur.simulate.parallel import (
+    CALM,
+    Conditions,
+    Given,
+    close_all,
+    episodes,
+    own_peak_bytes,
+    paired,
+    portion_size,
+)
 from secateur.verify.scores import score
-from secateur.workers import Processes
+from secateur.workers import Processes, ask
 
 SEEDS = tuple(range(40, 61))
 ROUGH = Conditions(
@@ -49,6 +58,11 @@ def test_a_process_that_dies_is_one_error():
         episodes(Pendulum(fails="dies"), SEEDS, CALM, Processes(2))
 
 
+def test_a_policy_that_exits_ends_no_other_process():
+    with pytest.raises(RuntimeError, match="SystemExit: 0"):
+        episodes(Pendulum(fails="exits"), SEEDS, CALM, Processes(2))
+
+
 class Away:
     """Workers that note what they are asked for, and do it here."""
 
@@ -73,6 +87,13 @@ def test_what_does_not_travel_stays_here():
     assert found == paired(((Pendulum(), CALM), (Pendulum(hardest=1.0), ROUGH)), SEEDS, None, score)
     assert told == sorted(told)
     assert told[-1] == (42, 42)
+
+
+def test_the_memory_of_a_process_is_its_own_and_not_that_of_who_started_it():
+    large = bytearray(b"x" * (512 << 20))
+    worker, here = ask(Processes(1), own_peak_bytes), own_peak_bytes()
+    assert len(large) < here
+    assert 8 << 20 < worker < here - (128 << 20)
 
 
 @given(st.integers(1, 5000), st.integers(1, 64))

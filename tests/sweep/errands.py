@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -52,6 +53,8 @@ def pretend(errand: Errand) -> Outcome:
         os.kill(os.getpid(), 9)
     if kind == "slow":
         time.sleep(0.3)
+    if kind == "exits":
+        sys.exit(0)
     if kind == "raises":
         raise ZeroDivisionError("of the worker's own")
     try:

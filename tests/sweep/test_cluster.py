@@ -31,7 +31,7 @@ def nodes():
 
 def test_two_nodes_carry_out_what_processes_do(nodes, tmp_path):
     started, _ = nodes
-    kinds = ["slow", "aborts", "raises", "untold", *["slow"] * 8]
+    kinds = ["slow", "aborts", "raises", "untold", *["slow"] * 7, "exits"]
     with connected(started.address, tmp_path) as workers:
         assert workers.count == 2
         ended = sorted(
@@ -40,7 +40,8 @@ def test_two_nodes_carry_out_what_processes_do(nodes, tmp_path):
         )
     assert [one.number for one in ended] == list(range(12))
     assert [one.status for one in ended[:4]] == ["passed", "crashed", "error", "error"]
-    assert [one.status for one in ended[4:]] == ["passed", "failed"] * 4
+    assert [one.status for one in ended[4:]] == [*["passed", "failed"] * 3, "passed", "error"]
+    assert ended[11].message.endswith("SystemExit: 0")
     assert ended[2].message == "ZeroDivisionError: of the worker's own"
     assert "pickle" in ended[3].message
     assert len({one.worker for one in ended if one.worker}) >= 2

@@ -40,8 +40,9 @@ def test_a_native_crash_ends_its_run_and_no_other(tmp_path):
 
 
 def test_what_a_worker_raises_ends_its_run_and_no_other(tmp_path):
-    ended = _outcomes(tmp_path, ["quick", "raises", "slow", "untold", "quick"], 2)
-    assert [one.status for one in ended] == ["passed", "error", "passed", "error", "passed"]
+    ended = _outcomes(tmp_path, ["quick", "raises", "slow", "untold", "quick", "exits"], 2)
+    assert [one.status for one in ended] == ["passed", "error", "passed", "error", "passed", "error"]
+    assert ended[5].message.endswith("SystemExit: 0")
     assert ended[1].message == "ZeroDivisionError: of the worker's own"
     assert "pickle" in ended[3].message
 

@@ -16,7 +16,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any, TypeVar
 
 from secateur.errors import SecateurError
-from secateur.workers import Lost, Raised, first_line
+from secateur.workers import Lost, Raised, first_line, in_words
 
 _ENVIRONMENT = ("PYTHONPATH", "SECATEUR_CACHE", "MUJOCO_GL", "SECATEUR_DEBUG")
 """Variables that workers of a cluster get as they are here."""
@@ -87,7 +87,7 @@ class Cluster:
             gone = tuple(getattr(self.ray.exceptions, name) for name in _GONE)
             if isinstance(error, gone):
                 return Lost(f"in each of {_RETRIES + 1} attempts: {type(error).__name__}")
-            return Raised(_plain(getattr(error, "cause", None) or error))
+            return Raised(in_words(getattr(error, "cause", None) or error))
 
 
 def answered(function: Callable[..., Any], call: tuple[Any, ...]) -> bytes:
@@ -96,16 +96,13 @@ def answered(function: Callable[..., Any], call: tuple[Any, ...]) -> bytes:
         answer = function(*call)
     except Exception as error:
         answer = Raised(error)
+    except SystemExit as error:  # of the call's own: Ray would end the process, and try again
+        answer = Raised(in_words(error))
     try:
         return pickle.dumps(answer)
     except Exception as error:  # of what it gave, or of what it raised
         told = answer.error if isinstance(answer, Raised) else error
-        return pickle.dumps(Raised(_plain(told)))
-
-
-def _plain(error: Exception) -> Exception:
-    """The same in words, which need nothing of the other side to be read."""
-    return RuntimeError(f"{type(error).__name__}: {first_line(error)}")
+        return pickle.dumps(Raised(in_words(told)))
 
 
 @contextmanager

@@ -203,17 +203,22 @@ def _answer(future: "Future[T]") -> T | Raised | Lost:
     """What came of a call of loky's that is over."""
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    try:
+    error = future.exception()
+    if error is None:
         return future.result()
-    except BrokenProcessPool as error:
+    if isinstance(error, BrokenProcessPool):
         return Lost(first_line(error))
-    except Exception as error:
-        return Raised(error)
+    return Raised(error if isinstance(error, Exception) else in_words(error))
 
 
 def first_line(error: BaseException) -> str:
     """What an error says first."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def in_words(error: BaseException) -> Exception:
+    """The same in words: which need nothing of the other side to be read, and end no process, as a SystemExit does."""
+    return RuntimeError(f"{type(error).__name__}: {first_line(error)}")
 
 
 def started_worker(begin: Callable[[], None] = nothing) -> None:

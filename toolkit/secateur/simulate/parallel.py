@@ -8,8 +8,9 @@ opens what it says once and keeps it.
 import resource
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import gymnasium
@@ -221,7 +222,14 @@ def _close(envs: list[gymnasium.Env]) -> None:
 
 
 def own_peak_bytes() -> int:
-    """The largest resident set that this process has had; Linux counts it in KiB."""
+    """The largest resident set that this process has had since its program began; Linux counts it in KiB.
+
+    What ``getrusage`` says is not less than that of whoever started the process, who may be larger.
+    """
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

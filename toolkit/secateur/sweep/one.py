@@ -118,7 +118,7 @@ def carry_out(errand: Errand) -> Outcome:
         return ended("infeasible", error.exit_code, str(error))
     except TimeIsUp:
         return ended("timeout", EXIT_ERROR, f"it was given up after {errand.limit_s:g} s")
-    except Exception as error:  # of a policy's or an environment's own code: it ends this run, not the sweep
+    except (Exception, SystemExit) as error:  # of code that is not ours: it ends this run, not the sweep
         known = refused(error)
         text = str(known) if known else f"{type(error).__name__}: {error}"
         return ended("error", known.exit_code if known else EXIT_ERROR, text[:2000])

@@ -7,7 +7,7 @@ import fcntl
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,11 +64,7 @@ def sweep(
         _require_folder(output, go_on)  # again: another sweep may have been here before the lock was ours
         shutil.rmtree(output / ".started", ignore_errors=True)
         progress.stage(f"checking {len(asked.runs)} runs")
-        with (
-            nullcontext(Processes(jobs, imports))
-            if address is None
-            else connected(address, output) as workers
-        ):
+        with closing(Processes(jobs, imports)) if address is None else connected(address, output) as workers:
             return _carried_out(asked, output, workers, go_on, progress)
 
 

@@ -48,14 +48,14 @@ def _fold(model: Any, graph: Any) -> bool:
         constant.update(map(int, operator.outputs) if alone else ())
     asked = {int(index) for operator in moving for index in operator.inputs} | set(map(int, graph.outputs))
     wanted = sorted(asked & (constant - known))
-    if not wanted or set(map(int, graph.outputs)) & set(
-        wanted
-    ):  # a constant output is refused elsewhere, by name
+    if not wanted or set(map(int, graph.outputs)) & set(wanted):  # that output is refused elsewhere, by name
         return False
     values = _values(model, graph, fixed, wanted)
     read = {int(index) for operator in fixed for index in operator.inputs if index >= 0} & known
-    freed = sum(len(model.buffers[graph.tensors[index].buffer].data) for index in read - asked)
-    if sum(value.nbytes for value in values) > freed:
+    held = {tensor.buffer for other in model.subgraphs if other is not graph for tensor in other.tensors}
+    held |= {graph.tensors[index].buffer for index in asked if index >= 0}
+    freed = {graph.tensors[index].buffer for index in read} - held
+    if sum(value.nbytes for value in values) > sum(len(model.buffers[buffer].data) for buffer in freed):
         return False
     for index, value in zip(wanted, values):
         model.buffers.append(_buffer(value))

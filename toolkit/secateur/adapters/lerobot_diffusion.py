@@ -116,11 +116,10 @@ def load_diffusion(
     """
     folder = Path(folder)
     config, saved = open_folder(folder, "diffusion")
-    state = _renamed(under(saved, "diffusion."))
     try:
-        features = Features(config)
-        count = inference_steps or config.get("num_inference_steps") or config["num_train_timesteps"]
-        steps = denoising_steps(config, int(count))
+        state, features = _renamed(under(saved, "diffusion.")), Features(config)
+        told = config.get("num_inference_steps") if inference_steps is None else inference_steps
+        steps = denoising_steps(config, int(config["num_train_timesteps"] if told is None else told))
         shape = _shape(config, features, [one.time for one in steps], state)
         with torch.device("meta"):  # nothing is made at a configuration's word: weights come from the file
             model = Diffusion(shape).eval()
@@ -183,8 +182,8 @@ def _shape(
         raise ValueError("more actions are used than the horizon has")
     if any(n % sizes["n_groups"] for n in downs.values()) or downs["0"] % 8:
         raise ValueError("down_dims are no multiples of n_groups, or the first is none of 8")
-    if not sizes["kernel_size"] % 2 or sizes["diffusion_step_embed_dim"] % 2:
-        raise ValueError("kernel_size is even, or diffusion_step_embed_dim is odd")
+    if not sizes["kernel_size"] % 2 or sizes["diffusion_step_embed_dim"] not in range(4, LARGEST_SIZE + 1, 2):
+        raise ValueError("kernel_size is even, or diffusion_step_embed_dim is odd or 2")
     if crop is not None:
         crop = int(crop[0]), int(crop[1])
         if any(not 0 < n <= m for size in cameras.values() for n, m in zip(crop, size)):
@@ -194,7 +193,7 @@ def _shape(
     vectors = {key: n for key, n in features.vectors.items() if n}
     seeing = [tensor for key, tensor in state.items() if key.endswith("backbone.conv1.weight")]
     width = len(seeing[0]) if seeing else WIDTH
-    if grouped and width % 16:
+    if not width or (grouped and width % 16):
         raise ValueError(f"{width} channels in groups of 16")
     told = state["unet.diffusion_step_encoder.1.weight"]
     if told.shape[-1] != sizes["diffusion_step_embed_dim"]:

@@ -33,7 +33,7 @@ LARGEST_PICTURES = 1 << 26
 """Numbers of all pictures together."""
 
 
-ODD = (KeyError, TypeError, ValueError, AttributeError, RuntimeError)
+ODD = (LookupError, ArithmeticError, TypeError, ValueError, AttributeError, RuntimeError)
 """What reading a configuration raises where it is another's."""
 
 

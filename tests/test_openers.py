@@ -3,6 +3,7 @@
 import json
 import pickle
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,15 +12,28 @@ from safetensors.torch import save_file
 
 from secateur.errors import SecateurError
 from secateur.job import prepare
-from secateur.openers import OnDevice, described, original_of, recovered_of
+from secateur.openers import (
+    InInt8,
+    OnDevice,
+    Original,
+    Recovered,
+    Reweighted,
+    bundled,
+    described,
+    fixed_file,
+    named,
+    original_of,
+    recovered_of,
+)
 from secateur.pipeline import PruneRequest
 from secateur.planner.settings import with_settings
-from secateur.policy.load import absolute
+from secateur.policy.load import absolute, load
 from secateur.policy.planning import PLAN
 from secateur.prune.surgery import rebuild
 from secateur.records import Budget, Limits
 from secateur.shipped import absolute_target
 from secateur.simulate.parallel import close_all, episodes
+from secateur.verify.swapped import with_pruned
 from secateur.workers import Processes
 
 SEEDS = (3, 1, 4)
@@ -69,6 +83,53 @@ def test_a_pruned_policy_is_rebuilt_from_its_files(tmp_path):
     )
     for one, two in zip(here, there, strict=True):
         np.testing.assert_array_equal(one.actions, two.actions)
+
+
+def test_files_that_a_description_names_stay_as_they_are(job, tmp_path):
+    """Whichever process opens it: weights, widths, states that were visited, a bundle, models."""
+    path, missing = tmp_path / "file", tmp_path / "bundle"
+    missing.mkdir()
+    (missing / "policy.json").touch()
+    path.touch()
+    one, original = fixed_file(path), described(job)
+    openers = (
+        Reweighted(original, one),
+        Recovered(original, one, one),
+        InInt8(original, (), one),
+        bundled(original, missing, "raspberry-pi-4b"),
+        OnDevice(original, named({"act": path}), "tflm", "rp2040"),
+    )
+    path.write_text("another")
+    (missing / "policy.json").unlink()
+    for opener in openers:
+        with pytest.raises(SecateurError, match=r"was changed|policy\.json: No such file"):
+            opener()
+    with pytest.raises(SecateurError, match="sees the files"):
+        fixed_file(missing / "policy.json")
+
+
+SHIFTED = """
+import torch
+from recurrent_policy import gru
+
+def build():
+    policy, task = gru()
+    policy.module.register_buffer("shift", torch.ones(3), persistent=False)
+    return policy, task
+"""
+
+
+def test_a_buffer_that_is_not_saved_otherwise_is_what_it_was_changed_to(tmp_path, monkeypatch):
+    """As positions of tokens are, where channels of a component are zero."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "shifted_policy.py").write_text(SHIFTED)
+    policy = load("shifted_policy:build").policy
+    nothing = SimpleNamespace(trace=SimpleNamespace(weights={}))
+    small = with_pruned(policy, nothing, {}, ())
+    small.module.shift.zero_()
+    save_file(dict(small.module.state_dict()), tmp_path / "weights.safetensors")
+    opener = Reweighted(Original("shifted_policy:build"), fixed_file(tmp_path / "weights.safetensors"))
+    assert opener().controller.module.shift.tolist() == [0, 0, 0]
 
 
 def test_another_board_is_refused(job):

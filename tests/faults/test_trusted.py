@@ -7,11 +7,13 @@ import sys
 import pytest
 
 from secateur.errors import SecateurError, UsageError
+from secateur.job import target_hash
 from secateur.litert.story import ROBOT
 from secateur.planner.controller import BundleController, program
 from secateur.policy.load import load
 from secateur.runfolder import RunFolder
 from secateur.shipped import shipped_folder
+from secateur.target.target import load_any
 from secateur.trusted import policy_of_run, target_of_run
 
 MARK = "from pathlib import Path\nPath('ran').write_text('it did')\n"
@@ -31,9 +33,9 @@ def elsewhere(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run_of(folder, policy, target="stm32f446re"):
+def run_of(folder, policy, target="stm32f446re", **told):
     """A finished run that says it was made from a policy."""
-    request = {"policy": policy, "target": target, "weights_sha256": "0", "code_sha256": "0"}
+    request = {"policy": policy, "target": target, "weights_sha256": "0", "code_sha256": "0", **told}
     with RunFolder(folder, request, False) as run:
         run.publish(
             {},
@@ -77,6 +79,21 @@ def test_a_target_that_is_a_file_is_named_again(secateur, elsewhere):
     assert (code, "--target ./board.toml" in said) == (2, True)
 
 
+@pytest.mark.parametrize("inherited", ["rp2040", "raspberry-pi-5"])
+def test_a_target_that_is_named_again_is_what_it_was(secateur, elsewhere, inherited):
+    file = elsewhere / "board.toml"
+    file.write_text(f'inherit = "{inherited}"\n')
+    run = run_of(
+        elsewhere / "run", "tdmpc_cartpole", "./board.toml", target_sha256=target_hash(load_any(str(file)))
+    )
+    code, _, said = secateur("verify", run, *VERIFY, "--target", "board.toml")
+    assert (code, "had other weights" in said) == (1, True)  # the target is not what is wrong
+    file.write_text(f'inherit = "{inherited}"\nram_bytes = 8192\n')
+    for other in ("board.toml", "stm32f446re"):
+        code, _, said = secateur("verify", run, *VERIFY, "--target", other)
+        assert (code, "the target that it was made for" in said) == (1, True)
+
+
 def test_a_bundles_own_program_is_never_run(elsewhere):
     bundle = elsewhere / "robot"
     bundle.mkdir()
@@ -108,6 +125,15 @@ def test_a_bundle_of_rubbish_is_one_error(elsewhere, document):
     (elsewhere / "policy.json").write_text(json.dumps(document))
     with pytest.raises(SecateurError, match="what is in its folder"):
         BundleController(elsewhere, None)
+
+
+@pytest.mark.parametrize("files", [[], [{"file": "x.tflite"}], [{"file": "x.tflite", "kind": "whole"}]])
+def test_a_bundle_that_describes_no_policy_is_one_error(elsewhere, files):
+    (elsewhere / "robot").mkdir()
+    described = {"files": files, "observation": None, "action": None}
+    (elsewhere / "robot" / "policy.json").write_text(json.dumps(described))
+    with pytest.raises(SecateurError, match="a bundle follows its schema"):
+        BundleController(elsewhere / "robot", None).reset([0])
 
 
 def test_a_run_with_a_policy_in_it_is_none(secateur, elsewhere):

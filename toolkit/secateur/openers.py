@@ -19,7 +19,7 @@ from secateur.policy.load import Loaded, absolute, load
 from secateur.policy.parts import parts_of
 from secateur.policy.planning import PLAN, PlannerSettings
 from secateur.policy.policy import Policy, Task
-from secateur.policy.weights import load_weights
+from secateur.policy.weights import load_weights, save_all_buffers
 from secateur.prune.analyse import analyse
 from secateur.prune.surgery import rebuild
 from secateur.runfolder import widths_of
@@ -108,12 +108,59 @@ def described(job: Job) -> Original:
 
 
 @dataclass(frozen=True)
+class FixedFile:
+    """A file that stays as it is while it is used, in whichever process.
+
+    Attributes:
+        path: absolute.
+        sha256: of its content.
+    """
+
+    path: str
+    sha256: str
+
+    def read(self) -> bytes:
+        """Its content.
+
+        Raises:
+            SecateurError: it was changed meanwhile, or is not seen from here.
+        """
+        content = _content(Path(self.path))
+        if sha256(content).hexdigest() != self.sha256:
+            raise SecateurError(
+                "what is run stays as it is meanwhile", f"{self.path} was changed", "Start again."
+            )
+        return content
+
+    def checked(self) -> Path:
+        """Where it is. Raises SecateurError as ``read`` does."""
+        self.read()
+        return Path(self.path)
+
+
+def fixed_file(path: Path) -> FixedFile:
+    """A file as it is now. Raises SecateurError where it cannot be read."""
+    return FixedFile(str(path.absolute()), sha256(_content(path)).hexdigest())
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SecateurError(
+            "every process sees the files of what it runs",
+            f"{path}: {error.strerror}",
+            "Run it again where one is missing; share their folder where there are several machines.",
+        ) from error
+
+
+@dataclass(frozen=True)
 class OnDevice:
     """The .tflite files of a policy on a device, firmware in the loop.
 
     Attributes:
         original: whose task it does.
-        models: of each part of the policy its name, the path of its .tflite and the sha256 of that.
+        models: of each part of the policy its name and its .tflite.
         device: as ``device.open_device`` takes it.
         target: board, or the path of its TOML.
         optimise, toolchain: as for ``pipeline.PruneRequest``.
@@ -122,7 +169,7 @@ class OnDevice:
     """
 
     original: Original
-    models: tuple[tuple[str, str, str], ...]
+    models: tuple[tuple[str, FixedFile], ...]
     device: str
     target: str
     optimise: str | None = None
@@ -141,7 +188,8 @@ class OnDevice:
         parts = parts_of(policy, task.control_hz)
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="secateur-")))
-            devices = stack.enter_context(open_devices(self.device, self.read(), parts, self.board(), folder))
+            models = {part: model.read() for part, model in self.models}
+            devices = stack.enter_context(open_devices(self.device, models, parts, self.board(), folder))
             controller = FirmwareController(devices, task, parts, dict(self.late))
             return Opened(task, controller, stack.pop_all().close)
 
@@ -160,28 +208,6 @@ class OnDevice:
             )
         return board
 
-    def read(self) -> dict[str, bytes]:
-        """Part → its .tflite.
-
-        Raises:
-            SecateurError: one was changed meanwhile, or is not seen from here.
-        """
-        found = {}
-        for part, path, wanted in self.models:
-            try:
-                found[part] = Path(path).read_bytes()
-            except OSError as error:
-                raise SecateurError(
-                    "every process sees the models that it runs",
-                    f"{path}: {error.strerror}",
-                    "Share their folder among all machines.",
-                ) from error
-            if sha256(found[part]).hexdigest() != wanted:
-                raise SecateurError(
-                    "a model stays as it is while it is proven", f"{path} was changed", "Start again."
-                )
-        return found
-
 
 @dataclass(frozen=True)
 class Reweighted:
@@ -189,17 +215,18 @@ class Reweighted:
 
     Attributes:
         original: whose architecture it is.
-        weights: path of a .safetensors.
+        weights: a .safetensors of these, and of all buffers.
     """
 
     original: Original
-    weights: str
+    weights: FixedFile
     travels = True
 
     def __call__(self) -> Opened:
         """Loads it."""
         policy, task = self.original.loaded()
-        load_weights(policy.module, Path(self.weights))
+        save_all_buffers(policy.module)
+        load_weights(policy.module, self.weights.checked())
         return Opened(task, policy_controller(policy, task))
 
 
@@ -209,21 +236,21 @@ class Recovered:
 
     Attributes:
         original: that was cut.
-        widths: path of the folder with its widths.json.
-        weights: path of a .safetensors.
+        widths: its widths.json.
+        weights: a .safetensors.
     """
 
     original: Original
-    widths: str
-    weights: str
+    widths: FixedFile
+    weights: FixedFile
     travels = True
 
     def __call__(self) -> Opened:
         """Rebuilds it."""
         policy, task = self.original.loaded()
         graph = analyse(policy, acted_on(policy, task))
-        small = rebuild(policy, graph, widths_of(Path(self.widths)))
-        load_weights(small.module, Path(self.weights))
+        small = rebuild(policy, graph, widths_of(self.widths.checked().parent))
+        load_weights(small.module, self.weights.checked())
         return Opened(task, policy_controller(small, task))
 
 
@@ -231,7 +258,7 @@ def recovered_of(job: Job, policy: Policy, widths: Path, weights: Path, workers:
     """A job's pruned policy: as it is here, or how workers rebuild the same from its files."""
     if workers is None:
         return Given(job.task, policy_controller(policy, job.task))
-    return Recovered(described(job), str(widths.absolute()), str(weights.absolute()))
+    return Recovered(described(job), fixed_file(widths / "widths.json"), fixed_file(weights))
 
 
 @dataclass(frozen=True)
@@ -241,18 +268,18 @@ class InInt8:
     Attributes:
         original: in torch.
         components: that do.
-        visited: path of an .npz with inputs of the deployed entry, over which scales are fixed.
+        visited: an .npz with inputs of the deployed entry, over which scales are fixed.
     """
 
     original: Original
     components: tuple[str, ...]
-    visited: str
+    visited: FixedFile
     travels = True
 
     def __call__(self) -> Opened:
         """Loads it."""
         policy, task = self.original.loaded()
-        with np.load(self.visited, allow_pickle=False) as archive:
+        with np.load(self.visited.checked(), allow_pickle=False) as archive:
             visited = {name: torch.from_numpy(archive[name]) for name in archive.files}
         with acting(policy.module):
             policy = with_int8(policy, self.components, visited)
@@ -267,24 +294,32 @@ class Bundled:
         original: whose task it does.
         folder: of the bundle.
         target: the computer that it is for, or the path of its TOML.
+        files: of the bundle.
     """
 
     original: Original
     folder: str
     target: str
+    files: tuple[FixedFile, ...] = ()
     travels = True
 
     def __call__(self) -> Opened:
         """Starts the program."""
         _, task = self.original.loaded()
+        for file in self.files:
+            file.checked()
         return Opened(task, BundleController(Path(self.folder), task))
 
 
-def named(models: Mapping[str, Path]) -> tuple[tuple[str, str, str], ...]:
-    """Of each part its name, the path of its .tflite and the sha256 of that."""
-    return tuple(
-        (part, str(path.absolute()), sha256(path.read_bytes()).hexdigest()) for part, path in models.items()
-    )
+def bundled(original: Original, folder: Path, target: str) -> Bundled:
+    """A bundle as it is now."""
+    files = tuple(fixed_file(path) for path in sorted(folder.iterdir()) if path.is_file())
+    return Bundled(original, str(folder.absolute()), target, files)
+
+
+def named(models: Mapping[str, Path]) -> tuple[tuple[str, FixedFile], ...]:
+    """Of each part its name and its .tflite, as it is now."""
+    return tuple((part, fixed_file(path)) for part, path in models.items())
 
 
 def on_emulator(job: Job, models: Mapping[str, Path], late: Mapping[str, int]) -> OnDevice:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from secateur.errors import SecateurError
+from secateur.errors import SecateurError, following_schema
 from secateur.litert.story import ROBOT
 from secateur.policy.policy import Task
 from secateur.runfolder import read_document
@@ -51,7 +51,7 @@ class BundleController:
 
     def _lane(self, lane: int) -> Any:
         if lane not in self._lanes:
-            with _importable():
+            with _importable(), following_schema("a bundle", self.folder, RuntimeError):
                 self._lanes[lane] = self._program.Policy(self.folder)
         return self._lanes[lane]
 

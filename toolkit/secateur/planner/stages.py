@@ -22,7 +22,7 @@ from secateur.export.planner import (
 )
 from secateur.figures import draw
 from secateur.job import Job
-from secateur.openers import Bundled, described, original_of
+from secateur.openers import bundled, described, original_of
 from secateur.pipeline import Share
 from secateur.planner import settings as planner_settings
 from secateur.planner.bundle import FOLDER, bundle, exported, write_bundle
@@ -242,7 +242,7 @@ def close_loop(
     loop = evaluate_pair(
         job.task,
         original_of(job, workers),
-        Bundled(described(job), str((exported / FOLDER).absolute()), absolute_target(job.request.target)),
+        bundled(described(job), exported / FOLDER, absolute_target(job.request.target)),
         job.seeds("verdict", job.request.episodes),
         price(widths_of(chosen)).latency_s.high,
         np.random.default_rng([job.request.seed, 95]),

@@ -13,6 +13,12 @@ MAX_HEADER_BYTES = 1 << 24
 """Of names, shapes and what else a file tells of its weights."""
 
 
+def save_all_buffers(module: nn.Module) -> None:
+    """Makes every buffer part of what is saved and loaded: of one that was changed no code makes the same again."""
+    for inner in module.modules():
+        inner._non_persistent_buffers_set.clear()
+
+
 def load_weights(module: nn.Module, path: Path) -> None:
     """Reads ``path`` into ``module``, in place.
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from secateur.errors import SecateurError
 from secateur.graph.groups import ComponentGraph
-from secateur.openers import InInt8, Reweighted
+from secateur.openers import InInt8, Reweighted, fixed_file
 from secateur.policy.policy import Policy
 from secateur.policy.weights import load_weights
 from secateur.prune.analyse import analyse
@@ -86,9 +86,10 @@ def attribute(proof: "Proof", work: Path) -> dict[str, Any]:
     path = work / "visited.npz"
     met = met_inputs(task, proof.calm, policy)
     np.savez(path, **{name: rows.numpy() for name, rows in met.items()})  # type: ignore[arg-type]
+    states = fixed_file(path)
     for component in (*names, ALL):
         of = names if component == ALL else (component,)
-        swaps[component, INT8] = InInt8(subject.original, of, str(path))
+        swaps[component, INT8] = InInt8(subject.original, of, states)
     return _found(names, _rows(proof, swaps, seeds, before), left_out)
 
 
@@ -144,4 +145,4 @@ def _pruned(proof: "Proof", graph: ComponentGraph) -> tuple[Policy, dict[str, to
 
 def _stored(proof: "Proof", policy: Policy, path: Path) -> Reweighted:
     save_file({name: t.contiguous().clone() for name, t in policy.module.state_dict().items()}, path)
-    return Reweighted(proof.subject.original, str(path))
+    return Reweighted(proof.subject.original, fixed_file(path))

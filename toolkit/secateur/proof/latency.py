@@ -7,7 +7,7 @@ from typing import Any
 from secateur.deploy import predicted
 from secateur.device.serial import Serial
 from secateur.device.timing import Effort, Here, time_models
-from secateur.errors import SecateurError, UsageError
+from secateur.errors import SecateurError, UsageError, following_schema
 from secateur.litert.bench import open_link, require_architecture, subjects_of
 from secateur.openers import Bundled, OnDevice
 from secateur.policy.policy import Task
@@ -90,7 +90,8 @@ def lateness_of(subject: Subject, wanted: str) -> Lateness:
 
 def _predicted(subject: Subject) -> Lateness:
     if subject.summary is not None:
-        worst = float(subject.summary["predicted"]["latency_s"])
+        with following_schema("a run's summary", subject.run):
+            worst = float(subject.summary["predicted"]["latency_s"])
         return Lateness("predicted", worst, "the worst end of what its run predicted", True)
     assert isinstance(subject.artifact, OnDevice)
     assert subject.network is not None

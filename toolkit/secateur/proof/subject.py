@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from secateur.artifact import is_run, open_artifacts
-from secateur.errors import SecateurError, UsageError, refuse_options
+from secateur.errors import SecateurError, UsageError, following_schema, refuse_options
 from secateur.job import target_hash, weights_hash
 from secateur.network import Network
-from secateur.openers import Bundled, OnDevice, Original, named
+from secateur.openers import Bundled, OnDevice, Original, bundled, named
 from secateur.pipeline import Share
 from secateur.planner.bundle import FOLDER
 from secateur.policy.load import absolute, load
@@ -20,7 +20,7 @@ from secateur.runparts import stems
 from secateur.shipped import absolute_target
 from secateur.simulate.dry_run import check_task
 from secateur.target.computer import Computer
-from secateur.target.target import load_any
+from secateur.target.target import Target, compiled_by, list_targets, load_any, optimised
 from secateur.trusted import policy_of_run, target_of_run
 
 BOARD_DEVICES = ("emulator", "host", "qemu", "tflm")
@@ -105,6 +105,7 @@ def _of_run(path: Path, device: str, target: str | None, named_policy: str | Non
         raise SecateurError("a run holds one policy", f"{path} holds a front", "Prune to one of its points.")
     reference = policy_of_run(path, request, named_policy)
     board = absolute_target(target_of_run(path, request, target))
+    _require_target(board, request, path)
     original, policy, task = _loaded(reference, request.get("entry"))
     if weights_hash(policy) != request.get("weights_sha256"):
         raise SecateurError(
@@ -112,14 +113,15 @@ def _of_run(path: Path, device: str, target: str | None, named_policy: str | Non
             f"{request['policy']} had other weights than {original.reference} has",
             "Prune it again, bring the earlier weights back, or name where they are: --policy POLICY.",
         )
+    with following_schema("a run's summary", path):
+        name = str(summary["target"])
+        late = tuple((str(p["name"]), int(p["late_periods"])) for p in summary.get("parts") or ())
     artifact: OnDevice | Bundled
     if (path / FOLDER / "policy.json").is_file():
-        _require_device(device, ("host", "ssh://"), f"{summary['target']} is a computer")
-        artifact = Bundled(original, str((path / FOLDER).absolute()), board)
-        return Subject(
-            str(path), policy, task, original, artifact, summary["target"], device, None, path, summary
-        )
-    _require_device(device, (*BOARD_DEVICES, "serial:"), f"{summary['target']} is a microcontroller")
+        _require_device(device, ("host", "ssh://"), f"{name} is a computer")
+        artifact = bundled(original, path / FOLDER, board)
+        return Subject(str(path), policy, task, original, artifact, name, device, None, path, summary)
+    _require_device(device, (*BOARD_DEVICES, "serial:"), f"{name} is a microcontroller")
     parts = parts_of(policy, task.control_hz)
     files = {name: path / f"{stem}.int8.tflite" for name, stem in stems(parts).items()}
     artifact = OnDevice(
@@ -129,21 +131,25 @@ def _of_run(path: Path, device: str, target: str | None, named_policy: str | Non
         board,
         request.get("optimise"),
         request.get("toolchain"),
-        tuple((part["name"], part["late_periods"]) for part in summary.get("parts") or ()),
+        late,
     )
     artifact = replace(artifact, target_sha256=target_hash(artifact.board()))
-    return Subject(
-        str(path),
-        policy,
-        task,
-        original,
-        artifact,
-        summary["target"],
-        device,
-        None,
-        path,
-        summary,
-    )
+    return Subject(str(path), policy, task, original, artifact, name, device, None, path, summary)
+
+
+def _require_target(board: str, request: Mapping[str, Any], path: Path) -> None:
+    """Raises SecateurError where a target that is a file of somebody's own is not what the run was made for."""
+    with following_schema("a run's request", path):
+        asked, optimise, toolchain = str(request["target"]), request.get("optimise"), request.get("toolchain")
+        found = load_any(board)
+        if isinstance(found, Target):
+            found = compiled_by(optimised(found, optimise), toolchain)
+    if asked not in list_targets() and target_hash(found) != request.get("target_sha256"):
+        raise SecateurError(
+            "a run is proven on the target that it was made for",
+            f"{board} is not what {asked} was",
+            "Name that file as it was then, or prune again.",
+        )
 
 
 def _of_policy(source: str, device: str, target: str, seed: int, work: Path, share: Share) -> Subject:

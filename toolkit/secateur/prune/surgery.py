@@ -18,6 +18,7 @@ from secateur.graph.axes import Axis
 from secateur.graph.groups import ComponentGraph
 from secateur.graph.results import Result, shapes_of_results, tensors_of
 from secateur.policy.policy import Entry, Policy
+from secateur.policy.weights import save_all_buffers
 from secateur.records import Widths
 
 Keep = Mapping[str, torch.Tensor]
@@ -42,8 +43,7 @@ def cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
 def _cut(policy: Policy, graph: ComponentGraph, keep: Keep) -> Policy:
     module = deepcopy(policy.module)
     modules = list(module.named_modules())
-    for _, inner in modules:
-        inner._non_persistent_buffers_set.clear()  # of a buffer that is cut no code makes the same again
+    save_all_buffers(module)
     widths = {**graph.full, **{name: len(index) for name, index in keep.items()}}
     for parameter in module.parameters():
         parameter.grad = None

@@ -25,6 +25,7 @@ from secateur.graph.groups import ComponentGraph
 from secateur.policy.parts import part_names
 from secateur.policy.policy import Policy, Tensors
 from secateur.policy.unroll import fed_back, run_along, run_entries
+from secateur.policy.weights import save_all_buffers
 from secateur.prune.fake_quantise import fake_quantised
 from secateur.prune.states import at_rest, in_episodes
 from secateur.prune.surgery import Keep, kept_indices
@@ -61,6 +62,7 @@ def with_pruned(
         weights: of the pruned policy, by path; None for the original's own on the kept channels.
     """
     module = deepcopy(policy.module)
+    save_all_buffers(module)
     tensors = dict([*module.named_parameters(), *module.named_buffers()])
     with torch.no_grad():
         for path, axes in graph.trace.weights.items():

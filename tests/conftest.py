@@ -1,6 +1,8 @@
 """Settings that must stand before torch and LiteRT are imported."""
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 
@@ -9,6 +11,7 @@ import pytest
 os.environ.setdefault("LITERT_TORCH_SHOW_PROGRESS", "n")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["SECATEUR_CACHE"] = tempfile.mkdtemp(prefix="secateur-tests-")
+atexit.register(shutil.rmtree, os.environ["SECATEUR_CACHE"], ignore_errors=True)
 
 
 def pytest_runtest_setup(item):

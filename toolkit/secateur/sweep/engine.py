@@ -6,6 +6,7 @@ that.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 from secateur.errors import EXIT_ERROR, SecateurError
@@ -72,7 +73,8 @@ def _alone(errand: Errand, carry: Carry) -> Outcome:
     """The outcome of a run that may kill its process."""
     if (known := hung(errand)) is not None:
         return known
-    answer = ask(Processes(1), carry, errand)
+    with closing(Processes(1)) as alone:
+        answer = ask(alone, carry, errand)
     errand.started.unlink(missing_ok=True)
     if isinstance(answer, Lost):
         answer = Lost("twice, the second time with no other run beside it")

@@ -16,7 +16,7 @@ JSON document and nothing else; logs and progress go to standard error.
 | 1 | an error, in one line: rule, what was seen, remedy |
 | 2 | a command line that is not understood |
 | 3 | no widths fit the budget; nothing was written |
-| 4 | the verdict failed |
+| 4 | the verdict failed, or (`verify`) there is not enough evidence |
 
 A run that was killed goes on with `--resume`. Nothing is ever written over an earlier result.
 """

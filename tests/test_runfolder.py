@@ -144,6 +144,17 @@ def test_what_is_no_summary_is_refused(tmp_path, content):
         read_finished(tmp_path / "run")
 
 
+@pytest.mark.parametrize("name", ["summary.json", "manifest.json"])
+def test_resuming_is_the_remedy_only_where_a_run_is_unfinished(tmp_path, name):
+    _finish(tmp_path / "run")
+    (tmp_path / "run" / name).write_text("{")
+    with pytest.raises(SecateurError, match="into a new folder"):
+        read_finished(tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()
+    with pytest.raises(SecateurError, match="--resume"):
+        read_finished(tmp_path / "run")
+
+
 @pytest.mark.parametrize("content", ["[" * 100_000, "[1]", "{"])
 @pytest.mark.parametrize(("name", "read"), [("parts.json", parts_of_run), ("request.json", request_of)])
 def test_what_a_run_says_of_itself_is_read_with_care(tmp_path, name, read, content):

@@ -119,9 +119,10 @@ def test_the_picture_of_groups_is_that_of_the_policy():
 
 
 def _rules():
-    """Every text of the source that could be a rule; what is filled in later is …."""
+    """Every text of the source, policies included, that could be a rule; what is filled in later is …."""
     texts = set()
-    for path in (ROOT / "toolkit" / "secateur").rglob("*.py"):
+    sources = [path for part in ("toolkit/secateur", "policies") for path in (ROOT / part).rglob("*.py")]
+    for path in sources:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.add(node.value)

@@ -127,10 +127,11 @@ def read_finished(folder: Path) -> dict[str, Any]:
         hashes = {str(name): wanted for name, wanted in dict(manifest["files"]).items()}
         schema = summary["schema"]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        begun = "Run secateur prune first, or again with --resume."
         raise SecateurError(
             "a run folder holds summary.json and manifest.json",
             f"{folder}: {error}",
-            "Run secateur prune first, or again with --resume.",
+            "Run it again into a new folder." if (folder / SUMMARY).exists() else begun,
         ) from error
     if schema != SCHEMA:
         raise SecateurError(

@@ -91,7 +91,9 @@ def prune(
     ] = "component-aware",
     importance: Annotated[str, typer.Option(help=IMPORTANCE_HELP)] = "taylor",
     coefficients: Annotated[str, typer.Option(help=COEFFICIENTS_HELP)] = "none",
-    episodes: Annotated[int, typer.Option(min=2, help="Pairs of episodes that the verdict rests on.")] = 64,
+    episodes: Annotated[
+        int, typer.Option(min=2, help="Pairs of episodes that the verdict rests on; it takes 30 to pass.")
+    ] = 64,
     recovery_steps: Annotated[
         int, typer.Option(min=0, help="Gradient steps of recovery; 0 for none.")
     ] = 6000,

@@ -27,6 +27,7 @@ COMPARED = {
     "arm_reach_camera": ("act deployed",),
     "quadruped_walk": ("act deployed",),
     "tdmpc_cheetah": ("act deployed",),
+    "cartpole_gru": ("act deployed",),
     "tdmpc_cartpole": ("plan total", "act deployed"),
 }
 """Policies with tables of strategies (``bench/strategies.py --report``), and those of them that the README shows."""

@@ -84,7 +84,8 @@ def rows_of(cells: Cells) -> list[tuple[str, ...]]:
             total = np.mean([c["parameters_total"] for c in group])
             deployed = np.mean([c["parameters_deployed"] for c in group])
             each = ", ".join(f"{kept(c, 'recovered'):.2f}" for c in group)
-            spent = f"{np.mean([c['choose_s'] for c in group]):.0f} s"
+            times = [c["choose_s"] for c in group if c["choose_s"] is not None]  # none where it was halted
+            spent = f"{np.mean(times):.0f} s" if times else "–"
             shown = [interval(group, what) for what in ("cut", "recovered", "int8")]
             rows.append((*where, f"{total:,.0f} ({deployed:,.0f})", spent, *shown, each))
     return rows

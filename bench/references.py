@@ -1,8 +1,10 @@
 """A trained reference, prepared once for all comparisons: graph, scores, states, teacher, returns of the original."""
 
 import json
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +38,30 @@ TRIALS = {"act": TrialPlan(steps=200, episodes=8), "plan": PLANNER_TRIAL}
 """By mode."""
 
 
+ENUMERATED_S = 120
+"""Torch-pruning lists the groups of a GRU that is written out by ways through it, of which there is no end of."""
+
+
+class TookTooLong(Exception):
+    """Something of somebody else's did not end in time."""
+
+
+@contextmanager
+def at_most(seconds: int, what: str) -> Iterator[None]:
+    """Raises TookTooLong where the block takes longer."""
+
+    def stop(*_: Any) -> None:
+        raise TookTooLong(f"{what}: not within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 @dataclass(eq=False)
 class Reference:
     """One reference in one mode: ``act`` (its deployed entry) or ``plan`` (its planner)."""
@@ -57,7 +83,8 @@ class Reference:
         """Scores by a criterion; ``torch-pruning`` is that library's own magnitude importance, as it comes."""
         if importance not in self._scores:
             if importance == "torch-pruning":
-                self._scores[importance] = magnitude_scores(self.policy, self.graph)
+                with at_most(ENUMERATED_S, "torch-pruning lists its groups"):
+                    self._scores[importance] = magnitude_scores(self.policy, self.graph)
             else:
                 self._scores[importance] = self.scored(importance, self.policy, self.graph)
         return self._scores[importance]

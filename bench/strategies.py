@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from references import Reference, prepare, random_like, untrained
+from references import Reference, TookTooLong, prepare, random_like, untrained
 from strategies_report import report
 
 from secateur.calibration import calibrate
@@ -115,7 +115,9 @@ def run_cell(reference: Reference, share: float, match: str, strategy: str, args
     try:
         widths, scores = contender.choose(reference, share, match)
     except BudgetInfeasible as error:
-        return cell | {"error": str(error)}
+        return cell | {"error": str(error), "outcome": "infeasible"}
+    except TookTooLong as error:
+        return cell | {"error": str(error), "outcome": str(error)}
     cell |= {
         "widths": widths,
         "parameters_total": reference.parameters(widths, "total"),
@@ -268,7 +270,7 @@ def line_of(cell: dict[str, Any]) -> str:
         f"{cell['mode']} {cell['match']} {cell['budget_percent']:g} % seed {cell['seed']} {cell['strategy']}"
     )
     if "error" in cell:
-        return f"{where}: infeasible"
+        return f"{where}: {cell['outcome']}"
     kept = {
         name: float(np.mean(cell[name]) / np.mean(cell["baseline"]))
         for name in ("cut", "recovered", "int8")

@@ -79,7 +79,8 @@ def rows_of(cells: Cells) -> list[tuple[str, ...]]:
             group = [c for c in here if c["strategy"] == strategy and "error" not in c]
             where = (mode, f"{budget:g} % of {match}", strategy)
             if not group:
-                rows.append((*where, "–", "–", "infeasible", "–", "–", "–"))
+                outcome = next(c.get("outcome", "infeasible") for c in here if c["strategy"] == strategy)
+                rows.append((*where, "–", "–", outcome, "–", "–", "–"))
                 continue
             total = np.mean([c["parameters_total"] for c in group])
             deployed = np.mean([c["parameters_deployed"] for c in group])

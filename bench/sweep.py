@@ -42,8 +42,8 @@ ram = "1KiB"
 [[budgets]]
 flash = "6KiB"
 [prune]
-episodes = 16
-recovery_steps = 320
+episodes = 8
+recovery_steps = 80
 """
 RUNS, SEEDS = 24, 2
 WANTED = 1.8

@@ -15,6 +15,10 @@ INIT_BYTES = 48
 """Of code that sets a state to zero, at most."""
 
 
+UNSPILLED_STEPS, SPILLED_BYTES = 12, 4
+"""A step function with more calls than these keeps addresses on the stack, as many bytes for each further call at most
+(150 networks of 2 to 32 calls, images for Cortex-M4: 56 to 168 bytes)."""
+
 LOOP_CODE_BYTES, LOOP_STACK_BYTES = 64, 48
 """Of a loop over patches in the step function, at most."""
 
@@ -124,6 +128,7 @@ def ledger(program: Program, target: Target, components: Mapping[str, str]) -> L
         + sum(target.kernels[kernel].code_bytes for kernel in kernels),
         stack_bytes=costs.stack_bytes
         + LOOP_STACK_BYTES * bool(program.loops)
+        + SPILLED_BYTES * max(0, len(program.steps) - UNSPILLED_STEPS)
         + max((target.kernels[kernel].stack_bytes for kernel in kernels), default=0),
         lifetimes=tuple((buffer.first, buffer.last) for buffer in program.buffers),
         components={name: tuple(indices) for name, indices in members.items()},

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from demo import replaced
+from pages import replaced
 from torch import Generator
 
 from secateur.budget import parse_budget

@@ -1,10 +1,8 @@
 """A trained reference, prepared once for all comparisons: graph, scores, states, teacher, returns of the original."""
 
 import json
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +30,7 @@ from secateur.runfolder import to_json, write_atomically
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
+from secateur.sweep.one import limited
 
 SCORED_STATES, LESSON_STATES = 2048, 4096
 TRIALS = {"act": TrialPlan(steps=200, episodes=8), "plan": PLANNER_TRIAL}
@@ -40,26 +39,6 @@ TRIALS = {"act": TrialPlan(steps=200, episodes=8), "plan": PLANNER_TRIAL}
 
 ENUMERATED_S = 120
 """Torch-pruning lists the groups of a GRU that is written out by ways through it, of which there is no end of."""
-
-
-class TookTooLong(BaseException):
-    """Something of somebody else's did not end in time; no exception that it should catch."""
-
-
-@contextmanager
-def at_most(seconds: int, what: str) -> Iterator[None]:
-    """Raises TookTooLong where the block takes longer."""
-
-    def stop(*_: Any) -> None:
-        raise TookTooLong(f"{what}: not within {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @dataclass(eq=False)
@@ -83,7 +62,7 @@ class Reference:
         """Scores by a criterion; ``torch-pruning`` is that library's own magnitude importance, as it comes."""
         if importance not in self._scores:
             if importance == "torch-pruning":
-                with at_most(ENUMERATED_S, "torch-pruning lists its groups"):
+                with limited(ENUMERATED_S, self.folder / ".torch-pruning"):
                     self._scores[importance] = magnitude_scores(self.policy, self.graph)
             else:
                 self._scores[importance] = self.scored(importance, self.policy, self.graph)

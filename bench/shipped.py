@@ -11,7 +11,7 @@ import argparse
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,26 @@ def folder_of(arguments: str) -> Path:
     return RUNS / f"{policy}-{target}"
 
 
+def judged(command: Sequence[str]) -> None:
+    """Carries out a command that ends with a verdict; one that fails is a result, anything else ends the program."""
+    done = subprocess.run(command)
+    if done.returncode not in (0, 4):
+        raise SystemExit(f"{shlex.join(command)} ended with {done.returncode}")
+
+
+def each_asked(description: str | None, rows: Sequence[str], carry_out: Callable[[str], None]) -> None:
+    """Reads the command line, and carries out the rows of the policies that it asks for."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", help="policies to carry out; the others are only collected")
+    parser.add_argument("--collect", action="store_true", help="carry out nothing")
+    args = parser.parse_args()
+    for arguments in rows:
+        if not args.collect and (args.only is None or arguments.split()[0] in args.only):
+            carry_out(arguments)
+
+
 def run(arguments: str) -> None:
     """Prunes, or goes on where it was killed; a verdict that fails is a result."""
     folder = folder_of(arguments)
@@ -53,9 +73,7 @@ def run(arguments: str) -> None:
     command = [sys.executable, "-m", "secateur.cli", "prune", *shlex.split(arguments)]
     command += ["--max-return-drop", "5%", "--seed", "0", "-o", str(folder)]
     command += ["--resume"] if folder.exists() else []
-    done = subprocess.run(command)
-    if done.returncode not in (0, 4):
-        raise SystemExit(f"{shlex.join(command)} ended with {done.returncode}")
+    judged(command)
 
 
 def record(arguments: str) -> dict[str, Any]:
@@ -131,15 +149,7 @@ def table(results: Mapping[str, Any]) -> str:
 
 def main() -> None:
     """Runs what is missing, collects what is there."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", nargs="+", help="policies to run; the others are only collected")
-    parser.add_argument("--collect", action="store_true", help="run nothing")
-    args = parser.parse_args()
-    for arguments in ROWS:
-        if not args.collect and (args.only is None or arguments.split()[0] in args.only):
-            run(arguments)
+    each_asked(__doc__, ROWS, run)
     rows = [record(each) for each in ROWS if (folder_of(each) / "summary.json").exists()]
     write_atomically(RESULTS, to_json({"command": "python bench/shipped.py", "rows": rows}))
     print(table({"rows": rows}))

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from references import Reference, TookTooLong, prepare, random_like, untrained
+from references import ENUMERATED_S, Reference, prepare, random_like, untrained
 from strategies_report import report
 
 from secateur.calibration import calibrate
@@ -44,6 +44,7 @@ from secateur.runfolder import to_json, write_atomically
 from secateur.shared import code_sha256
 from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
+from secateur.sweep.one import TimeIsUp
 from secateur.target.target import load_target
 from secateur.verify.firmware import FirmwareController
 
@@ -116,8 +117,9 @@ def run_cell(reference: Reference, share: float, match: str, strategy: str, args
         widths, scores = contender.choose(reference, share, match)
     except BudgetInfeasible as error:
         return cell | {"error": str(error), "outcome": "infeasible"}
-    except TookTooLong as error:
-        return cell | {"error": str(error), "outcome": str(error)}
+    except TimeIsUp:
+        outcome = f"torch-pruning lists its groups: not within {ENUMERATED_S} s"
+        return cell | {"error": outcome, "outcome": outcome}
     cell |= {
         "widths": widths,
         "parameters_total": reference.parameters(widths, "total"),

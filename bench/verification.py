@@ -8,17 +8,15 @@ written by bench/demo.py). The device is this machine, which runs the generated 
 predicted for the board.
 """
 
-import argparse
 import json
 import shlex
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pages import replaced
-from shipped import ROWS, folder_of
+from shipped import ROWS, each_asked, folder_of, judged
 
 from secateur.report.wording import interval, share
 from secateur.runfolder import read_document, to_json, write_atomically
@@ -36,10 +34,7 @@ def verify(arguments: str) -> None:
     folder = folder_of(arguments)
     if (folder / "verify.json").exists():
         return
-    command = [sys.executable, "-m", "secateur.cli", "verify", str(folder), *shlex.split(OPTIONS)]
-    done = subprocess.run(command)
-    if done.returncode not in (0, 4):
-        raise SystemExit(f"{shlex.join(command)} ended with {done.returncode}")
+    judged([sys.executable, "-m", "secateur.cli", "verify", str(folder), *shlex.split(OPTIONS)])
 
 
 def row_of(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,15 +115,7 @@ def overview(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Verifies what is missing, keeps what is there, writes the page."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", nargs="+", help="policies to verify; the others are only collected")
-    parser.add_argument("--collect", action="store_true", help="verify nothing")
-    args = parser.parse_args()
-    for arguments in VERIFIED:
-        if not args.collect and (args.only is None or arguments.split()[0] in args.only):
-            verify(arguments)
+    each_asked(__doc__, VERIFIED, verify)
     found = [folder_of(arguments) / "verify.json" for arguments in VERIFIED]
     rows = [row_of(read_document(path)) for path in found if path.exists()]
     command = f"secateur verify RUN {OPTIONS}"

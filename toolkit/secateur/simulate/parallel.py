@@ -21,16 +21,12 @@ from secateur.simulate.displaced import Displaced
 from secateur.simulate.disturb import Disturbance, disturbed, extra_delay_s
 from secateur.simulate.jitter import Delay, later
 from secateur.simulate.rollout import Progress, Trajectory, kept_of_rollouts
-from secateur.workers import Workers, value
+from secateur.workers import Workers, nothing, value
 
 KEPT_OPEN = 3
 """What a process keeps open at a time; the longest unused is closed."""
 
 T = TypeVar("T")
-
-
-def _nothing() -> None:
-    """Nothing to close."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +35,7 @@ class Opened:
 
     task: Task
     controller: Controller
-    close: Callable[[], None] = field(default=_nothing)
+    close: Callable[[], None] = field(default=nothing)
 
 
 class Opener(Protocol):

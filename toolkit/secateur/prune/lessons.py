@@ -261,16 +261,22 @@ class UnrollingTeacher:
         names, model = self.planning, EntryModel(policy, self.planning)
         latent = model.encode(**states).repeat_interleave(PLANS, 0)
         answers: dict[Key, torch.Tensor] = {(names.encode, 0, self._output(names.encode)): latent}
+        latents, actions = [], []
         for step in range(HORIZON + 1):
             own = model.action_of(latent)
-            action = act(step, own)
             answers[names.choose, step, self._output(names.choose)] = own
-            answers[names.reward, step, self._output(names.reward)] = model.reward_of(latent, action)
-            for output, value in model.value_of(latent, action).items():
-                answers[names.value, step, output] = value
+            latents.append(latent)
+            actions.append(act(step, own))
             if step < HORIZON:
-                latent = model.next(latent, action)
+                latent = model.next(latent, actions[-1])
                 answers[names.next, step, self._output(names.next)] = latent
+        # Nothing waits for rewards and values: one call for all steps.
+        everywhere, taken = torch.cat(latents), torch.cat(actions)
+        judged = {(names.reward, self._output(names.reward)): model.reward_of(everywhere, taken)}
+        judged |= {(names.value, output): v for output, v in model.value_of(everywhere, taken).items()}
+        for (entry, output), rows in judged.items():
+            for step, part in enumerate(rows.chunk(HORIZON + 1)):
+                answers[entry, step, output] = part
         return answers
 
     def _compared(self, answers: Mapping[Key, torch.Tensor]) -> torch.Tensor:

@@ -1,10 +1,10 @@
 """How good the allocation is: the solver against exhaustive search, the search against other ways to spend trials.
 
-    python bench/allocation.py
+    python bench/allocation.py --policies tdmpc_cartpole tdmpc_cheetah
 
 *Small*: random problems of 2 to 5 knobs with 8 settings, a chain of layers, one or two limits; the loss of the solver's
-choice over that of the best there is, found by trying all. *Real*: the shipped cart-pole's deployed entry, at some
-shares of its parameters; the loss (error plus return lost) that the search ends with, and how many trials it took,
+choice over that of the best there is, found by trying all. *Real*: deployed entries of shipped policies, at some
+shares of their parameters; the loss (error plus return lost) that the search ends with, and how many trials it took,
 against NetAdapt's iteration (Yang et al. 2018, arXiv 1804.03230: shrink step by step, each time the part that costs
 least after a short recovery) and an evolutionary search (mutation of the best, as many trials as ours took). All of
 them try widths out in the same way, and what each ends with goes through the same longer trial. Shrinking step by
@@ -151,11 +151,11 @@ WAYS: dict[str, Callable[[Reference, tuple[Part, ...], Problem, int], tuple[Tria
 """(reference, parts, problem, trials that ours took) → the best trial, and how many there were."""
 
 
-def real(share: float, seed: int) -> list[dict[str, Any]]:
+def real(policy: str, share: float, seed: int) -> list[dict[str, Any]]:
     """Three ways to spend trials, on one reference and one budget."""
     rows, spent = [], 0
     for name in ("component-aware", *WAYS):
-        reference = prepare("tdmpc_cartpole", seed, "act", ROOT.parent / "build" / "allocation")
+        reference = prepare(policy, seed, "act", ROOT.parent / "build" / "allocation")
         scores, price = reference.scores("taylor"), reference.price("deployed")
         budget = reference.budget(share, "deployed")
         parts = component_parts(reference.graph, scores, on_board(reference.graph, price))
@@ -170,6 +170,7 @@ def real(share: float, seed: int) -> list[dict[str, Any]]:
             trial = reference.trials.final(best.widths)
         rows.append(
             {
+                "policy": policy,
                 "budget_percent": 100 * share,
                 "seed": seed,
                 "search": name,
@@ -189,14 +190,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--problems", type=int, default=800)
+    parser.add_argument("--policies", nargs="+", default=["tdmpc_cartpole"])
     parser.add_argument("--budgets", nargs="*", type=float, default=[2, 1], help="percent; none for none")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     args = parser.parse_args()
     document = {
-        "command": "python bench/allocation.py " + " ".join(sys.argv[1:]),
+        "command": " ".join(["python bench/allocation.py", *sys.argv[1:]]),
         "machine": {"processor": platform.machine(), "python": platform.python_version()},
         "small": against_exhaustive(args.problems),
-        "real": [row for percent in args.budgets for seed in args.seeds for row in real(percent / 100, seed)],
+        "real": [
+            row
+            for policy, percent, seed in product(args.policies, args.budgets, args.seeds)
+            for row in real(policy, percent / 100, seed)
+        ],
     }
     console = Console(width=120)
     for name in ("small", "real"):

@@ -11,6 +11,7 @@ bench/strategies.py; ``--report`` puts them together into bench/results/ablation
 import argparse
 import json
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -137,7 +138,7 @@ def main() -> None:
                 cell["error"] = str(error)
             cell |= {
                 "wall_s": round(time.perf_counter() - started, 1),
-                "command": "python bench/ablation.py " + " ".join(sys.argv[1:]),
+                "command": "python bench/ablation.py " + shlex.join(sys.argv[1:]),
                 "machine": {"processor": platform.machine(), "python": platform.python_version()},
             }
             write_atomically(path, to_json(cell))

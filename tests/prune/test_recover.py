@@ -107,6 +107,34 @@ def test_it_ends_when_there_is_nothing_left_to_recover_or_when_it_does_not_get_b
     assert len(late) == 2
 
 
+def test_rounding_begins_at_half_from_the_best_so_far_which_is_judged_again(setting):
+    keep = {"encoder": torch.arange(0, 32, 8)}
+    _, exact, plain = _recovered(setting, keep, rounds=4)
+    _, rounded, curve = _recovered(setting, keep, rounds=4, fake_quantise=True)
+    assert [point.steps for point in curve] == [0, 60, 120, 120, 180, 240]
+    assert curve[1:3] == plain[1:3]
+    before = max(point.return_mean for point in curve[:3])
+    assert curve[3].return_mean == pytest.approx(before, abs=0.5)
+    assert curve[3].return_mean != before
+    assert not rounded.module.encoder._forward_hooks
+    assert not torch.equal(exact.module.encoder.weight, rounded.module.encoder.weight)
+
+
+def test_rounding_begins_at_once_where_nothing_is_left_to_recover(setting):
+    _, _, curve = _recovered(setting, {"encoder": torch.arange(0, 32, 8)}, fake_quantise=True, enough=-1e9)
+    assert [point.steps for point in curve] == [0, 0]
+
+
+def test_rounding_that_makes_things_worse_is_not_taken(setting):
+    keep = {"encoder": torch.arange(30)}
+    pruned, recovered, curve = _recovered(
+        setting, keep, rounds=2, steps=20, episodes=2, learning_rate=50.0, fake_quantise=True
+    )
+    assert curve[2].return_mean > curve[3].return_mean
+    for name, tensor in pruned.module.state_dict().items():
+        assert torch.equal(tensor, recovered.module.state_dict()[name])
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_every_schedule_gives_the_widths_and_follows_the_original(setting, name):
     policy, task, visited = setting

@@ -31,7 +31,7 @@ class PruneRequest:
         recovery_steps: gradient steps of recovery in all; 0 for none.
         recovery_minutes: wall time after which no new round of recovery begins; None for no such end.
         schedule: key of ``prune.schedule.SCHEDULES``.
-        fake_quantise: recover with int8 weights and activations in the loop.
+        fake_quantise: the second half of recovery has int8 weights and activations in the loop.
         entry: ``plan`` for the planner on a computer; None for the deployed entry.
         dtype: on a computer; of a planner's networks, key of ``target.planning.WEIGHT_BYTES``. None for float32, and
             for int8 on a board, which runs no other.

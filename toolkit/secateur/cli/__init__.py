@@ -102,7 +102,8 @@ def prune(
     ] = None,
     schedule: Annotated[str, typer.Option(help="one-shot or iterative.")] = "one-shot",
     fake_quantise: Annotated[
-        bool, typer.Option("--fake-quantise", help="Recover with int8 weights and activations in the loop.")
+        bool,
+        typer.Option("--fake-quantise", help="Recover with int8 in the loop, in the second half."),
     ] = False,
     pareto: Annotated[
         str | None,

@@ -3,14 +3,18 @@
 The pruned policy acts, the original labels what it met (DAgger, Ross et al. 2011, arXiv 1011.0686), and the student is
 trained on all that was labelled so far. What is kept is the best by closed-loop return on episodes held out for
 that, the unrecovered policy among the candidates: a recovery that makes things worse is not taken.
+
+With fake quantisation the first half learns in float and the second with int8 in the loop, from the best of the first:
+rounding from the start holds back what is still far off (docs/adr/0066). From there on students act and are judged as
+int8, since int8 is what will be on the board.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from math import nan
+from math import inf, nan
 
 import numpy as np
 import torch
@@ -36,7 +40,8 @@ class RecoveryPlan:
         steps: gradient steps per round.
         episodes: episodes collected per round.
         judged_episodes: episodes that each candidate is judged on; with none, the last one is taken.
-        fake_quantise: train with int8 weights and activations in the loop.
+        fake_quantise: train with int8 weights and activations in the loop from half of the rounds (or minutes) on, or
+            once ``enough`` is reached without.
         enough: return at which it ends, because there is nothing left to recover; None for no such end.
         patience: rounds without a better return after which it ends; None for no such end.
         minutes: wall time after which no new round begins; None for no such end. With it, the same seed gives the same
@@ -98,28 +103,48 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
     teacher, lesson, task, plan = recovery.teacher, recovery.lesson, recovery.task, recovery.plan
     seed, progress = recovery.seed, recovery.progress
     torch.manual_seed(seed)
-    started = time.monotonic()
+    started, minutes = time.monotonic(), inf if plan.minutes is None else plan.minutes
     seeds = _seeds(seed, plan)
     judged = [next(seeds) for _ in range(plan.judged_episodes)]
     student = replace(pruned, module=deepcopy(pruned.module))
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(student.module.parameters(), lr=_rate(teacher, student, keep, lesson))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, plan.rounds * plan.steps))
-    best = Round(0, nan, judge(student, task, judged))
-    curve, best_weights, best_at = [best], deepcopy(student.module.state_dict()), 0
-    progress(best)
     distance, own = teacher.loss(student, keep), lesson.count
-    if plan.enough is not None and best.return_mean >= plan.enough:
-        return student, tuple(curve)
-    for number in range(1, plan.rounds + 1):
-        met = [next(seeds) for _ in range(plan.episodes)]
-        if met:
-            collected = rollouts(task, policy_controller(student, task), met)
-            seen = visited_inputs(task, collected, student)
-            lesson = lesson.joined(teacher.lesson(seen, lengths_of(collected), (student, keep)))
-        losses = []
-        student.module.train()
-        with fake_quantised(student.module) if plan.fake_quantise else nullcontext():
+    curve: list[Round] = []
+    best_weights, best_at = deepcopy(student.module.state_dict()), 0
+
+    def tell(number: int, loss: float) -> Round:
+        curve.append(Round(number * plan.steps, loss, judge(student, task, judged)))
+        progress(curve[-1])
+        return curve[-1]
+
+    def elapsed() -> float:
+        return (time.monotonic() - started) / 60
+
+    best = tell(0, nan)
+    in_int8 = False
+    with ExitStack() as rounding:
+        for number in range(1, plan.rounds + 1):
+            enough = plan.enough is not None and best.return_mean >= plan.enough
+            half = number > plan.rounds / 2 or elapsed() > minutes / 2
+            if plan.fake_quantise and not in_int8 and (enough or half):
+                in_int8 = True
+                student.module.load_state_dict(best_weights)
+                rounding.enter_context(fake_quantised(student.module))
+                with torch.no_grad():
+                    distance(lesson.rows(torch.arange(min(GLANCE, lesson.count))), 0)  # shows it the ranges
+                best, best_at = tell(number - 1, nan), number - 1
+                enough = plan.enough is not None and best.return_mean >= plan.enough
+            if enough:
+                break
+            met = [next(seeds) for _ in range(plan.episodes)]
+            if met:
+                collected = rollouts(task, policy_controller(student, task), met)
+                seen = visited_inputs(task, collected, student)
+                lesson = lesson.joined(teacher.lesson(seen, lengths_of(collected), (student, keep)))
+            losses = []
+            student.module.train()
             for step in range(plan.steps):
                 batch = lesson.rows(_drawn(teacher.training, own, lesson.count, generator))
                 loss = distance(batch, step)
@@ -129,18 +154,14 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
                 optimizer.step()
                 schedule.step()
                 losses.append(float(loss.detach()))
-        student.module.eval()
-        point = Round(number * plan.steps, float(np.mean(losses)), judge(student, task, judged))
-        curve.append(point)
-        progress(point)
-        if not judged or point.return_mean >= best.return_mean:
-            best, best_weights, best_at = point, deepcopy(student.module.state_dict()), number
-        if plan.enough is not None and best.return_mean >= plan.enough:
-            break
-        if plan.patience is not None and number - best_at >= plan.patience:
-            break
-        if plan.minutes is not None and time.monotonic() - started > 60 * plan.minutes:
-            break
+            student.module.eval()
+            point = tell(number, float(np.mean(losses)))
+            if not judged or point.return_mean >= best.return_mean:
+                best, best_weights, best_at = point, deepcopy(student.module.state_dict()), number
+            if plan.patience is not None and number - best_at >= plan.patience:
+                break
+            if elapsed() > minutes:
+                break
     student.module.load_state_dict(best_weights)
     return student, tuple(curve)
 

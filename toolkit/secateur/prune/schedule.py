@@ -49,8 +49,8 @@ def one_shot(recovery: Recovery, scores: Scores, rescore: Rescore, widths: Width
 def iterative(recovery: Recovery, scores: Scores, rescore: Rescore, widths: Widths) -> Scheduled:
     """Several cuts, the recovery divided among them, minutes as rounds; the last cut gets half of it.
 
-    Fake quantisation is for the last. After each recovery the channels that are left are scored anew. The learning curve
-    counts the steps of all.
+    Fake quantisation is for the last. After each recovery the channels that are left are scored anew. The learning
+    curve counts the steps of all.
     """
     policy, graph, plan = recovery.teacher.original, recovery.teacher.graph, recovery.plan
     full = {name: graph.full[name] for name in scores}

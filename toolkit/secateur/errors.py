@@ -117,9 +117,9 @@ class BudgetInfeasible(SecateurError):
     exit_code = EXIT_INFEASIBLE
 
 
-def require_known(kind: str, name: str, table: Mapping[str, Any]) -> None:
-    """Raises SecateurError where ``name`` is not in ``table``."""
+def require_known(
+    kind: str, name: str, table: Mapping[str, Any], error: type[SecateurError] = UsageError
+) -> None:
+    """Raises ``error`` where ``name``, as somebody wrote it, is not in ``table``."""
     if name not in table:
-        raise SecateurError(
-            f"{kind} is one that secateur has", f"got {name!r}", f"Choose {', '.join(table)}."
-        )
+        raise error(f"{kind} is one that secateur has", f"got {name!r}", f"Choose {', '.join(table)}.")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from secateur.errors import require_known
+from secateur.errors import SecateurError, require_known
 
 LARGEST_STEPS = 1 << 12
 """Of training."""
@@ -76,9 +76,11 @@ def denoising_steps(config: Mapping[str, Any], count: int) -> tuple[Denoising, .
         raise ValueError(f"{count} steps of {trained}")
     kind, schedule = str(config["noise_scheduler_type"]), str(config["beta_schedule"])
     predicted = str(config["prediction_type"])
-    require_known("a noise scheduler", kind, _STEPS)
-    require_known("a schedule of noise", schedule, BETAS)
-    require_known("what a diffusion policy predicts", predicted, dict.fromkeys(("epsilon", "sample")))
+    require_known("a noise scheduler", kind, _STEPS, SecateurError)
+    require_known("a schedule of noise", schedule, BETAS, SecateurError)
+    require_known(
+        "what a diffusion policy predicts", predicted, dict.fromkeys(("epsilon", "sample")), SecateurError
+    )
     limit = float(config["clip_sample_range"]) if config["clip_sample"] else math.inf
     betas = BETAS[schedule](float(config["beta_start"]), float(config["beta_end"]), trained)
     kept = np.cumprod(1 - betas)

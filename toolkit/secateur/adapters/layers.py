@@ -43,7 +43,7 @@ def sequential(state: State, activation: str, what: str, ends_with_activation: b
         SecateurError: an unknown activation, layers other than linear ones (and layer norms after them), or layers
             that do not fit each other.
     """
-    require_known("an activation", activation, ACTIVATIONS)
+    require_known("an activation", activation, ACTIVATIONS, SecateurError)
     layers: dict[int, State] = {}
     for name, tensor in state.items():
         match = re.fullmatch(r"(\d{1,4})\.(weight|bias)", name)

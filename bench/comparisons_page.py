@@ -40,11 +40,39 @@ def _graph_scaling() -> str:
     )
 
 
+def _allocation() -> str:
+    document = json.loads((RESULTS / "allocation.json").read_bytes())
+    lines = [
+        f"```sh\n{document['command']}\n```\n",
+        "| knobs | problems | solved exactly | mean excess | largest excess | time over exhaustive |",
+        "|---" * 6 + "|",
+    ]
+    for row in document["small"]:
+        excess = (f"{100 * row[key]:.2f} %" for key in ("mean_excess", "largest_excess"))
+        cells = (row["knobs"], row["problems"], f"{100 * row['optimal_share']:.0f} %", *excess)
+        lines.append(f"| {' | '.join(map(str, cells))} | {row['time_ratio']:.3g} |")
+    lines += [
+        "\n*Excess* is of the largest loss that there is to save.\n",
+        "| policy | budget | search | trials | loss | error | kept | time |",
+        "|---" * 8 + "|",
+    ]
+    for row in document["real"]:
+        found = (
+            row["trials"],
+            *(f"{row[key]:.3f}" for key in ("loss", "error", "kept")),
+            f"{row['wall_s']:.0f} s",
+        )
+        cells = (row["policy"], f"{row['budget_percent']:g} %", row["search"], *found)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
 def filled(page: str) -> str:
     """The page with the tables of the kept results."""
     for name in COMPARED:
         page = replaced(page, name, _commands_and_table(name))
     page = replaced(page, "ablation", _commands_and_table("ablation_tdmpc_cheetah"))
+    page = replaced(page, "allocation", _allocation())
     return replaced(page, "graph_scaling", _graph_scaling())
 
 

@@ -20,13 +20,12 @@ ORDER = (
     "--policy",
     "--mode",
     "--match",
-    "--strategies",
     "--recovery-steps",
     "--episodes",
     "--judged",
     "--no-int8",
 )
-"""In which options of a command are shown; ``--seeds`` and ``--budgets`` are last."""
+"""In which options of a command are shown; ``--strategies``, ``--seeds`` and ``--budgets`` are last."""
 
 Cells = list[dict[str, Any]]
 Key = tuple[str, str, float]
@@ -225,8 +224,8 @@ def _outcome(gaps: Sequence[np.ndarray]) -> str:
 
 
 def commands(cells: Cells) -> list[str]:
-    """The commands that give the cells; those that differ in budgets and seeds alone are one: cells are run singly."""
-    cells_of: dict[str, Cells] = {}
+    """The commands that give the cells, those that differ in budgets, seeds and strategies alone as few as can be."""
+    seeds_of: dict[tuple[str, str, float], list[int]] = {}
     for cell in cells:
         options = {"--mode": ["act"], "--match": ["total"]}
         for word in cell["command"].split()[2:]:
@@ -235,11 +234,18 @@ def commands(cells: Cells) -> list[str]:
             else:
                 values.append(word)
         shown = " ".join(" ".join((name, *options[name])) for name in ORDER if name in options)
-        cells_of.setdefault(shown, []).append(cell)
+        seeds_of.setdefault((shown, cell["strategy"], cell["budget_percent"]), []).append(cell["seed"])
+    budgets_of: dict[tuple[str, str, tuple[int, ...]], list[float]] = {}
+    for (shown, strategy, budget), seeds in seeds_of.items():
+        budgets_of.setdefault((shown, strategy, tuple(sorted(seeds))), []).append(budget)
+    alike: dict[tuple[str, tuple[int, ...], tuple[float, ...]], list[str]] = {}
+    for (shown, strategy, seeds), budgets in budgets_of.items():
+        alike.setdefault((shown, seeds, tuple(sorted(budgets, reverse=True))), []).append(strategy)
+    every = {cell["strategy"] for cell in cells}
     lines = []
-    for shown, group in sorted(cells_of.items()):
-        seeds = sorted({cell["seed"] for cell in group})
-        which = "" if seeds == [0, 1, 2] else f" --seeds {' '.join(map(str, seeds))}"
-        budgets = " ".join(f"{b:g}" for b in sorted({cell["budget_percent"] for cell in group}, reverse=True))
-        lines.append(f"python bench/strategies.py {shown}{which} --budgets {budgets}")
-    return lines
+    for (shown, which, percents), strategies in alike.items():
+        line = ["python bench/strategies.py", shown]
+        line += ["--strategies", *strategies] if set(strategies) != every else []
+        line += ["--seeds", *map(str, which)] if which != (0, 1, 2) else []
+        lines.append(" ".join([*line, "--budgets", *(f"{budget:g}" for budget in percents)]))
+    return sorted(lines)

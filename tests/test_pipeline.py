@@ -293,7 +293,7 @@ def test_the_least_that_could_be_met_can_be_met(example, tmp_path):
 )
 def test_the_other_strategies_take_the_same_chain(example, tmp_path, strategy, coefficients):
     folder = tmp_path / strategy
-    quick = ("--episodes", "4", "--recovery-steps", "160")
+    quick = ("--episodes", "4", "--recovery-steps", "160", "--fake-quantise")
     done = run(
         secateur(
             *("prune", str(example), *PRUNE, *quick, "-o", str(folder)),

@@ -155,3 +155,35 @@ def test_int8_weights_are_those_that_a_converter_would_store():
     with fake_quantised(layer):
         seen = layer(torch.eye(3)).detach().T
     assert torch.allclose(seen, torch.tensor([[1.27, 0.5, 0.0], [-2.54, 0.02, 0.0]]), atol=0.011)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_transposed_convolution_has_one_scale_for_each_output_channel(groups):
+    torch.manual_seed(0)
+    layer = nn.ConvTranspose1d(4, 6, 3, groups=groups, bias=False)
+    sizes = torch.logspace(-3, 0, 6)  # of the output channels
+    with torch.no_grad():
+        layer.weight *= sizes.reshape(groups, 1, -1, 1).expand(groups, 4 // groups, -1, 1).flatten(0, 1)
+    x = torch.randn(8, 4, 5)
+    exact = layer(x)
+    with fake_quantised(layer):
+        rounded = layer(x)
+    error = (rounded - exact).abs().amax((0, 2)) / exact.abs().amax((0, 2))
+    assert float(error.max()) < 0.03
+
+
+def test_ranges_that_are_held_do_not_fade_and_follow_again_when_let_go():
+    torch.manual_seed(0)
+    layer = nn.Linear(2, 1, bias=False)
+    small, large = torch.full((1, 2), 0.0123), torch.full((1, 2), 5.0)
+    with fake_quantised(layer) as hold:
+        layer(large)
+        hold()
+        coarse = layer(small)
+        for _ in range(500):
+            layer(small)
+        assert torch.equal(layer(small), coarse)
+        hold(False)
+        for _ in range(500):
+            layer(small)
+        assert not torch.equal(layer(small), coarse)

@@ -1,9 +1,12 @@
+import dataclasses
+
 import gymnasium
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from secateur.errors import Diverged
 from secateur.graph.groups import build_graph
 from secateur.policy.policy import Component, Entry, Policy, Task
 from secateur.prune.allocate import keep_best
@@ -133,6 +136,44 @@ def test_rounding_that_makes_things_worse_is_not_taken(setting):
     assert curve[2].return_mean > curve[3].return_mean
     for name, tensor in pruned.module.state_dict().items():
         assert torch.equal(tensor, recovered.module.state_dict()[name])
+
+
+class Fragile(Follow):
+    """Breaks under fifteen hard pushes one after the other, which the original never gives."""
+
+    def reset(self, *, seed=None, options=None):
+        self.pushes = 0
+        return super().reset(seed=seed)
+
+    def step(self, action):
+        self.pushes = self.pushes + 1 if action[0] > 0.9 else 0
+        observation, *rest = super().step(action)
+        return observation + np.float32(np.inf if self.pushes == 15 else 0.0), *rest
+
+
+def test_a_student_that_diverges_learns_from_the_original_alone_until_it_does_no_longer(setting):
+    policy, task, visited = setting
+    graph = build_graph(policy)
+    keep = {"encoder": torch.arange(0, 32, 8)}
+    pruned = cut(policy, graph, keep)
+    with torch.no_grad():
+        pruned.module.head.bias += 4.0
+    teacher = teacher_of(policy, graph, 0)
+    fragile = dataclasses.replace(task, make_env=Fragile)
+    with pytest.raises(Diverged):
+        rollouts(fragile, torch_controller(pruned, fragile), range(4))
+    plan = RecoveryPlan(rounds=4, steps=150, episodes=2, judged_episodes=4)
+    recovery = Recovery(teacher, teacher.lesson(visited), fragile, 0, plan)
+    student, curve = recover(recovery, pruned, keep)
+    assert curve[0].return_mean == -np.inf
+    assert curve[-1].return_mean > 0
+    rollouts(fragile, torch_controller(student, fragile), range(4))
+
+
+def test_patience_in_float_ends_in_rounding(setting):
+    keep = {"encoder": torch.arange(0, 32, 8)}
+    _, _, curve = _recovered(setting, keep, learning_rate=50.0, rounds=8, patience=2, fake_quantise=True)
+    assert [point.steps for point in curve] == [0, 60, 120, 120, 180, 240]
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -78,7 +78,7 @@ def test_the_component_that_matters_keeps_more(setting):
     price = price_of(graph)
     budget = Budget(Limits(flash_bytes=price({}).parameters // 12))
     trials = trials_of(setting)
-    found = search(graph, scores, price, budget, trials, refine=False)
+    found = search(graph, scores, price, budget, trials)
     assert all(limit.excess(price(found.widths)) == 0 for limit in resources(budget))
     counts = graph.parameter_counts(found.widths)
     assert counts["busy"] > counts["idle"]

@@ -108,7 +108,7 @@ def choose_widths(
     strategy = STRATEGIES[job.request.strategy]
     if strategy.measures:
         trials = _trials(job, original, ranked, share)
-        found = search(job.graph, ranked, price, job.budget, trials, refine=not job.policy.plans)
+        found = search(job.graph, ranked, price, job.budget, trials)
         widths = found.widths
         tried = [_tried(trial, price) for trial in trials.asked]
         write_atomically(to / "search.json", to_json(found.plain() | {"tried": tried}))

@@ -81,6 +81,10 @@ def following_schema(what: str, source: object, *kinds: type[Exception]) -> Iter
         ) from error
 
 
+class Diverged(SecateurError):
+    """An action, an observation or a reward that is not finite."""
+
+
 class UsageError(SecateurError):
     """A command line that cannot be understood."""
 

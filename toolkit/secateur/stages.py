@@ -186,6 +186,7 @@ def cut_and_recover(job: Job, original: Original, chosen: Path, to: Path, share:
     points = [
         {"step": p.steps, "loss": p.loss if isfinite(p.loss) else None, "return_mean": p.return_mean}
         for p in made.curve
+        if isfinite(p.return_mean)
     ]
     write_atomically(to / "recovery.json", to_json(points))
 

@@ -2,11 +2,12 @@
 
 Weights are rounded as the converter will (symmetric, one scale per output channel), activations to one scale and zero
 point per tensor over the range seen so far. Gradients pass straight through (Bengio et al. 2013, arXiv 1308.3432).
+Attention and recurrent layers that take whole sequences stay in float: they are none of ``LAYERS``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -21,11 +22,20 @@ FADE = 0.99
 """How slowly a range forgets."""
 
 
+class Hold(Protocol):
+    """Holds all ranges as they are, or lets them follow what is seen again."""
+
+    def __call__(self, still: bool = True) -> None:
+        """``still`` or not."""
+        ...
+
+
 @contextmanager
-def fake_quantised(module: nn.Module) -> Iterator[Callable[[], None]]:
+def fake_quantised(module: nn.Module) -> Iterator[Hold]:
     """Within it, linear, convolutional and recurrent layers of ``module`` compute with int8 weights and inputs.
 
-    Gives a function that holds all ranges as they are from then on.
+    Gives a function that holds all ranges as they are, as an artifact's are: a policy that acts for long without much
+    happening would else be rounded ever more finely.
     """
     hooks: list[Any] = []
     ranges: list[_Range] = []
@@ -37,9 +47,9 @@ def fake_quantised(module: nn.Module) -> Iterator[Callable[[], None]]:
             hooks.append(layer.register_forward_pre_hook(lambda m, args, s=seen: _before(m, args, s)))
             hooks.append(layer.register_forward_hook(_after))
 
-    def hold() -> None:
+    def hold(still: bool = True) -> None:
         for each in ranges:
-            each.held = True
+            each.held = still
 
     try:
         yield hold
@@ -68,11 +78,23 @@ def _before(layer: nn.Module, args: tuple[Any, ...], seen: dict[str, _Range]) ->
     for name in seen:
         weight = layer._parameters[name]
         assert weight is not None
-        largest = weight.detach().abs().flatten(1).amax(1).clamp_min(1e-8) / 127
-        steps = largest.reshape(-1, *[1] * (weight.dim() - 1))
+        steps = _steps(layer, weight.detach().abs())
         layer._parameters[name] = _through(weight, (weight / steps).round() * steps)  # type: ignore[assignment]
     ranges = [*seen.values(), *[None] * len(args)]
     return tuple(_stored(values, known) for values, known in zip(args, ranges))
+
+
+def _steps(layer: nn.Module, sizes: torch.Tensor) -> torch.Tensor:
+    """Sizes of weights → the scale of each, one per output channel.
+
+    Outputs are the first axis; of a transposed convolution, ``[in, out of a group, ...]``, the second, in each group.
+    """
+    if not getattr(layer, "transposed", False):
+        largest = sizes.amax(tuple(range(1, sizes.dim())), keepdim=True)
+    else:
+        grouped = sizes.unflatten(0, (layer.groups, -1))  # type: ignore[arg-type]
+        largest = grouped.amax((1, *range(3, grouped.dim())), keepdim=True).expand_as(grouped).flatten(0, 1)
+    return largest.clamp_min(1e-8) / 127
 
 
 def _after(layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:

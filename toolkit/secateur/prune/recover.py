@@ -19,13 +19,14 @@ from math import inf, nan
 import numpy as np
 import torch
 
+from secateur.errors import Diverged
 from secateur.policy.policy import Policy, Task
-from secateur.prune.fake_quantise import fake_quantised
+from secateur.prune.fake_quantise import Hold, fake_quantised
 from secateur.prune.lessons import Lesson, Teacher, Training
 from secateur.prune.states import lengths_of, visited_inputs
 from secateur.prune.surgery import Keep
 from secateur.simulate.planner import policy_controller
-from secateur.simulate.rollout import rollouts
+from secateur.simulate.rollout import Trajectory, rollouts
 
 GLANCE = 512
 """States on which it is seen how far a student is, before it learns."""
@@ -41,7 +42,7 @@ class RecoveryPlan:
         episodes: episodes collected per round.
         judged_episodes: episodes that each candidate is judged on; with none, the last one is taken.
         fake_quantise: train with int8 weights and activations in the loop from half of the rounds (or minutes) on, or
-            once ``enough`` is reached without.
+            once it would end without.
         enough: return at which it ends, because there is nothing left to recover; None for no such end.
         patience: rounds without a better return after which it ends; None for no such end.
         minutes: wall time after which no new round begins; None for no such end. With it, the same seed gives the same
@@ -60,7 +61,10 @@ class RecoveryPlan:
 
 @dataclass(frozen=True)
 class Round:
-    """One point of the learning curve: gradient steps so far, mean loss since the last, return when judged."""
+    """One point of the learning curve: gradient steps so far, mean loss since the last, return when judged.
+
+    The return of a student that diverges is minus infinity.
+    """
 
     steps: int
     loss: float
@@ -69,6 +73,10 @@ class Round:
 
 def _silent(point: Round) -> None:
     """Tells nobody."""
+
+
+def _in_float(still: bool = True) -> None:
+    """There are no ranges to hold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,34 +123,41 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
     best_weights, best_at = deepcopy(student.module.state_dict()), 0
 
     def tell(number: int, loss: float) -> Round:
-        curve.append(Round(number * plan.steps, loss, judge(student, task, judged)))
+        hold()
+        try:
+            reached = judge(student, task, judged)
+        except Diverged:  # so does the simulation, now and then, with who was just cut
+            reached = -inf
+        curve.append(Round(number * plan.steps, loss, reached))
         progress(curve[-1])
         return curve[-1]
 
     def elapsed() -> float:
+        """Minutes."""
         return (time.monotonic() - started) / 60
 
+    hold: Hold = _in_float
     best = tell(0, nan)
-    in_int8 = False
+    in_int8 = stuck = False
     with ExitStack() as rounding:
         for number in range(1, plan.rounds + 1):
             enough = plan.enough is not None and best.return_mean >= plan.enough
             half = number > plan.rounds / 2 or elapsed() > minutes / 2
-            if plan.fake_quantise and not in_int8 and (enough or half):
+            if plan.fake_quantise and not in_int8 and (enough or stuck or half):
                 in_int8 = True
                 student.module.load_state_dict(best_weights)
-                rounding.enter_context(fake_quantised(student.module))
+                hold = rounding.enter_context(fake_quantised(student.module))
                 with torch.no_grad():
                     distance(lesson.rows(torch.arange(min(GLANCE, lesson.count))), 0)  # shows it the ranges
                 best, best_at = tell(number - 1, nan), number - 1
                 enough = plan.enough is not None and best.return_mean >= plan.enough
             if enough:
                 break
-            met = [next(seeds) for _ in range(plan.episodes)]
-            if met:
-                collected = rollouts(task, policy_controller(student, task), met)
+            collected = _collected(student, task, [next(seeds) for _ in range(plan.episodes)])
+            if collected:
                 seen = visited_inputs(task, collected, student)
                 lesson = lesson.joined(teacher.lesson(seen, lengths_of(collected), (student, keep)))
+            hold(False)
             losses = []
             student.module.train()
             for step in range(plan.steps):
@@ -158,7 +173,8 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
             point = tell(number, float(np.mean(losses)))
             if not judged or point.return_mean >= best.return_mean:
                 best, best_weights, best_at = point, deepcopy(student.module.state_dict()), number
-            if plan.patience is not None and number - best_at >= plan.patience:
+            stuck = plan.patience is not None and number - best_at >= plan.patience
+            if stuck and (in_int8 or not plan.fake_quantise):
                 break
             if elapsed() > minutes:
                 break
@@ -185,6 +201,14 @@ def _drawn(training: Training, own: int, count: int, generator: torch.Generator)
 def _seeds(seed: int, plan: RecoveryPlan) -> Iterator[int]:
     count = plan.judged_episodes + plan.rounds * plan.episodes
     return iter([int(s) for s in np.random.SeedSequence([seed, 0x5EC]).generate_state(count)])
+
+
+def _collected(student: Policy, task: Task, seeds: Sequence[int]) -> tuple[Trajectory, ...]:
+    """Episodes of a student; none where it diverges, since then there is nothing to learn from on its way."""
+    try:
+        return rollouts(task, policy_controller(student, task), seeds) if seeds else ()
+    except Diverged:
+        return ()
 
 
 def judge(policy: Policy, task: Task, seeds: Sequence[int]) -> float:

@@ -104,7 +104,6 @@ def search(
     price: Price,
     budget: Budget,
     trials: Trials,
-    refine: bool = True,
     frozen: Collection[str] = (),
 ) -> Search:
     """The widths within the budget that lose least, by trial.
@@ -115,7 +114,6 @@ def search(
         price: widths → predicted cost.
         budget: that is to be met.
         trials: that widths are tried with.
-        refine: measure curves a second time, group by group around the best candidate.
         frozen: groups that stay whole.
 
     Raises:
@@ -137,7 +135,7 @@ def search(
     factors: tuple[float, ...] = ()
     if min(trial.loss for trial in tried) > NOTHING:
         parameters = _parameters(graph)
-        for turn, reach in enumerate((REACH, NEAR) if refine else (REACH,)):
+        for turn, reach in enumerate((REACH, NEAR)):
             if turn:
                 parts = group_parts(graph, scores, groups)
                 base = nearest(parts, min(tried, key=lambda trial: trial.loss).widths)

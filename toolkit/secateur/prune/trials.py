@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from secateur.errors import SecateurError
+from secateur.errors import Diverged
 from secateur.policy.policy import Policy, Task
 from secateur.prune.allocate import Scores, keep_best
 from secateur.prune.lessons import Lesson, Teacher
@@ -189,6 +189,6 @@ class Trials:
             self.original_return = judge(self.teacher.original, self.task, self._episodes)
         try:
             reached = judge(student, self.task, self._episodes)
-        except SecateurError:  # the student or the simulation diverged; it did not with the original
+        except Diverged:  # it did not with the original
             return 1.0 - HOPELESS
         return 1.0 - (self.original_return - reached) / max(abs(self.original_return), 1e-9)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import gymnasium
 import numpy as np
 
-from secateur.errors import SecateurError
+from secateur.errors import Diverged, SecateurError
 from secateur.policy.policy import Task
 from secateur.simulate.controller import LANES, Controller, ControllerFactory
 from secateur.simulate.jitter import Delay, held_up
@@ -92,8 +92,8 @@ def kept_of_rollouts(
             are added, and all are left open. None to make new ones and close them.
 
     Raises:
-        SecateurError: an action, observation or reward that is not finite; an episode without an end; a delay
-            that the environment cannot be given.
+        Diverged: an action, observation or reward that is not finite.
+        SecateurError: an episode without an end; a delay that the environment cannot be given.
     """
     acting = controller if isinstance(controller, Controller) else controller()
     waiting = list(enumerate(seeds))[::-1]
@@ -175,12 +175,12 @@ class _Episode:
         )
 
     def _refuse(self, value: Any, what: str, remedy: str) -> None:
-        """Raises SecateurError: something in it is no finite number."""
+        """Raises Diverged: something in it is no finite number."""
         parts = value if isinstance(value, dict) else {"": value}
         bad = next(part for part in parts.values() if not _finite(part))
         if isinstance(bad, dict):
             return self._refuse(bad, what, remedy)
-        raise SecateurError(
+        raise Diverged(
             f"every {what} of an episode is finite",
             f"seed {self.seed}, step {len(self.rewards)}: {np.asarray(bad).ravel()[:8].tolist()}",
             remedy,

@@ -293,7 +293,7 @@ def test_the_least_that_could_be_met_can_be_met(example, tmp_path):
 )
 def test_the_other_strategies_take_the_same_chain(example, tmp_path, strategy, coefficients):
     folder = tmp_path / strategy
-    quick = ("--episodes", "4", "--recovery-steps", "160", "--fake-quantise")
+    quick = ("--episodes", "4", "--recovery-steps", "160", "--fake-quantise", "--recovery-enough", "1%")
     done = run(
         secateur(
             *("prune", str(example), *PRUNE, *quick, "-o", str(folder)),
@@ -304,6 +304,10 @@ def test_the_other_strategies_take_the_same_chain(example, tmp_path, strategy, c
     assert done.returncode in (0, 4), done.stderr
     summary = read_finished(folder)
     assert summary["strategy"] == strategy
+    assert [point["step"] for point in summary["recovery"]] == [
+        0,
+        0,
+    ]  # a hundredth is there at once, in float as in int8
     assert (summary["coefficients"] is None) == (coefficients == "none")
     assert summary["measured"]["flash_bytes"] <= 4096
     assert summary["parity"]["int8_mismatched_bytes"] == 0

@@ -30,6 +30,7 @@ class PruneRequest:
         episodes: pairs of episodes that the verdict rests on.
         recovery_steps: gradient steps of recovery in all; 0 for none.
         recovery_minutes: wall time after which no new round of recovery begins; None for no such end.
+        recovery_enough: share of the original's return at which recovery ends; None for no such end.
         schedule: key of ``prune.schedule.SCHEDULES``.
         fake_quantise: the second half of recovery has int8 weights and activations in the loop.
         entry: ``plan`` for the planner on a computer; None for the deployed entry.
@@ -49,6 +50,7 @@ class PruneRequest:
     episodes: int = 64
     recovery_steps: int = 6000
     recovery_minutes: float | None = None
+    recovery_enough: float | None = None
     schedule: str = "one-shot"
     fake_quantise: bool = False
     entry: str | None = None

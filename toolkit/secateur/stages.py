@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from secateur.pipeline import Progress, Share
 from secateur.policy.policy import Policy
 from secateur.policy.weights import load_weights
 from secateur.prune.limits import Price
-from secateur.prune.recover import Recovery, RecoveryPlan
+from secateur.prune.recover import Recovery, RecoveryPlan, judged_seeds, mean_return
 from secateur.prune.schedule import SCHEDULES
 from secateur.prune.states import digest, lengths_of, met_inputs
 from secateur.prune.surgery import rebuild
@@ -166,6 +166,9 @@ def cut_and_recover(job: Job, original: Original, chosen: Path, to: Path, share:
         fake_quantise=job.request.fake_quantise,
         minutes=job.request.recovery_minutes,
     )
+    if (wanted := job.request.recovery_enough) is not None and plan.rounds:
+        reached = mean_return(job.policy, job.task, judged_seeds(job.request.seed, plan))
+        plan = replace(plan, enough=reached - (1 - wanted) * abs(reached))
     total = max(1, plan.rounds * plan.steps)
     recovery = Recovery(
         original.teacher,

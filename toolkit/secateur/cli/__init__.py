@@ -100,6 +100,10 @@ def prune(
     recovery_minutes: Annotated[
         float | None, typer.Option(min=0, help="No new round of recovery begins after so many minutes.")
     ] = None,
+    recovery_enough: Annotated[
+        str | None,
+        typer.Option(help="Share of the original's return at which recovery ends, 99% for example."),
+    ] = None,
     schedule: Annotated[str, typer.Option(help="one-shot or iterative.")] = "one-shot",
     fake_quantise: Annotated[
         bool,
@@ -136,6 +140,7 @@ def prune(
     from secateur.budget import parse_budget
     from secateur.pipeline import PruneRequest
     from secateur.pipeline import prune as run
+    from secateur.units import parse_fraction
     from secateur.workers import at_work
 
     request = PruneRequest(
@@ -149,6 +154,7 @@ def prune(
         episodes=episodes,
         recovery_steps=recovery_steps,
         recovery_minutes=recovery_minutes,
+        recovery_enough=None if recovery_enough is None else parse_fraction(recovery_enough),
         schedule=schedule,
         fake_quantise=fake_quantise,
         entry=entry,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import inf, nan
 
 import numpy as np
@@ -112,8 +113,7 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
     seed, progress = recovery.seed, recovery.progress
     torch.manual_seed(seed)
     started, minutes = time.monotonic(), inf if plan.minutes is None else plan.minutes
-    seeds = _seeds(seed, plan)
-    judged = [next(seeds) for _ in range(plan.judged_episodes)]
+    judged, seeds = judged_seeds(seed, plan), islice(_seeds(seed, plan), plan.judged_episodes, None)
     student = replace(pruned, module=deepcopy(pruned.module))
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(student.module.parameters(), lr=_rate(teacher, student, keep, lesson))
@@ -125,7 +125,7 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
     def tell(number: int, loss: float) -> Round:
         hold()
         try:
-            reached = judge(student, task, judged)
+            reached = mean_return(student, task, judged)
         except Diverged:  # so does the simulation, now and then, with who was just cut
             reached = -inf
         curve.append(Round(number * plan.steps, loss, reached))
@@ -198,6 +198,11 @@ def _drawn(training: Training, own: int, count: int, generator: torch.Generator)
     return torch.cat([drawn, torch.randint(0, own, (first,), generator=generator)]) if first else drawn
 
 
+def judged_seeds(seed: int, plan: RecoveryPlan) -> list[int]:
+    """Of the episodes that candidates are judged on."""
+    return list(islice(_seeds(seed, plan), plan.judged_episodes))
+
+
 def _seeds(seed: int, plan: RecoveryPlan) -> Iterator[int]:
     count = plan.judged_episodes + plan.rounds * plan.episodes
     return iter([int(s) for s in np.random.SeedSequence([seed, 0x5EC]).generate_state(count)])
@@ -211,7 +216,7 @@ def _collected(student: Policy, task: Task, seeds: Sequence[int]) -> tuple[Traje
         return ()
 
 
-def judge(policy: Policy, task: Task, seeds: Sequence[int]) -> float:
+def mean_return(policy: Policy, task: Task, seeds: Sequence[int]) -> float:
     """Mean return over these episodes; NaN where there are none."""
     if not seeds:
         return nan

@@ -21,7 +21,7 @@ from secateur.errors import Diverged
 from secateur.policy.policy import Policy, Task
 from secateur.prune.allocate import Scores, keep_best
 from secateur.prune.lessons import Lesson, Teacher
-from secateur.prune.recover import Recovery, RecoveryPlan, judge, recover
+from secateur.prune.recover import Recovery, RecoveryPlan, mean_return, recover
 from secateur.prune.surgery import cut
 from secateur.records import Widths
 
@@ -186,9 +186,9 @@ class Trials:
 
     def _kept(self, student: Policy) -> float:
         if self.original_return is None:
-            self.original_return = judge(self.teacher.original, self.task, self._episodes)
+            self.original_return = mean_return(self.teacher.original, self.task, self._episodes)
         try:
-            reached = judge(student, self.task, self._episodes)
+            reached = mean_return(student, self.task, self._episodes)
         except Diverged:  # it did not with the original
             return 1.0 - HOPELESS
         return 1.0 - (self.original_return - reached) / max(abs(self.original_return), 1e-9)

@@ -21,7 +21,7 @@ import torch
 from references import Reference, prepare
 from rich.console import Console
 from strategies import CELLS, ROOT, measured
-from strategies_report import interval
+from strategies_report import interval, kept
 
 from secateur.errors import BudgetInfeasible
 from secateur.prune.importance import IMPORTANCE
@@ -87,12 +87,13 @@ def report(policy: str, budget: float) -> None:
     """What is there, as a table."""
     paths = sorted(CELLS.glob(f"ablation-{policy}-*-{budget:g}-*.json"))
     cells = [json.loads(path.read_bytes()) for path in paths]
-    lines = ["| variant | cut only | recovered | int8 | references |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| variant | cut only | recovered | int8 | each reference |", "| --- | --- | --- | --- | --- |"]
     for variant in VARIANTS:
         group = [c for c in cells if c["variant"] == variant and "error" not in c]
         if group:
             shown = [interval(group, what) for what in ("cut", "recovered", "int8")]
-            lines.append(f"| {variant} | {' | '.join(shown)} | {len(group)} |")
+            each = (f"{kept(cell, 'recovered'):.2f} / {kept(cell, 'int8'):.2f}" for cell in group)
+            lines.append(f"| {variant} | {' | '.join(shown)} | {', '.join(each)} |")
     document = {
         "commands": sorted({cell["command"] for cell in cells}),
         "budget_percent": budget,

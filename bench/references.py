@@ -4,14 +4,14 @@ import json
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from secateur.choosing import PLANNER_TRIAL
+from secateur.choosing import PLANNER_TRIAL, TRIED_BY
 from secateur.graph.comprehensive import magnitude_scores
 from secateur.graph.groups import ComponentGraph, build_graph
 from secateur.policy.load import load
@@ -27,6 +27,7 @@ from secateur.prune.teachers import teacher_of
 from secateur.prune.trials import TrialPlan, Trials
 from secateur.records import Budget, ComponentCost, Cost, Limits, Range
 from secateur.runfolder import to_json, write_atomically
+from secateur.shared import code_sha256
 from secateur.simulate.controller import torch_controller
 from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
@@ -116,7 +117,7 @@ class Reference:
 
     def keep_trials(self) -> None:
         """Writes the trials so far."""
-        write_atomically(self._trials_path, to_json(self.trials.records))
+        write_atomically(self._trials_path, to_json(self.trials.records | {"made_by": _makers(self.mode)}))
 
     @property
     def _trials_path(self) -> Path:
@@ -164,9 +165,15 @@ def prepare(name: str, seed: int, mode: str, folder: Path) -> Reference:
         folder=folder,
         _scores={},
     )
-    known = json.loads(reference._trials_path.read_bytes()) if reference._trials_path.is_file() else None
+    known = json.loads(reference._trials_path.read_bytes()) if reference._trials_path.is_file() else {}
+    known = known if known.get("made_by") == _makers(mode) else {}  # of other code, or another plan
     reference.trials = Trials(teacher, lesson, reference.scores("taylor"), task, seed, TRIALS[mode], known)
     return reference
+
+
+def _makers(mode: str) -> dict[str, Any]:
+    """What trials of a reference hang on beside the reference."""
+    return {"code_sha256": code_sha256(*TRIED_BY), "plan": asdict(TRIALS[mode])}
 
 
 def _shuffled(first: Tensors, second: Tensors, seed: int) -> dict[str, torch.Tensor]:

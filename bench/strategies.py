@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--report", action="store_true")
     args = parser.parse_args()
     if args.report:
-        report(args.policy, CELLS, ROOT / "results" / f"{args.policy}.json")
+        report(args.policy, CELLS, ROOT / "results" / f"{args.policy}.json", tuple(CONTENDERS))
         return
     torch.set_num_threads(1)
     command = "python bench/strategies.py " + " ".join(sys.argv[1:])

@@ -13,8 +13,13 @@ from secateur.runfolder import to_json, write_atomically
 from secateur.verify.statistics import interquartile_mean
 
 OURS = "component-aware"
+AT_ITS_WIDTHS = ("random-units", "small-net")
+"""Controls, for which nothing is chosen: they have the widths of ours."""
 RESAMPLES = 2000
 KEPT = 0.95
+MARGIN = 0.02
+"""Difference below which nobody is ahead: two recoveries of the same widths differ by as much (0.01 to 0.04 where it
+was seen), and three references all of one sign come about by chance in one case of four."""
 
 ORDER = (
     "--policy",
@@ -32,8 +37,15 @@ Key = tuple[str, str, float]
 """(mode, match, budget in percent)."""
 
 
-def report(policy: str, folder: Path, to: Path) -> None:
-    """Reads every cell of a policy, prints the table, writes it with the cells and the sentences."""
+def report(policy: str, folder: Path, to: Path, strategies: Sequence[str]) -> None:
+    """Reads every cell of a policy, prints the table, writes it with the cells and the sentences.
+
+    Args:
+        policy: whose cells.
+        folder: where they are.
+        to: file that is written.
+        strategies: that a command runs which names none.
+    """
     cells: Cells = [
         json.loads(path.read_bytes())
         for path in sorted(folder.glob(f"{policy}-*.json"))
@@ -43,10 +55,10 @@ def report(policy: str, folder: Path, to: Path) -> None:
     rows = rows_of(cells)
     lines = [COLUMNS, ("---",) * len(COLUMNS), *rows]
     document = {
-        "commands": commands(cells),
+        "commands": commands(cells, strategies),
         "table": "\n".join(f"| {' | '.join(line)} |" for line in lines),
         "overviews": overviews(cells),
-        "conclusions": conclusions(cells),
+        "conclusions": conclusions(cells) + foretold(policy, folder) + versions(cells),
         "machine": cells[0]["machine"] if cells else {},
         "cells": [{k: v for k, v in cell.items() if k not in ("command", "machine")} for cell in cells],
     }
@@ -73,6 +85,7 @@ COLUMNS = (
 def rows_of(cells: Cells) -> list[tuple[str, ...]]:
     """One row for each strategy at each budget, over all references."""
     rows = []
+    seeds = sorted({cell["seed"] for cell in cells})
     for (mode, match, budget), here in _by_key(cells).items():
         for strategy in dict.fromkeys(cell["strategy"] for cell in here):
             group = [c for c in here if c["strategy"] == strategy and "error" not in c]
@@ -83,12 +96,19 @@ def rows_of(cells: Cells) -> list[tuple[str, ...]]:
                 continue
             total = np.mean([c["parameters_total"] for c in group])
             deployed = np.mean([c["parameters_deployed"] for c in group])
-            each = ", ".join(f"{kept(c, 'recovered'):.2f}" for c in group)
+            each = _each(group, seeds)
             times = [c["choose_s"] for c in group if c["choose_s"] is not None]  # none where it was halted
+            times = [] if strategy in AT_ITS_WIDTHS else times
             spent = f"{np.mean(times):.0f} s" if times else "–"
             shown = [interval(group, what) for what in ("cut", "recovered", "int8")]
             rows.append((*where, f"{total:,.0f} ({deployed:,.0f})", spent, *shown, each))
     return rows
+
+
+def _each(group: Cells, seeds: Sequence[int]) -> str:
+    """What is kept of each reference, in their order, a dash where there is no such cell."""
+    by = {cell["seed"]: f"{kept(cell, 'recovered'):.2f}" for cell in group}
+    return ", ".join(by.get(seed, "–") for seed in seeds)
 
 
 def _by_key(cells: Cells) -> dict[Key, Cells]:
@@ -147,7 +167,7 @@ def overviews(cells: Cells) -> dict[str, str]:
 
 def _table(cells: Cells) -> str:
     """Strategies by budgets: mean over references of the share kept, each reference in brackets; int8 after a slash."""
-    budgets = list(_by_key(cells))
+    budgets, seeds = list(_by_key(cells)), sorted({cell["seed"] for cell in cells})
     names = dict.fromkeys(cell["strategy"] for cell in cells)
     heads = " | ".join(f"{budget:g} %" for _, _, budget in budgets)
     lines = [f"| strategy | {heads} |", "| --- |" + " --- |" * len(budgets)]
@@ -158,8 +178,7 @@ def _table(cells: Cells) -> str:
             each = [kept(c, "recovered") for c in group]
             int8 = [kept(c, "int8") for c in group if c.get("int8")]
             row.append(
-                f"{np.mean(each):.2f} ({', '.join(f'{share:.2f}' for share in each)})"
-                + (f" / {np.mean(int8):.2f}" if int8 else "")
+                f"{np.mean(each):.2f} ({_each(group, seeds)})" + (f" / {np.mean(int8):.2f}" if int8 else "")
                 if each
                 else "–"
             )
@@ -170,9 +189,9 @@ def _table(cells: Cells) -> str:
 def conclusions(cells: Cells) -> list[str]:
     """Ours against every other strategy, the reference as the unit, and the budgets at which ours breaks.
 
-    A strategy is called ahead where it is on every reference that both have, and there are three or more; else it is a
-    draw. With three references no test says more; a single one is judged by its episodes. The int8 artifact is what
-    goes to the board, so it is compared where there is one.
+    A strategy is called ahead where it is on every reference that both have, there are three or more, and by ``MARGIN``
+    in the mean; else it is a draw. With three references no test says more; a single one is judged by its episodes.
+    The int8 artifact is what goes to the board, so it is compared where there is one.
     """
     sentences = []
     broken: dict[tuple[str, str], list[str]] = {}
@@ -218,13 +237,54 @@ def _outcome(gaps: Sequence[np.ndarray]) -> str:
         found = "ahead" if low > 0 else "behind" if high < 0 else "a draw"
         return f"{found}, {low:+.2f} to {high:+.2f}"
     wins = sum(each.mean() > 0 for each in gaps)
-    if len(gaps) >= 3 and wins in (0, len(gaps)):
+    if len(gaps) < 3:
+        return f"ahead on {wins} of {len(gaps)}, too few to say"
+    if wins in (0, len(gaps)) and abs(np.mean([each.mean() for each in gaps])) >= MARGIN:
         return f"{'ahead' if wins else 'behind'} on all {len(gaps)}"
     return f"a draw, ahead on {wins} of {len(gaps)}"
 
 
-def commands(cells: Cells) -> list[str]:
-    """The commands that give the cells, those that differ in budgets, seeds and strategies alone as few as can be."""
+def foretold(policy: str, folder: Path) -> list[str]:
+    """How well the error of a short trial foretells what is lost of the return, over all that the search tried."""
+    sentences = []
+    for mode in MOVED:
+        found = []
+        for path in sorted(folder.glob(f"{policy}-*-{mode}-trials.json")):
+            trials = json.loads(path.read_bytes())["trials"]
+            judged = [t for t in trials if t["kept"] is not None and t["rounds"] == 1]
+            if len(judged) > 2:
+                rho = stats.spearmanr([t["error"] for t in judged], [-t["kept"] for t in judged]).statistic
+                found.append(f"{rho:+.2f} ({len(judged)} trials)")
+        if found:
+            sentences.append(
+                f"{mode}: rank correlation of a short trial's error with the return it loses, by reference: "
+                f"{', '.join(found)}."
+            )
+    return sentences
+
+
+def versions(cells: Cells) -> list[str]:
+    """How many states of the toolkit's code the cells are of, where there is more than one."""
+    sentences = []
+    for mode, match in dict.fromkeys((cell["mode"], cell["match"]) for cell in cells):
+        here = [
+            cell.get("toolkit_sha256") for cell in cells if (cell["mode"], cell["match"]) == (mode, match)
+        ]
+        if len(set(here)) > 1:
+            sentences.append(
+                f"{mode}, {match}: the cells are of {len(set(here))} states of the toolkit's code (toolkit_sha256 "
+                "in the results)."
+            )
+    return sentences
+
+
+def commands(cells: Cells, default: Sequence[str]) -> list[str]:
+    """The commands that give the cells, those that differ in budgets, seeds and strategies alone as few as can be.
+
+    Args:
+        cells: that are given.
+        default: strategies of a command that names none.
+    """
     seeds_of: dict[tuple[str, str, float], list[int]] = {}
     for cell in cells:
         options = {"--mode": ["act"], "--match": ["total"]}
@@ -241,11 +301,10 @@ def commands(cells: Cells) -> list[str]:
     alike: dict[tuple[str, tuple[int, ...], tuple[float, ...]], list[str]] = {}
     for (shown, strategy, seeds), budgets in budgets_of.items():
         alike.setdefault((shown, seeds, tuple(sorted(budgets, reverse=True))), []).append(strategy)
-    every = {cell["strategy"] for cell in cells}
     lines = []
     for (shown, which, percents), strategies in alike.items():
         line = ["python bench/strategies.py", shown]
-        line += ["--strategies", *strategies] if set(strategies) != every else []
+        line += ["--strategies", *strategies] if set(strategies) != set(default) else []
         line += ["--seeds", *map(str, which)] if which != (0, 1, 2) else []
         lines.append(" ".join([*line, "--budgets", *(f"{budget:g}" for budget in percents)]))
     return sorted(lines)

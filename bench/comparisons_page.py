@@ -25,13 +25,14 @@ def _commands_and_table(name: str) -> str:
 def _graph_scaling() -> str:
     document = json.loads((RESULTS / "graph_scaling.json").read_bytes())
     lines = [
-        "| model | layers | components | trace | analysis | with trial | analysis | torch-pruning |",
-        "|---" * 8 + "|",
+        "| model | layers | components | trace | analysis | with trial | analysis | torch-pruning | peak | torch-pruning |",
+        "|---" * 10 + "|",
     ]
     for case in document["cases"]:
         ratios = (f"{case[f'{side}_ratio']:.2f}" for side in ("trace", "analysis", "with_trial"))
         times = (f"{1e3 * case['seconds'][side]:,.1f} ms" for side in ("analysis", "torch_pruning"))
-        cells = (case["kind"], f"{case['layers']:,}", case["components"], *ratios, *times)
+        peaks = (f"{case['peak_bytes'][side] / 1e6:.1f} MB" for side in ("analysis", "torch_pruning"))
+        cells = (case["kind"], f"{case['layers']:,}", case["components"], *ratios, *times, *peaks)
         lines.append(f"| {' | '.join(map(str, cells))} |")
     fit = document["exponents"]
     return "\n".join(lines) + (

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Column, Table
 
-from secateur.errors import require_known
+from secateur.errors import SecateurError, require_known
 from secateur.policy.load import load, shipped_policies
 from secateur.policy.policy import Policy
 from secateur.runfolder import read_document
@@ -73,7 +73,7 @@ def print_policies(name: str | None, console: Console) -> None:
 
 def _folder(name: str) -> Path:
     folders = {folder.name: folder for folder in shipped_policies()}
-    require_known("policy", name, folders)
+    require_known("policy", name, folders, SecateurError)
     return folders[name]
 
 

@@ -25,7 +25,8 @@ def _commands_and_table(name: str) -> str:
 def _graph_scaling() -> str:
     document = json.loads((RESULTS / "graph_scaling.json").read_bytes())
     lines = [
-        "| model | layers | components | trace | analysis | with trial | analysis | torch-pruning | peak | torch-pruning |",
+        "| model | layers | components | trace | analysis | with trial | analysis | torch-pruning "
+        "| peak | torch-pruning |",
         "|---" * 10 + "|",
     ]
     for case in document["cases"]:

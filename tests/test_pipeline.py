@@ -246,7 +246,7 @@ def test_a_finished_run_is_shown_again_and_not_redone(example, finished):
         (("--component", "head.latency=1us"), 3, ("latency of head",)),
         (("--flash", "12kb"), 2, ("a size is",)),
         (("--component", "tail.latency=1us"), 1, ("'tail'", "encoder, head")),
-        (("--strategy", "magic"), 1, ("component-aware",)),
+        (("--strategy", "magic"), 2, ("component-aware",)),
         (("--target", "stm32f446rf"), 1, ("stm32f446re",)),
     ],
 )

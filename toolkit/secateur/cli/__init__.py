@@ -94,24 +94,19 @@ def prune(
     episodes: Annotated[
         int, typer.Option(min=2, help="Pairs of episodes that the verdict rests on; it takes 30 to pass.")
     ] = 64,
-    recovery_steps: Annotated[
-        int, typer.Option(min=0, help="Gradient steps of recovery; 0 for none.")
-    ] = 6000,
+    recovery_steps: Annotated[int, typer.Option(min=0, help="Gradient steps of recovery; 0: none.")] = 6000,
     recovery_minutes: Annotated[
         float | None, typer.Option(min=0, help="No new round of recovery begins after so many minutes.")
     ] = None,
     recovery_enough: Annotated[
-        str | None,
-        typer.Option(help="Share of the original's return at which recovery ends, 99% for example."),
+        str | None, typer.Option(help="Share of the original's return at which recovery ends, say 99%.")
     ] = None,
     schedule: Annotated[str, typer.Option(help="one-shot or iterative.")] = "one-shot",
     fake_quantise: Annotated[
-        bool,
-        typer.Option("--fake-quantise", help="Recover with int8 in the loop, in the second half."),
+        bool, typer.Option("--fake-quantise", help="Recover with int8 in the loop, in the second half.")
     ] = False,
     pareto: Annotated[
-        str | None,
-        typer.Option(help="Not one policy but a front: return against flash, ram or latency."),
+        str | None, typer.Option(help="Not one policy but a front: return against flash, ram or latency.")
     ] = None,
     points: Annotated[int, typer.Option(min=2, help="Of the front.")] = 6,
     frontier: Annotated[

@@ -91,9 +91,7 @@ def prune(
     ] = "component-aware",
     importance: Annotated[str, typer.Option(help=IMPORTANCE_HELP)] = "taylor",
     coefficients: Annotated[str, typer.Option(help=COEFFICIENTS_HELP)] = "none",
-    episodes: Annotated[
-        int, typer.Option(min=2, help="Pairs of episodes that the verdict rests on; it takes 30 to pass.")
-    ] = 64,
+    episodes: Annotated[int, typer.Option(min=2, help="Pairs that the verdict rests on; 30 to pass.")] = 64,
     recovery_steps: Annotated[int, typer.Option(min=0, help="Gradient steps of recovery; 0: none.")] = 6000,
     recovery_minutes: Annotated[
         float | None, typer.Option(min=0, help="No new round of recovery begins after so many minutes.")

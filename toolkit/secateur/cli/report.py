@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from secateur.cli.options import JsonOption
 from secateur.errors import UsageError
 from secateur.terminal import console, show
 
@@ -21,9 +22,7 @@ def report(
     verification: Annotated[
         Path | None, typer.Option(help="Where verify.json is, if not in the folder of the run.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output and nothing else there.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show a finished run again, after holding its files against its manifest; or compare several."""
     from secateur.report.again import show_again

@@ -5,13 +5,9 @@ from typing import Annotated
 
 import typer
 
+from secateur.cli.options import ClusterOption, JsonOption
 from secateur.errors import EXIT_ERROR
 from secateur.terminal import progress, show
-
-ClusterOption = Annotated[
-    str | None,
-    typer.Option(metavar="ADDRESS", help="Of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT."),
-]
 
 
 def sweep(
@@ -27,9 +23,7 @@ def sweep(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a sweep: run only what has no result.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output and nothing else there.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Prune many times, on this machine or on a cluster: policies, targets, budgets, strategies, seeds."""
     from secateur.sweep.story import sweep as run

@@ -8,17 +8,9 @@ from typing import Annotated
 
 import typer
 
-from secateur.cli.sweep import ClusterOption
+from secateur.cli.options import ClusterOption, JsonOption, PolicyOption
 from secateur.errors import EXIT_VERDICT_FAILED
 from secateur.terminal import console, progress
-
-PolicyOption = Annotated[
-    str | None,
-    typer.Option(
-        "--policy",
-        help="What a run was made from, where secateur does not ship it: code is run that you name.",
-    ),
-]
 
 
 def verify(
@@ -56,9 +48,7 @@ def verify(
         Path | None, typer.Option("-o", "--output", help="File to write; verify.json beside a run.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=4294967295, help="Of everything random.")] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON document on standard output and nothing else there.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Prove in closed loop that the artifact does what the original does, or say that it does not."""
     from secateur.proof.story import VerifyRequest

@@ -97,7 +97,7 @@ def netadapt(
     reference: Reference, parts: tuple[Part, ...], problem: Problem, trials: int
 ) -> tuple[list[Trial], int]:
     """From the whole, in steps of a factor 0.7 of the cost, always the part that loses least for it."""
-    graph, tried, within = reference.graph, 0, list[Trial]()
+    graph, tried, results = reference.graph, 0, dict[Choice, Trial]()
     choice: Choice = (0,) * len(parts)
     limit = problem.limits[0].limit
     while problem.limits[0].read(problem.cost(choice)) > limit:
@@ -115,14 +115,14 @@ def netadapt(
         results = {o: reference.trials(widths_at(parts, o, graph.full)) for o in options}
         tried += len(results)
         choice = min(results, key=lambda o: results[o].loss)
-        within = [trial for other, trial in results.items() if problem.fits(other)]
+    within = [trial for other, trial in results.items() if problem.fits(other)]
     return within or [reference.trials(widths_at(parts, choice, graph.full))], tried
 
 
 def evolution(
     reference: Reference, parts: tuple[Part, ...], problem: Problem, trials: int
 ) -> tuple[list[Trial], int]:
-    """Mutations of the best so far, each shrunk into the budget, for as many trials as there are choices, at most."""
+    """Mutations of the best so far, each shrunk into the budget, for as many trials; a hundred attempts at each."""
     generator = np.random.default_rng(0)
     population = [(problem_choice := equal(problem))]
     results = {problem_choice: reference.trials(widths_at(parts, problem_choice, reference.graph.full))}

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from demo import COMPARED
-from pages import replaced
+from pages import replaced, table
 
 from secateur.runfolder import write_atomically
 
@@ -24,19 +24,18 @@ def _commands_and_table(name: str) -> str:
 
 def _graph_scaling() -> str:
     document = json.loads((RESULTS / "graph_scaling.json").read_bytes())
-    lines = [
-        "| model | layers | components | trace | analysis | with trial | analysis | torch-pruning "
-        "| peak | torch-pruning |",
-        "|---" * 10 + "|",
-    ]
+    rows = []
     for case in document["cases"]:
         ratios = (f"{case[f'{side}_ratio']:.2f}" for side in ("trace", "analysis", "with_trial"))
         times = (f"{1e3 * case['seconds'][side]:,.1f} ms" for side in ("analysis", "torch_pruning"))
         peaks = (f"{case['peak_bytes'][side] / 1e6:.1f} MB" for side in ("analysis", "torch_pruning"))
-        cells = (case["kind"], f"{case['layers']:,}", case["components"], *ratios, *times, *peaks)
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        rows.append((case["kind"], f"{case['layers']:,}", case["components"], *ratios, *times, *peaks))
+    heads = (
+        *("model", "layers", "components", "trace", "analysis", "with trial"),
+        *("analysis", "torch-pruning", "peak", "torch-pruning"),
+    )
     fit = document["exponents"]
-    return "\n".join(lines) + (
+    return table(heads, rows) + (
         f"\n\nFrom 100 layers up time grows as layers to the {fit['analysis']:.2f}, torch-pruning's to the "
         f"{fit['torch_pruning']:.2f}."
     )
@@ -44,29 +43,25 @@ def _graph_scaling() -> str:
 
 def _allocation() -> str:
     document = json.loads((RESULTS / "allocation.json").read_bytes())
-    lines = [
-        f"```sh\n{document['command']}\n```\n",
-        "| knobs | problems | solved exactly | mean excess | largest excess | time over exhaustive |",
-        "|---" * 6 + "|",
-    ]
+    small, real = [], []
     for row in document["small"]:
         excess = (f"{100 * row[key]:.2f} %" for key in ("mean_excess", "largest_excess"))
-        cells = (row["knobs"], row["problems"], f"{100 * row['optimal_share']:.0f} %", *excess)
-        lines.append(f"| {' | '.join(map(str, cells))} | {row['time_ratio']:.3g} |")
-    lines += [
-        "\n*Excess* is of the largest loss that there is to save.\n",
-        "| policy | budget | search | trials | loss | error | kept | time |",
-        "|---" * 8 + "|",
-    ]
+        exact = f"{100 * row['optimal_share']:.0f} %"
+        small.append((row["knobs"], row["problems"], exact, *excess, f"{row['time_ratio']:.3g}"))
     for row in document["real"]:
-        found = (
-            row["trials"],
-            *(f"{row[key]:.3f}" for key in ("loss", "error", "kept")),
-            f"{row['wall_s']:.0f} s",
+        found = (f"{row[key]:.3f}" for key in ("loss", "error", "kept"))
+        where = (row["policy"], f"{row['budget_percent']:g} %", row["search"], row["trials"])
+        real.append((*where, *found, f"{row['wall_s']:.0f} s"))
+    solved = ("knobs", "problems", "solved exactly", "mean excess", "largest excess", "time over exhaustive")
+    searched = ("policy", "budget", "search", "trials", "loss", "error", "kept", "time")
+    return "\n\n".join(
+        (
+            f"```sh\n{document['command']}\n```",
+            table(solved, small),
+            "*Excess* is of the largest loss that there is to save.",
+            table(searched, real),
         )
-        cells = (row["policy"], f"{row['budget_percent']:g} %", row["search"], *found)
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+    )
 
 
 def filled(page: str) -> str:

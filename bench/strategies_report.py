@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from scipy import stats
 
+from secateur.prune.trials import Trial, judged_short, rank_correlation
 from secateur.runfolder import to_json, write_atomically
 from secateur.verify.statistics import interquartile_mean
 
@@ -156,13 +157,18 @@ MOVED = {"act": "the deployed entry", "plan": "the planner"}
 
 def overviews(cells: Cells) -> dict[str, str]:
     """For each way to move the robot and to count parameters, ``"plan total"`` for example, a table with its title."""
-    by: dict[tuple[str, str], Cells] = {}
-    for cell in cells:
-        by.setdefault((cell["mode"], cell["match"]), []).append(cell)
     return {
         f"{mode} {match}": f"Moved by {MOVED[mode]}, budgets in percent of the {match} parameters:\n\n{_table(group)}"
-        for (mode, match), group in by.items()
+        for (mode, match), group in _by_way(cells).items()
     }
+
+
+def _by_way(cells: Cells) -> dict[tuple[str, str], Cells]:
+    """By what moves the robot and how parameters are counted."""
+    found: dict[tuple[str, str], Cells] = {}
+    for cell in cells:
+        found.setdefault((cell["mode"], cell["match"]), []).append(cell)
+    return found
 
 
 def _table(cells: Cells) -> str:
@@ -250,10 +256,8 @@ def foretold(policy: str, folder: Path) -> list[str]:
     for mode in MOVED:
         found = []
         for path in sorted(folder.glob(f"{policy}-*-{mode}-trials.json")):
-            trials = json.loads(path.read_bytes())["trials"]
-            judged = [t for t in trials if t["kept"] is not None and t["rounds"] == 1]
-            if len(judged) > 2:
-                rho = stats.spearmanr([t["error"] for t in judged], [-t["kept"] for t in judged]).statistic
+            judged = judged_short(Trial(**record) for record in json.loads(path.read_bytes())["trials"])
+            if (rho := rank_correlation(judged)) is not None:
                 found.append(f"{rho:+.2f} ({len(judged)} trials)")
         if found:
             sentences.append(
@@ -265,17 +269,12 @@ def foretold(policy: str, folder: Path) -> list[str]:
 
 def versions(cells: Cells) -> list[str]:
     """How many states of the toolkit's code the cells are of, where there is more than one."""
-    sentences = []
-    for mode, match in dict.fromkeys((cell["mode"], cell["match"]) for cell in cells):
-        here = [
-            cell.get("toolkit_sha256") for cell in cells if (cell["mode"], cell["match"]) == (mode, match)
-        ]
-        if len(set(here)) > 1:
-            sentences.append(
-                f"{mode}, {match}: the cells are of {len(set(here))} states of the toolkit's code (toolkit_sha256 "
-                "in the results)."
-            )
-    return sentences
+    states = {way: {cell.get("toolkit_sha256") for cell in group} for way, group in _by_way(cells).items()}
+    return [
+        f"{mode}, {match}: the cells are of {len(known)} states of the toolkit's code (toolkit_sha256 in the results)."
+        for (mode, match), known in states.items()
+        if len(known) > 1
+    ]
 
 
 def commands(cells: Cells, default: Sequence[str]) -> list[str]:

@@ -6,6 +6,8 @@ python bench/targets_page.py
 import json
 from pathlib import Path
 
+from pages import replaced, table
+
 from secateur.runfolder import write_atomically
 
 ROOT = Path(__file__).parent.parent
@@ -19,7 +21,7 @@ COLUMNS = (
 
 def prediction() -> str:
     """A row for each policy of ``bench/prediction.py``."""
-    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    rows = []
     for name, found in json.loads((RESULTS / "prediction.json").read_bytes())["policies"].items():
         cells = (
             *(name, found["prunings"], found["exact"]),
@@ -29,8 +31,8 @@ def prediction() -> str:
             f"{found['arena_over_lower_bound_max']:.2f}",
             f"{found['arena_over_tflm_max']:.2f} at most",
         )
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return table(COLUMNS, rows)
 
 
 def speed_and_size() -> str:
@@ -48,7 +50,7 @@ def toolchains() -> str:
         "stack",
         "instructions",
     )
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    rows = []
     for name, found in json.loads((RESULTS / "toolchains.json").read_bytes())["cases"].items():
         low, middle, high = found["instructions"]
         cells = (
@@ -56,8 +58,8 @@ def toolchains() -> str:
             *(f"{found[f'{bound}_below_bytes']:,} B".replace("-", "−") for bound in ("code", "stack")),
             f"{middle:.2f} ({low:.2f}–{high:.2f})",
         )
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return table(columns, rows)
 
 
 def patches() -> str:
@@ -76,10 +78,8 @@ TABLES = {
 
 def filled(page: str) -> str:
     """The page with the tables of the kept results."""
-    for name, table in TABLES.items():
-        head, rest = page.split(f"<!-- {name} -->")
-        tail = rest.split(f"<!-- /{name} -->")[1]
-        page = f"{head}<!-- {name} -->\n{table()}\n<!-- /{name} -->{tail}"
+    for name, made in TABLES.items():
+        page = replaced(page, name, made())
     return page
 
 

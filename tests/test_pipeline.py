@@ -304,10 +304,8 @@ def test_the_other_strategies_take_the_same_chain(example, tmp_path, strategy, c
     assert done.returncode in (0, 4), done.stderr
     summary = read_finished(folder)
     assert summary["strategy"] == strategy
-    assert [point["step"] for point in summary["recovery"]] == [
-        0,
-        0,
-    ]  # a hundredth is there at once, in float as in int8
+    # A hundredth of the return is there at once, in float as in int8.
+    assert [point["step"] for point in summary["recovery"]] == [0, 0]
     assert (summary["coefficients"] is None) == (coefficients == "none")
     assert summary["measured"]["flash_bytes"] <= 4096
     assert summary["parity"]["int8_mismatched_bytes"] == 0

@@ -113,7 +113,7 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
     seed, progress = recovery.seed, recovery.progress
     torch.manual_seed(seed)
     started, minutes = time.monotonic(), inf if plan.minutes is None else plan.minutes
-    judged, seeds = judged_seeds(seed, plan), islice(_seeds(seed, plan), plan.judged_episodes, None)
+    judged, met = _seeds(seed, plan)
     student = replace(pruned, module=deepcopy(pruned.module))
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(student.module.parameters(), lr=_rate(teacher, student, keep, lesson))
@@ -132,6 +132,9 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
         progress(curve[-1])
         return curve[-1]
 
+    def enough() -> bool:
+        return plan.enough is not None and best.return_mean >= plan.enough
+
     def elapsed() -> float:
         """Minutes."""
         return (time.monotonic() - started) / 60
@@ -141,19 +144,17 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
     in_int8 = stuck = False
     with ExitStack() as rounding:
         for number in range(1, plan.rounds + 1):
-            enough = plan.enough is not None and best.return_mean >= plan.enough
             half = number > plan.rounds / 2 or elapsed() > minutes / 2
-            if plan.fake_quantise and not in_int8 and (enough or stuck or half):
+            if plan.fake_quantise and not in_int8 and (enough() or stuck or half):
                 in_int8 = True
                 student.module.load_state_dict(best_weights)
                 hold = rounding.enter_context(fake_quantised(student.module))
                 with torch.no_grad():
                     distance(lesson.rows(torch.arange(min(GLANCE, lesson.count))), 0)  # shows it the ranges
                 best, best_at = tell(number - 1, nan), number - 1
-                enough = plan.enough is not None and best.return_mean >= plan.enough
-            if enough:
+            if enough():
                 break
-            collected = _collected(student, task, [next(seeds) for _ in range(plan.episodes)])
+            collected = _collected(student, task, list(islice(met, plan.episodes)))
             if collected:
                 seen = visited_inputs(task, collected, student)
                 lesson = lesson.joined(teacher.lesson(seen, lengths_of(collected), (student, keep)))
@@ -200,12 +201,14 @@ def _drawn(training: Training, own: int, count: int, generator: torch.Generator)
 
 def judged_seeds(seed: int, plan: RecoveryPlan) -> list[int]:
     """Of the episodes that candidates are judged on."""
-    return list(islice(_seeds(seed, plan), plan.judged_episodes))
+    return _seeds(seed, plan)[0]
 
 
-def _seeds(seed: int, plan: RecoveryPlan) -> Iterator[int]:
+def _seeds(seed: int, plan: RecoveryPlan) -> tuple[list[int], Iterator[int]]:
+    """Of the episodes that candidates are judged on, and of those that are collected, round after round."""
     count = plan.judged_episodes + plan.rounds * plan.episodes
-    return iter([int(s) for s in np.random.SeedSequence([seed, 0x5EC]).generate_state(count)])
+    seeds = [int(s) for s in np.random.SeedSequence([seed, 0x5EC]).generate_state(count)]
+    return seeds[: plan.judged_episodes], iter(seeds[plan.judged_episodes :])
 
 
 def _collected(student: Policy, task: Task, seeds: Sequence[int]) -> tuple[Trajectory, ...]:

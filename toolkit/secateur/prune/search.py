@@ -28,7 +28,7 @@ from secateur.prune.curves import (
 )
 from secateur.prune.limits import Price, check_feasible
 from secateur.prune.solve import Choice, Knob, Problem, equal, solve
-from secateur.prune.trials import Trial, Trials
+from secateur.prune.trials import Trial, Trials, rank_correlation
 from secateur.records import Budget, Widths
 
 REACH = (-4, 0, 4)
@@ -152,7 +152,7 @@ def search(
         best,
         tuple(first.curves) if first else (),
         factors,
-        trials.rank_correlation(),
+        rank_correlation(trials.asked),
         len(trials.asked),
     )
 

@@ -7,7 +7,7 @@ are judged by their loss, which is the error plus what is lost of the return. Ho
 return is reported as a rank correlation.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import isfinite
@@ -66,6 +66,20 @@ class Trial:
     def loss(self) -> float:
         """What allocation makes small."""
         return self.error + (max(0.0, 1.0 - self.kept) if self.kept is not None else 0.0)
+
+
+def judged_short(trials: Iterable[Trial]) -> list[Trial]:
+    """Those of one round whose return is known."""
+    return [trial for trial in trials if trial.kept is not None and trial.rounds == 1]
+
+
+def rank_correlation(trials: Iterable[Trial]) -> float | None:
+    """Spearman's ρ between error and return lost, over judged short trials; None where either is constant."""
+    judged = judged_short(trials)
+    errors, lost = [t.error for t in judged], [-t.kept for t in judged if t.kept is not None]
+    if len(set(errors)) < 3 or len(set(lost)) < 3:
+        return None
+    return float(stats.spearmanr(errors, lost).statistic)
 
 
 class Trials:
@@ -147,14 +161,6 @@ class Trials:
         """All of it as plain data."""
         trials = [asdict(trial) for trial in self._done.values()]
         return {"original_return": self.original_return, "trials": trials}
-
-    def rank_correlation(self) -> float | None:
-        """Spearman's ρ between error and return lost, over judged short trials; None where either is constant."""
-        judged = [t for t in self.asked if t.kept is not None and t.rounds == 1]
-        errors, lost = [t.error for t in judged], [-t.kept for t in judged if t.kept is not None]
-        if len(set(errors)) < 3 or len(set(lost)) < 3:
-            return None
-        return float(stats.spearmanr(errors, lost).statistic)
 
     def _key(self, widths: Widths, rounds: int) -> tuple[int, ...]:
         return (rounds, *(widths[name] for name in self.teacher.graph.full))

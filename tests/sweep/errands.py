@@ -38,7 +38,10 @@ def summary(number: int) -> dict:
 
 
 def pretend(errand: Errand) -> Outcome:
-    """Ends as its policy's name says; every attempt at it leaves a line in ``log``."""
+    """Ends as its policy's name says; every attempt at it leaves a line in ``log``.
+
+    One that ``meets`` waits until another that meets is under way elsewhere.
+    """
     began = time.perf_counter()
     with (errand.folder / "log").open("a") as log:
         log.write(f"{errand.number}\n")
@@ -53,6 +56,8 @@ def pretend(errand: Errand) -> Outcome:
         os.kill(os.getpid(), 9)
     if kind == "slow":
         time.sleep(0.3)
+    if kind == "meets":
+        (errand.folder / f"met-{errand.number}").touch()
     if kind == "exits":
         sys.exit(0)
     if kind == "raises":
@@ -62,7 +67,7 @@ def pretend(errand: Errand) -> Outcome:
             if kind == "endless":
                 child = subprocess.Popen(["sleep", "300"])
                 write_atomically(errand.folder / f"child-{errand.number}", str(child.pid).encode())
-            while kind == "endless":
+            while kind == "endless" or (kind == "meets" and len(list(errand.folder.glob("met-*"))) < 2):
                 time.sleep(0.01)
             if kind == "deaf":
                 sum(range(10**15))  # one call of C, which looks at no signal

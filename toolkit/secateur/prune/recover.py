@@ -11,7 +11,7 @@ int8, since int8 is what will be on the board.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -23,11 +23,11 @@ import torch
 from secateur.errors import Diverged
 from secateur.policy.policy import Policy, Task
 from secateur.prune.fake_quantise import Hold, fake_quantised
-from secateur.prune.lessons import Lesson, Teacher, Training
+from secateur.prune.lessons import Lesson, Teacher
 from secateur.prune.states import lengths_of, visited_inputs
 from secateur.prune.surgery import Keep
 from secateur.simulate.planner import policy_controller
-from secateur.simulate.rollout import Trajectory, rollouts
+from secateur.simulate.rollout import rollouts
 
 GLANCE = 512
 """States on which it is seen how far a student is, before it learns."""
@@ -45,7 +45,6 @@ class RecoveryPlan:
         fake_quantise: train with int8 weights and activations in the loop from half of the rounds (or minutes) on, or
             once it would end without.
         enough: return at which it ends, because there is nothing left to recover; None for no such end.
-        patience: rounds without a better return after which it ends; None for no such end.
         minutes: wall time after which no new round begins; None for no such end. With it, the same seed gives the same
             weights only where the same number of rounds was reached.
     """
@@ -56,7 +55,6 @@ class RecoveryPlan:
     judged_episodes: int = 24
     fake_quantise: bool = False
     enough: float | None = None
-    patience: int | None = None
     minutes: float | None = None
 
 
@@ -109,94 +107,129 @@ def recover(recovery: Recovery, pruned: Policy, keep: Keep) -> tuple[Policy, tup
         pruned: what surgery made; unchanged.
         keep: what surgery kept; outputs that were cut are matched on what is left of them.
     """
-    teacher, lesson, task, plan = recovery.teacher, recovery.lesson, recovery.task, recovery.plan
-    seed, progress = recovery.seed, recovery.progress
-    torch.manual_seed(seed)
-    started, minutes = time.monotonic(), inf if plan.minutes is None else plan.minutes
-    judged, met = _seeds(seed, plan)
-    student = replace(pruned, module=deepcopy(pruned.module))
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(student.module.parameters(), lr=_rate(teacher, student, keep, lesson))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, plan.rounds * plan.steps))
-    distance, own = teacher.loss(student, keep), lesson.count
-    curve: list[Round] = []
-    best_weights, best_at = deepcopy(student.module.state_dict()), 0
-
-    def tell(number: int, loss: float) -> Round:
-        hold()
-        try:
-            reached = mean_return(student, task, judged)
-        except Diverged:  # so does the simulation, now and then, with who was just cut
-            reached = -inf
-        curve.append(Round(number * plan.steps, loss, reached))
-        progress(curve[-1])
-        return curve[-1]
-
-    def enough() -> bool:
-        return plan.enough is not None and best.return_mean >= plan.enough
-
-    def elapsed() -> float:
-        """Minutes."""
-        return (time.monotonic() - started) / 60
-
-    hold: Hold = _in_float
-    best = tell(0, nan)
-    in_int8 = stuck = False
+    learner, plan = _Learner(recovery, pruned, keep), recovery.plan
+    minutes = inf if plan.minutes is None else plan.minutes
     with ExitStack() as rounding:
-        for number in range(1, plan.rounds + 1):
-            half = number > plan.rounds / 2 or elapsed() > minutes / 2
-            if plan.fake_quantise and not in_int8 and (enough() or stuck or half):
-                in_int8 = True
-                student.module.load_state_dict(best_weights)
-                hold = rounding.enter_context(fake_quantised(student.module))
-                with torch.no_grad():
-                    distance(lesson.rows(torch.arange(min(GLANCE, lesson.count))), 0)  # shows it the ranges
-                best, best_at = tell(number - 1, nan), number - 1
-            if enough():
-                break
-            collected = _collected(student, task, list(islice(met, plan.episodes)))
-            if collected:
-                seen = visited_inputs(task, collected, student)
-                lesson = lesson.joined(teacher.lesson(seen, lengths_of(collected), (student, keep)))
-            hold(False)
-            losses = []
-            student.module.train()
-            for step in range(plan.steps):
-                batch = lesson.rows(_drawn(teacher.training, own, lesson.count, generator))
-                loss = distance(batch, step)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(student.module.parameters(), 10.0)
-                optimizer.step()
-                schedule.step()
-                losses.append(float(loss.detach()))
-            student.module.eval()
-            point = tell(number, float(np.mean(losses)))
-            if not judged or point.return_mean >= best.return_mean:
-                best, best_weights, best_at = point, deepcopy(student.module.state_dict()), number
-            stuck = plan.patience is not None and number - best_at >= plan.patience
-            if stuck and (in_int8 or not plan.fake_quantise):
-                break
-            if elapsed() > minutes:
-                break
-    student.module.load_state_dict(best_weights)
-    return student, tuple(curve)
+        if plan.fake_quantise:
+            learner.learn(plan.rounds // 2, minutes / 2)
+            rounding.enter_context(learner.in_int8())
+        learner.learn(plan.rounds, minutes)
+    return learner.best, tuple(learner.curve)
 
 
-def _rate(teacher: Teacher, student: Policy, keep: Keep, lesson: Lesson) -> float:
-    """The learning rate at the start."""
-    training = teacher.training
-    if not training.harsh:
-        return training.learning_rate
-    error = teacher.error(student, keep, lesson.rows(torch.arange(min(GLANCE, lesson.count))))
-    return training.learning_rate * min(1.0, error / training.harsh)
+class _Learner:
+    """A student with what it learns from, round after round, and the best that it was.
+
+    Attributes:
+        curve: how well it did, so far.
+    """
+
+    def __init__(self, recovery: Recovery, pruned: Policy, keep: Keep) -> None:
+        self._started = time.monotonic()
+        self._recovery, self._keep = recovery, keep
+        torch.manual_seed(recovery.seed)
+        self._judged, self._met = _seeds(recovery.seed, recovery.plan)
+        self._student = replace(pruned, module=deepcopy(pruned.module))
+        self._lesson = recovery.lesson
+        self._generator = torch.Generator().manual_seed(recovery.seed)
+        self._optimizer = torch.optim.Adam(self._student.module.parameters(), lr=self._rate)
+        steps = recovery.plan.rounds * recovery.plan.steps
+        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, max(1, steps))
+        self._distance = recovery.teacher.loss(self._student, keep)
+        self._hold: Hold = _in_float
+        self._number = 0
+        self._best: Round
+        self.curve: list[Round] = []
+        self._judge(nan, anew=True)
+
+    @property
+    def best(self) -> Policy:
+        """The student as it was best."""
+        self._student.module.load_state_dict(self._best_weights)
+        return self._student
+
+    def learn(self, until: int, minutes: float) -> None:
+        """One round at least, and more up to one of them while there are minutes, and something to recover."""
+        plan = self._recovery.plan
+        while self._number < until:
+            if plan.enough is not None and self._best.return_mean >= plan.enough:
+                return
+            self._number += 1
+            self._meet(list(islice(self._met, plan.episodes)))
+            self._judge(self._train())
+            if (time.monotonic() - self._started) / 60 > minutes:
+                return
+
+    @contextmanager
+    def in_int8(self) -> Iterator[None]:
+        """Within it the student acts, learns and is judged as int8, from its best so far, which is judged anew."""
+        student = self.best
+        with fake_quantised(student.module) as self._hold:
+            with torch.no_grad():
+                self._distance(_some(self._lesson), 0)  # shows it the ranges
+            self._judge(nan, anew=True)
+            yield
+
+    def _meet(self, seeds: Sequence[int]) -> None:
+        """Has what the student meets labelled; nothing where it diverges: on its way there is nothing to learn."""
+        student, task, teacher = self._student, self._recovery.task, self._recovery.teacher
+        try:
+            met = rollouts(task, policy_controller(student, task), seeds) if seeds else ()
+        except Diverged:
+            return
+        if met:
+            seen = visited_inputs(task, met, student)
+            self._lesson = self._lesson.joined(teacher.lesson(seen, lengths_of(met), (student, self._keep)))
+
+    def _train(self) -> float:
+        """One round of gradient steps; their mean loss."""
+        module, losses = self._student.module, []
+        self._hold(False)
+        module.train()
+        for step in range(self._recovery.plan.steps):
+            loss = self._distance(self._batch(), step)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(module.parameters(), 10.0)
+            self._optimizer.step()
+            self._schedule.step()
+            losses.append(float(loss.detach()))
+        module.eval()
+        return float(np.mean(losses))
+
+    def _judge(self, loss: float, anew: bool = False) -> None:
+        """Adds a point to the curve; the student is the best if it is no worse than that, or ``anew``."""
+        self._hold()
+        reached = reached_return(self._student, self._recovery.task, self._judged)
+        point = Round(self._number * self._recovery.plan.steps, loss, reached)
+        self.curve.append(point)
+        self._recovery.progress(point)
+        if anew or not self._judged or reached >= self._best.return_mean:
+            self._best = point
+            self._best_weights = deepcopy(self._student.module.state_dict())
+
+    @property
+    def _rate(self) -> float:
+        """The learning rate at the start."""
+        teacher, training = self._recovery.teacher, self._recovery.teacher.training
+        if not training.harsh:
+            return training.learning_rate
+        error = teacher.error(self._student, self._keep, _some(self._lesson))
+        return training.learning_rate * min(1.0, error / training.harsh)
+
+    def _batch(self) -> Lesson:
+        """States at random out of all, some of them out of those on the original's way, which come first."""
+        training, own = self._recovery.teacher.training, self._recovery.lesson.count
+        first = int(training.own * training.batch)
+        drawn = torch.randint(0, self._lesson.count, (training.batch - first,), generator=self._generator)
+        if first:
+            drawn = torch.cat([drawn, torch.randint(0, own, (first,), generator=self._generator)])
+        return self._lesson.rows(drawn)
 
 
-def _drawn(training: Training, own: int, count: int, generator: torch.Generator) -> torch.Tensor:
-    """Which states a batch has, out of ``count`` of which the first ``own`` are on the original's way."""
-    first = int(training.own * training.batch)
-    drawn = torch.randint(0, count, (training.batch - first,), generator=generator)
-    return torch.cat([drawn, torch.randint(0, own, (first,), generator=generator)]) if first else drawn
+def _some(lesson: Lesson) -> Lesson:
+    """The first states."""
+    return lesson.rows(torch.arange(min(GLANCE, lesson.count)))
 
 
 def judged_seeds(seed: int, plan: RecoveryPlan) -> list[int]:
@@ -211,16 +244,16 @@ def _seeds(seed: int, plan: RecoveryPlan) -> tuple[list[int], Iterator[int]]:
     return seeds[: plan.judged_episodes], iter(seeds[plan.judged_episodes :])
 
 
-def _collected(student: Policy, task: Task, seeds: Sequence[int]) -> tuple[Trajectory, ...]:
-    """Episodes of a student; none where it diverges, since then there is nothing to learn from on its way."""
-    try:
-        return rollouts(task, policy_controller(student, task), seeds) if seeds else ()
-    except Diverged:
-        return ()
-
-
 def mean_return(policy: Policy, task: Task, seeds: Sequence[int]) -> float:
     """Mean return over these episodes; NaN where there are none."""
     if not seeds:
         return nan
     return float(np.mean([t.return_ for t in rollouts(task, policy_controller(policy, task), seeds)]))
+
+
+def reached_return(student: Policy, task: Task, seeds: Sequence[int]) -> float:
+    """As ``mean_return``; minus infinity where the simulation diverges, as it does with a student that is far off."""
+    try:
+        return mean_return(student, task, seeds)
+    except Diverged:
+        return -inf

@@ -17,11 +17,10 @@ import numpy as np
 import torch
 from scipy import stats
 
-from secateur.errors import Diverged
 from secateur.policy.policy import Policy, Task
 from secateur.prune.allocate import Scores, keep_best
 from secateur.prune.lessons import Lesson, Teacher
-from secateur.prune.recover import Recovery, RecoveryPlan, mean_return, recover
+from secateur.prune.recover import Recovery, RecoveryPlan, mean_return, reached_return, recover
 from secateur.prune.surgery import cut
 from secateur.records import Widths
 
@@ -193,8 +192,6 @@ class Trials:
     def _kept(self, student: Policy) -> float:
         if self.original_return is None:
             self.original_return = mean_return(self.teacher.original, self.task, self._episodes)
-        try:
-            reached = mean_return(student, self.task, self._episodes)
-        except Diverged:  # it did not with the original
-            return 1.0 - HOPELESS
-        return 1.0 - (self.original_return - reached) / max(abs(self.original_return), 1e-9)
+        reached = reached_return(student, self.task, self._episodes)
+        kept = 1.0 - (self.original_return - reached) / max(abs(self.original_return), 1e-9)
+        return max(kept, 1.0 - HOPELESS)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 from aarch64_machine import RUNTIMES, machine
 
 from secateur.deploy import ExportRequest, export
@@ -194,7 +195,6 @@ def table(document: dict[str, Any]) -> str:
     """
     cores = sorted({run["core"] for run in document["runs"]}, key=lambda core: core or "~")
     heads = [core or "this machine, against the first runtime" for core in cores]
-    lines = [f"| | {' | '.join(heads)} |", "|---|" + "---|" * len(cores)]
     found: dict[tuple[str, str], dict[str, str]] = {}
     for run in document["runs"]:
         for dtype in dict.fromkeys(row["dtype"] for row in run["answers"]):
@@ -203,9 +203,11 @@ def table(document: dict[str, Any]) -> str:
             worst = max(row["largest_difference_share"] for row in rows)
             cell = f"{wrong:,} of {count:,}" + (f", {worst:.1e}" if wrong else "")
             found.setdefault((f"{run['library']} {run['library_version']}", dtype), {})[run["core"]] = cell
-    for (library, dtype), cells in found.items():
-        lines.append(f"| {library}, {dtype} | {' | '.join(cells.get(core, '') for core in cores)} |")
-    return "\n".join(lines)
+    rows = (
+        [f"{library}, {dtype}", *(cells.get(core, "") for core in cores)]
+        for (library, dtype), cells in found.items()
+    )
+    return pages.table(["", *heads], rows)
 
 
 def show(run: dict[str, Any]) -> None:

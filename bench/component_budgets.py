@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pages import replaced
+import pages
 from torch import Generator
 
 from secateur.budget import parse_budget
@@ -68,18 +68,18 @@ def measured(budgets: tuple[tuple[str, ...], ...] = BUDGETS) -> list[Chosen]:
 def table(made: list[Chosen]) -> str:
     """Groups down, budgets across; a width that the budget left alone in plain, one that it cut in bold."""
     heads = [", ".join(f"`{limit}`" for limit in one.budget) or "no limit" for one in made]
-    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(made) + 1) + "|"]
+    rows = []
     for name, components in made[0].components.items():
         full = made[0].widths[name]
         cells = [str(w) if (w := one.widths[name]) == full else f"**{w}**" for one in made]
-        lines.append(f"| `{name}` ({', '.join(components)}) | {' | '.join(cells)} |")
+        rows.append([f"`{name}` ({', '.join(components)})", *cells])
     for name in made[0].cost.components:
         times = [format_seconds(one.cost.components[name].latency_s.high) for one in made]
-        lines.append(f"| {name}, at most | {' | '.join(times)} |")
-    return "\n".join(lines)
+        rows.append([f"{name}, at most", *times])
+    return pages.table(["", *heads], rows)
 
 
 if __name__ == "__main__":
     text = f"```sh\npython bench/component_budgets.py\n```\n\n{table(measured())}\n"
-    page = replaced(PAGE.read_text(encoding="utf-8"), "component_budgets", text)
+    page = pages.replaced(PAGE.read_text(encoding="utf-8"), "component_budgets", text)
     write_atomically(PAGE, page.encode())

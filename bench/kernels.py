@@ -25,6 +25,7 @@ from typing import Any
 
 import cmsis_nn
 import numpy as np
+import pages
 from rich.console import Console
 from rich.table import Table
 from tiny_networks import LAYERS, NETWORKS, POOLS
@@ -269,11 +270,6 @@ def shipped_policy() -> Network:
     return read_tflite(quantize(to_tflite(loaded.policy), samples))
 
 
-def markdown(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """A table for documents."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in [columns, ("---",) * len(columns), *rows])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -314,8 +310,8 @@ def main() -> None:
         + ", CMSIS-NN -Os, plain C -O2",
         "peer": "CMSIS-NN 4.0.0 from the bakenn wheel",
         "cases": cases,
-        "table": markdown(columns, rows),
-        "speed_and_size": markdown(SIZE_COLUMNS, whole),
+        "table": pages.table(columns, rows),
+        "speed_and_size": pages.table(SIZE_COLUMNS, whole),
     }
     own = RESULTS if target.core == "cortex-m4" else RESULTS.with_name(f"kernels_{target.core}.json")
     write_atomically(args.out or own, to_json(document))

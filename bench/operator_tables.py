@@ -8,6 +8,8 @@ A test holds the page against them.
 import argparse
 from pathlib import Path
 
+from pages import replaced, table
+
 from secateur.operators.kernels import KERNELS
 from secateur.operators.lower import RULES_OF, TFLM_LACKS
 from secateur.target.target import Target, list_targets, load_any
@@ -26,8 +28,8 @@ def cores() -> dict[str, Target]:
 def operators() -> str:
     """Operator × type."""
     kinds = sorted({kind for rules in RULES_OF.values() for kind in rules})
-    rows = [f"| {kind} | {' | '.join(_there(kind, dtype) for dtype in TYPES)} |" for kind in kinds]
-    return "\n".join([f"| operator | {' | '.join(TYPES.values())} |", "|---|" + "---|" * len(TYPES), *rows])
+    rows = ([kind, *(_there(kind, dtype) for dtype in TYPES)] for kind in kinds)
+    return table(["operator", *TYPES.values()], rows)
 
 
 def _there(kind: str, dtype: str) -> str:
@@ -46,8 +48,8 @@ def kernels() -> str:
         for board in boards.values():
             cell = _way(name, text, board)
             cells.append(cell if name in board.kernels or cell == "no" else f"({cell})")
-        rows.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join([f"| kernel | {' | '.join(boards)} |", "|---|" + "---|" * len(boards), *rows])
+        rows.append([name, *cells])
+    return table(["kernel", *boards], rows)
 
 
 def _way(name: str, text: str, board: Target) -> str:
@@ -65,10 +67,8 @@ TABLES = {"operators": operators, "kernels": kernels}
 
 def written(page: str) -> str:
     """The page with its tables as they are now."""
-    for name, table in TABLES.items():
-        start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-        before, _, rest = page.partition(start)
-        page = f"{before}{start}{table()}\n{end}{rest.partition(end)[2]}"
+    for name, made in TABLES.items():
+        page = replaced(page, name, made())
     return page
 
 
@@ -80,7 +80,7 @@ def main() -> None:
         page = arguments.write.read_text(encoding="utf-8")
         arguments.write.write_text(written(page), encoding="utf-8")
     else:
-        print("\n\n".join(table() for table in TABLES.values()))
+        print("\n\n".join(made() for made in TABLES.values()))
 
 
 if __name__ == "__main__":

@@ -12,5 +12,8 @@ def replaced(text: str, marker: str, content: str) -> str:
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Heads and rows as Markdown."""
-    lines = (f"| {' | '.join(map(str, cells))} |" for cells in rows)
-    return "\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *lines])
+    first, *others = (
+        "| " + "".join(f"{cell} | " if cell != "" else "| " for cell in cells).rstrip()
+        for cells in (heads, *rows)
+    )
+    return "\n".join([first, "|---" * len(heads) + "|", *others])

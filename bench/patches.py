@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kernels import markdown
+import pages
 from published_networks import MOBILENET_V2
 from rich.console import Console
 from rich.table import Table
@@ -203,7 +203,7 @@ def main() -> None:
         "core": target.core,
         "emulator": qemu_name() if target.emulator == "qemu" else UnicornCore.name,
         "cases": cases,
-        "table": markdown(COLUMNS, lines),
+        "table": pages.table(COLUMNS, lines),
     }
     write_atomically(args.out or RESULTS, to_json(document))
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pages
 import torch
 
 from secateur.export.planner import planner_calls, planner_tflite
@@ -43,7 +44,6 @@ from secateur.verify.paired import compare_episodes
 
 RESULTS = Path(__file__).parent / "results" / "planner.json"
 PAGE = Path(__file__).parent.parent / "docs" / "planning.md"
-BEGIN, END = "<!-- planner -->\n", "<!-- /planner -->"
 PIS = ("raspberry-pi-zero-2w", "raspberry-pi-3b-plus", "raspberry-pi-4b", "raspberry-pi-5")
 DECISIONS = 400
 
@@ -199,29 +199,25 @@ def main() -> None:
 def table(document: dict[str, Any]) -> str:
     """What the page shows of the kept results."""
     before, after = document["settings"]["original"], document["settings"]["pruned"]
+    rows = [
+        (name.replace("_", " "), before[name], after[name])
+        for name in ("horizon", "samples", "policy_samples", "iterations")
+    ]
+    rows += [(f"channels of `{group}`", was, now) for group, (was, now) in document["widths"].items()]
+    for dtype, found in document["dtypes"].items():
+        pair = [found[which] for which in ("original", "pruned")]
+        if dtype == "float32":
+            was, now = (f"{one['macs_per_control_step']:,}" for one in pair)
+            rows.append(("MACs per control step", was, f"{now} ({found['fewer_macs']:.0f} × fewer)"))
+        for name in PIS:
+            cells = [span(*one["predicted_latency_s"][name]) for one in pair]
+            rows.append((f"{name}, {dtype}, predicted", *cells))
     lines = [
         "```sh",
         document["command"],
         "```",
         "",
-        "| | original | pruned |",
-        "| --- | --- | --- |",
-    ]
-    for name in ("horizon", "samples", "policy_samples", "iterations"):
-        lines.append(f"| {name.replace('_', ' ')} | {before[name]} | {after[name]} |")
-    for group, (was, now) in document["widths"].items():
-        lines.append(f"| channels of `{group}` | {was} | {now} |")
-    for dtype, found in document["dtypes"].items():
-        pair = [found[which] for which in ("original", "pruned")]
-        if dtype == "float32":
-            lines.append(
-                f"| MACs per control step | {pair[0]['macs_per_control_step']:,} | "
-                f"{pair[1]['macs_per_control_step']:,} ({found['fewer_macs']:.0f} × fewer) |"
-            )
-        for name in PIS:
-            cells = [span(*one["predicted_latency_s"][name]) for one in pair]
-            lines.append(f"| {name}, {dtype}, predicted | {cells[0]} | {cells[1]} |")
-    lines += [
+        pages.table(("", "original", "pruned"), rows),
         "",
         f"Return over {document['episodes']} paired episodes, original {document['baseline_return_mean']:.1f}:",
         "",
@@ -233,7 +229,7 @@ def table(document: dict[str, Any]) -> str:
             f"{loop['ci95'][1]:.1%}), actions delayed by {1e3 * loop['delay_s']:.1f} ms, the worst that is predicted "
             f"for {document['pruned_for']}."
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def span(low: float, high: float) -> str:
@@ -245,8 +241,7 @@ def filled(text: str, document: dict[str, Any] | None = None) -> str:
     """The page with the table of these results, or of those that are kept."""
     if document is None:
         document = json.loads(RESULTS.read_bytes())
-    head, _, rest = text.partition(BEGIN)
-    return f"{head}{BEGIN}{table(document)}{END}{rest.partition(END)[2]}"
+    return pages.replaced(text, "planner", table(document))
 
 
 def on_same_seeds(

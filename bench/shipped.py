@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pages
+
 from secateur.report.wording import count, interval, share, size, span
 from secateur.runfolder import read_finished, to_json, write_atomically
 
@@ -34,6 +36,11 @@ ROWS = (
     "--recovery-steps 12000 --episodes 128",
 )
 """Arguments of ``secateur prune``, beside the largest drop of 5 % and seed 0."""
+
+COLUMNS = (
+    "policy → board", "parameters", "MACs", "flash", "RAM", "latency, predicted", "return", "kept (95 %)", "success",
+    "verdict",
+)  # fmt: skip
 
 KEPT = ("parameters", "macs", "flash_bytes", "ram_bytes", "latency_range_s")
 
@@ -122,15 +129,11 @@ def latency(row: Mapping[str, Any]) -> str:
 
 def table(results: Mapping[str, Any]) -> str:
     """The rows as Markdown, with their commands."""
-    lines = [
-        "| policy → board | parameters | MACs | flash | RAM | latency, predicted | return | kept (95 %) "
-        "| success | verdict |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for row in results["rows"]:
         before, after = row["before"], row["after"]
         ratio = after["parameters"] / before["parameters"]
-        cells = [
+        cells = (
             f"{row['policy']} → {row['target']}",
             f"{count(before['parameters'])} → {count(after['parameters'])} ({share(ratio)})",
             f"{count(before['macs'])} → {count(after['macs'])}",
@@ -141,10 +144,10 @@ def table(results: Mapping[str, Any]) -> str:
             f"{share(row['kept'])} ({interval(row['ci95'])})",
             "–" if row["success"][1] is None else " → ".join(share(each, 0) for each in row["success"]),
             "passed" if row["passed"] else "FAILED: " + "; ".join(row["violations"]),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
+        )
+        rows.append(cells)
     commands = "\n".join(row["command"] for row in results["rows"])
-    return "\n".join(lines) + f"\n\n```sh\n{commands}\n```"
+    return f"{pages.table(COLUMNS, rows)}\n\n```sh\n{commands}\n```"
 
 
 def main() -> None:

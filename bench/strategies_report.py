@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import table
 from rich.console import Console
 from scipy import stats
 
@@ -175,10 +176,9 @@ def _table(cells: Cells) -> str:
     """Strategies by budgets: mean over references of the share kept, each reference in brackets; int8 after a slash."""
     budgets, seeds = list(_by_key(cells)), sorted({cell["seed"] for cell in cells})
     names = dict.fromkeys(cell["strategy"] for cell in cells)
-    heads = " | ".join(f"{budget:g} %" for _, _, budget in budgets)
-    lines = [f"| strategy | {heads} |", "| --- |" + " --- |" * len(budgets)]
+    rows = []
     for name in names:
-        row = []
+        row = [name]
         for key in budgets:
             group = [c for c in _by_key(cells)[key] if c["strategy"] == name and "error" not in c]
             each = [kept(c, "recovered") for c in group]
@@ -188,8 +188,8 @@ def _table(cells: Cells) -> str:
                 if each
                 else "–"
             )
-        lines.append(f"| {name} | {' | '.join(row)} |")
-    return "\n".join(lines)
+        rows.append(row)
+    return table(["strategy", *(f"{budget:g} %" for _, _, budget in budgets)], rows)
 
 
 def conclusions(cells: Cells) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pages import replaced
+import pages
 from shipped import ROWS, each_asked, folder_of, judged
 
 from secateur.report.wording import interval, share
@@ -61,10 +61,10 @@ def row_of(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown: verdict, what is worse under stress, and what int8 and recovered components cost alone."""
-    lines = [
-        "| run | verdict | pairs | kept (95 %) | worse than the original under | kept by int8 alone | took |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    heads = (
+        "run", "verdict", "pairs", "kept (95 %)", "worse than the original under", "kept by int8 alone", "took",
+    )  # fmt: skip
+    lines = []
     for row in rows:
         worse = [
             f"{each['title']}: {share(each['ratio'], 0)}"
@@ -77,27 +77,31 @@ def table(rows: list[dict[str, Any]]) -> str:
             for each in row["attribution"]
             if each["form"] == "int8"
         ]
-        lines.append(
-            f"| {row['policy']} on {row['target']} ({row['device']}) | {row['outcome']} | {row['pairs']} "
-            f"| {share(row['retained']['ratio'])} ({interval(row['retained']['ci95'])}) "
-            f"| {'; '.join(worse) or 'none'} ({good} of {len(row['stress'])} as good, the rest unclear) "
-            f"| {', '.join(by_int8)} | {row['wall_s']:.0f} s, {row['processes']} process"
-            f"{'es' if row['processes'] > 1 else ''} |"
+        cells = (
+            f"{row['policy']} on {row['target']} ({row['device']})",
+            row["outcome"],
+            row["pairs"],
+            f"{share(row['retained']['ratio'])} ({interval(row['retained']['ci95'])})",
+            f"{'; '.join(worse) or 'none'} ({good} of {len(row['stress'])} as good, the rest unclear)",
+            ", ".join(by_int8),
+            f"{row['wall_s']:.0f} s, {row['processes']} process{'es' if row['processes'] > 1 else ''}",
         )
-    return "\n".join(lines)
+        lines.append(cells)
+    return pages.table(heads, lines)
 
 
 def filled(page: str) -> str:
     """The page with the table of the kept results."""
-    return replaced(page, "measured", table(json.loads(RESULTS.read_bytes())["rows"]))
+    return pages.replaced(page, "measured", table(json.loads(RESULTS.read_bytes())["rows"]))
 
 
 def overview(rows: list[dict[str, Any]]) -> str:
     """Markdown for the README: verdict, how many disturbances it bears as well as the original, the costliest int8."""
-    lines = [
-        "| policy → board | verdict | pairs | kept (95 %) | disturbed: good, worse, unclear | dearest in int8 | took |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    heads = (
+        "policy → board", "verdict", "pairs", "kept (95 %)", "disturbed: good, worse, unclear", "dearest in int8",
+        "took",
+    )  # fmt: skip
+    lines = []
     for row in rows:
         judged = [each["judged"] for each in row["stress"]]
         counts = ", ".join(str(judged.count(each)) for each in ("as good", "worse", "unclear"))
@@ -105,12 +109,17 @@ def overview(rows: list[dict[str, Any]]) -> str:
             (each for each in row["attribution"] if each["form"] == "int8" and each["component"] != "all"),
             key=lambda each: each["ratio"],
         )
-        lines.append(
-            f"| {row['policy']} → {row['target']} | {row['outcome']} | {row['pairs']} "
-            f"| {share(row['retained']['ratio'])} ({interval(row['retained']['ci95'])}) | {counts} "
-            f"| {dearest['component']} {share(dearest['ratio'])} | {row['wall_s']:.0f} s |"
+        cells = (
+            f"{row['policy']} → {row['target']}",
+            row["outcome"],
+            row["pairs"],
+            f"{share(row['retained']['ratio'])} ({interval(row['retained']['ci95'])})",
+            counts,
+            f"{dearest['component']} {share(dearest['ratio'])}",
+            f"{row['wall_s']:.0f} s",
         )
-    return "\n".join(lines)
+        lines.append(cells)
+    return pages.table(heads, lines)
 
 
 def main() -> None:

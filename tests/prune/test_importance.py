@@ -1,6 +1,8 @@
 """Every criterion of the table, on every policy: conformance by existing; then what some of them promise."""
 
+import dataclasses
 import functools
+import importlib
 from typing import get_type_hints
 
 import gymnasium
@@ -8,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from networks import POLICIES
+from point_planner import point
 from torch import nn
 
 from secateur.graph.groups import build_graph
+from secateur.policy.planning import PLAN
 from secateur.policy.policy import Component, Entry, Policy, Task
 from secateur.prune.coefficients import (
     axis_mask,
@@ -378,3 +382,21 @@ def test_the_command_line_names_every_criterion():
     (option,) = get_type_hints(prune, include_extras=True)["importance"].__metadata__
     for criterion in IMPORTANCE:
         assert criterion in option.help
+
+
+def test_closed_loop_of_a_planner_masks_while_it_plans(monkeypatch):
+    policy, task = point()
+    planned = dataclasses.replace(policy, deployed=PLAN)
+    graph = build_graph(planned)
+    module = importlib.import_module(closed_loop.__module__)
+    monkeypatch.setattr(module, "CANDIDATES", 6)
+    monkeypatch.setattr(module, "EPISODES", 2)
+    visited = {"observation": torch.rand(STATES, 1) * 2 - 1}
+    generators = [torch.Generator().manual_seed(5) for _ in range(2)]
+    with_task, without = (
+        closed_loop(planned, graph, Evidence(visited, generator, given))
+        for generator, given in zip(generators, (task, None))
+    )
+    lost = {name: with_task[name] - without[name] for name in with_task}
+    assert all((each >= 0).all() for each in lost.values())
+    assert any(each.any() for each in lost.values())

@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from secateur.graph import axes
 from secateur.graph.axes import Axis, Dim
+from secateur.graph.found import Trace
 from secateur.graph.groups import ComponentGraph, Group
 from secateur.graph.sizes import size_of
 from secateur.graph.template import Template
-from secateur.graph.trace import Trace
 from secateur.network import Network, Operator, Quantization, Tensor
 
 COMPONENTS = ("perception", "control", "beside")

@@ -15,7 +15,8 @@ from functools import cached_property
 from secateur.errors import SecateurError
 from secateur.graph import axes
 from secateur.graph.axes import Axis, Dim
-from secateur.graph.trace import Contraction, Trace, trace_policy
+from secateur.graph.found import Contraction, Trace
+from secateur.graph.trace import trace_policy
 from secateur.policy.policy import Policy
 from secateur.records import Widths
 

@@ -83,6 +83,8 @@ def tensors_of(modules: Sequence[tuple[str, nn.Module]]) -> list[tuple[str, torc
 def evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Evaluation mode without gradients, off fused kernels, whose insides a trace cannot see; as before afterwards.
 
+    So are buffers that a module of the policy's own writes into.
+
     Args:
         modules: the policy's module, and all modules inside it.
     """
@@ -91,10 +93,21 @@ def evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
     if training:
         modules[0].eval()
     torch.backends.mha.set_fastpath_enabled(False)
+    buffers = [
+        (inner, name, buffer, buffer.clone())
+        for inner in modules
+        if inner._buffers and not type(inner).__module__.startswith("torch.")
+        for name, buffer in inner._buffers.items()
+        if buffer is not None
+    ]
     try:
         with torch.backends.mkldnn.flags(enabled=False), torch.no_grad(), attention.free_for_now(modules):
             yield
     finally:
+        for inner, name, buffer, before in buffers:
+            inner._buffers[name] = buffer
+            if not torch.equal(buffer, before):
+                buffer.copy_(before)
         torch.backends.mha.set_fastpath_enabled(fused)
         for inner in training:
             inner.training = True

@@ -6,7 +6,7 @@ arguments and results are left whole, and the reason names it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -120,11 +120,9 @@ def _first(given: Axes, out: Any) -> list[Axes]:
 
 
 def reduce(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
-    """Mean, sum, maximum over some axes; the rest stay."""
+    """Sum, mean, variance over some axes, of whatever is left there; the rest stay."""
     given = look(args[0])
-    dims = args[1] if len(args) > 1 and not isinstance(args[1], bool) else kwargs.get("dim")
-    dims = range(len(given)) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
-    gone = {d % len(given) for d in dims} if given else set()
+    gone = _reduced(args, kwargs, len(given))
     kept = [axis for d, axis in enumerate(given) if d not in gone]
     first = out if isinstance(out, torch.Tensor) else out[0]
     if first.dim() == len(given):
@@ -132,6 +130,21 @@ def reduce(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) ->
     else:
         result = tuple(kept)
     return result if isinstance(out, torch.Tensor) else [result] * len(out)
+
+
+def extreme(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
+    """Maximum, minimum, product: zero counts among them as any number does, so what they run over stays whole."""
+    given = look(args[0])
+    for d in _reduced(args, kwargs, len(given)):
+        axes.fix(given[d], "a maximum, minimum or product runs over it")
+    return reduce(look, args, kwargs, out)
+
+
+def _reduced(args: Sequence[Any], kwargs: dict[str, Any], count: int) -> set[int]:
+    """Which of ``count`` axes a reduction runs over."""
+    dims = args[1] if len(args) > 1 and not isinstance(args[1], bool) else kwargs.get("dim")
+    dims = range(count) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
+    return {d % count for d in dims} if count else set()
 
 
 def vector_norm(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.Tensor) -> Axes:
@@ -146,11 +159,11 @@ def softmax(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: torch.
     return given
 
 
-def pool(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
-    """Pooling and resampling keep batch and channels and make new places."""
+def pool(look: Look, args: Sequence[Any], kwargs: dict[str, Any], out: Any, spatial: int) -> Any:
+    """Pooling and resampling keep channels, and the batch where there is one, and make new places."""
     given = look(args[0])
     first = out if isinstance(out, torch.Tensor) else out[0]
-    lead = 2 if first.dim() >= 3 else 1
+    lead = first.dim() - spatial
     places = tuple(axes.fixed(n, "it is a place, not a channel") for n in first.shape[lead:])
     for axis in given[lead:]:
         axes.fix(axis, "it is a place, not a channel")
@@ -261,7 +274,8 @@ RULES: dict[str, Rule] = {
     ),
     "native_layer_norm": layer_norm,
     "native_group_norm": group_norm,
-    **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "var", "std", "prod"), reduce),
+    **dict.fromkeys(("mean", "sum", "var", "std"), reduce),
+    **dict.fromkeys(("amax", "amin", "max", "min", "prod"), extreme),
     "linalg_vector_norm": vector_norm,
     **dict.fromkeys(("_softmax", "_log_softmax"), softmax),
     **dict.fromkeys(
@@ -273,12 +287,10 @@ RULES: dict[str, Rule] = {
             "adaptive_max_pool2d",
             "upsample_nearest2d",
             "upsample_bilinear2d",
-            "upsample_nearest1d",
-            "upsample_linear1d",
-            "avg_pool1d",
         ),
-        pool,
+        partial(pool, spatial=2),
     ),
+    **dict.fromkeys(("upsample_nearest1d", "upsample_linear1d", "avg_pool1d"), partial(pool, spatial=1)),
     "embedding": embedding,
     **dict.fromkeys(
         (

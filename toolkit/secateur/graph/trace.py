@@ -6,7 +6,6 @@ and buffers are tensors like any other: weights tied, shared, sliced or made out
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +14,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 from secateur.graph import attention, attributes, axes, code, rules, views
 from secateur.graph.axes import Axis
+from secateur.graph.found import Contraction, Makers, Site, Trace
 from secateur.graph.results import (
     BOOKKEEPING,
     Watch,
@@ -24,75 +24,17 @@ from secateur.graph.results import (
     tensors_in,
     tensors_of,
 )
-from secateur.graph.rules import Axes
+from secateur.graph.tie import tie
+from secateur.graph.views import Axes
 from secateur.policy.policy import Entry, Policy
-from secateur.policy.unroll import own_feeds
 
 COUNTING = (nn.modules.conv._ConvNd, nn.GroupNorm)
 """Library modules with an attribute that counts groups of channels; surgery keeps it up to date."""
 
+WEIGHTLESS = (nn.LayerNorm, nn.RMSNorm)
+"""Library modules that may have no weight that says how wide they are."""
+
 CONTRACTIONS = frozenset({"mm", "bmm", "mv", "matmul", "addmm", "addmv", "baddbmm", "convolution"})
-
-
-@dataclass(frozen=True)
-class Contraction:
-    """One use of a weight: a linear, a convolution, a gate.
-
-    Attributes:
-        entry: that uses it.
-        weight: path of the parameter.
-        macs: per call of the entry.
-        elements: of the weight, or of the part of it that is used here.
-    """
-
-    entry: str
-    weight: str
-    macs: int
-    elements: int
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where activations of a module can be seen: its output, or one of them, and its axes."""
-
-    entry: str
-    module: str
-    axes: Axes
-
-
-@dataclass
-class Trace:
-    """What the trace found.
-
-    Attributes:
-        weights: path of each parameter and buffer → its axes.
-        inputs, outputs: (entry, name) → axes.
-        contractions: in order of execution.
-        sites: outputs of leaf modules, in order of execution.
-        sized: a function of torch that the policy's own code calls and that takes or gives a size; empty where
-            there is none, so that no width can be written into that code.
-        crossings: (producer, consumer, axes) wherever a component uses what another made.
-        inlets: (input, component, axes) wherever a component uses what comes from outside.
-        outlets: (component, output, axes) wherever something goes to the outside.
-        results: name and axes of the results of every operator, in order of execution.
-        counts: (module, attribute) → the axis that the attribute counts: groups of a convolution, heads.
-    """
-
-    weights: dict[str, Axes] = field(default_factory=dict)
-    inputs: dict[tuple[str, str], Axes] = field(default_factory=dict)
-    outputs: dict[tuple[str, str], Axes] = field(default_factory=dict)
-    contractions: list[Contraction] = field(default_factory=list)
-    sites: list[Site] = field(default_factory=list)
-    crossings: list[tuple[str, str, Axes]] = field(default_factory=list)
-    inlets: list[tuple[str, str, Axes]] = field(default_factory=list)
-    outlets: list[tuple[str, str, Axes]] = field(default_factory=list)
-    results: list[tuple[str, tuple[Axes, ...]]] = field(default_factory=list)
-    counts: dict[tuple[str, str], Axis] = field(default_factory=dict)
-    sized: str = ""
-
-
-Makers = frozenset[tuple[str, Axes]]
-"""Component (or ``<entry.input``) → the axes of what it made; a concatenation has several makers."""
 
 
 class _Known(NamedTuple):
@@ -132,6 +74,7 @@ class _Tracer(Watch):
         self.modules: list[nn.Module] = []
         self.entry = ""
         self.makers_of: dict[tuple[str, str], Makers] = {}
+        self.met: set[str] = set()
 
     def learn(
         self, tensor: torch.Tensor, made: Axes, makers: Makers = frozenset(), weight: str | None = None
@@ -169,8 +112,13 @@ class _Tracer(Watch):
         activations: list[_Known] = []
         for tensor in given:
             known = self.known.get(id(tensor))
-            if known is not None:
-                (activations if known.weight is None else weights).append(known)
+            if known is None:
+                continue
+            if known.weight is None:
+                activations.append(known)
+            else:
+                weights.append(known)
+                self.met.add(known.weight)
         rule = rules.rule_of(name, func)
         view_of, own = None, _NOBODY
         if weights and len(weights) == len(given) and name not in CONTRACTIONS:
@@ -242,8 +190,11 @@ def trace_policy(policy: Policy, owners: dict[str, str]) -> Trace:
     ):
         for entry in policy.entries:
             _trace_entry(tracer, own_code, entry, module)
+    for path in trace.weights.keys() - tracer.met:
+        for axis in trace.weights[path]:
+            axes.fix(axis, "no entry uses it")
     trace.sized = own_code.sized
-    _tie(policy, trace, tracer)
+    tie(policy, trace, tracer.makers_of)
     return trace
 
 
@@ -279,6 +230,8 @@ def _following_modules(tracer: _Tracer) -> Iterator[None]:
         path = tracer.paths.get(id(inner))
         if path is not None and isinstance(output, torch.Tensor) and not inner._modules:
             tracer.trace.sites.append(Site(tracer.entry, path, tracer(output)))
+            if isinstance(inner, WEIGHTLESS) and inner.weight is None:
+                _count_normalised(tracer.trace.counts, path, tracer(output)[-len(inner.normalized_shape) :])
 
     hooks = (register_module_forward_pre_hook(enter), register_module_forward_hook(leave))
     try:
@@ -286,6 +239,14 @@ def _following_modules(tracer: _Tracer) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _count_normalised(counts: dict[tuple[str, str], Axis], path: str, over: Axes) -> None:
+    """A norm without weights has its width in an attribute alone; of more axes than one, they stay whole."""
+    for axis in over if len(over) > 1 else ():
+        axes.fix(axis, "a norm over several axes has their sizes written in it")
+    if len(over) == 1:
+        axes.unify(counts.setdefault((path, "normalized_shape"), over[0]), over[0])
 
 
 def _trace_entry(tracer: _Tracer, own_code: code.OwnCode, entry: Entry, module: nn.Module) -> None:
@@ -303,66 +264,4 @@ def _trace_entry(tracer: _Tracer, own_code: code.OwnCode, entry: Entry, module: 
         outputs = entry.run(module, inputs)
     for name, tensor in outputs.items():
         tracer.trace.outputs[entry.name, name] = tracer(tensor)
-        tracer.makers_of[entry.name, name] = tracer.known[id(tensor)].makers
-
-
-def _tie(policy: Policy, trace: Trace, tracer: _Tracer) -> None:
-    """Unifies fed inputs with what feeds them, and fixes outputs that leave the policy.
-
-    What the deployed entry feeds back to itself stays on the device, and is as free as what feeds another entry.
-    """
-    fed: set[tuple[str, str]] = set()
-    behind: dict[str, set[str]] = {}
-    for entry in policy.entries:
-        for name in entry.example_inputs:
-            makers: set[str] = set()
-            for source in entry.feeds.get(name, ()):
-                source_entry, _, output = source.partition(".")
-                output = output or _only_output(trace, source_entry, name)
-                fed.add((source_entry, output))
-                for one, two in zip(trace.inputs[entry.name, name], trace.outputs[source_entry, output]):
-                    axes.unify(one, two)
-                makers |= {maker for maker, _ in tracer.makers_of[source_entry, output]}
-            behind[f"<{entry.name}.{name}"] = makers
-    kept = {
-        (entry.name, output)
-        for entry in policy.entries
-        if entry.name == policy.deployed
-        for output in own_feeds(
-            entry, [name for owner, name in trace.outputs if owner == entry.name]
-        ).values()
-    }
-    for key, its_axes in trace.outputs.items():
-        if key not in fed or (key[0] == policy.deployed and key not in kept):
-            for axis in its_axes:
-                axes.fix(axis, f"{key[0]} gives it to the outside")
-    found = dict.fromkeys(trace.crossings)  # without doubles, in the order of execution
-    trace.inlets = [
-        (maker.partition(".")[2], consumer, its_axes)
-        for maker, consumer, its_axes in found
-        if maker.startswith("<") and not behind[maker]
-    ]
-    trace.outlets = [
-        (maker, output, its_axes)
-        for (entry, output), makers in tracer.makers_of.items()
-        if (entry, output) not in fed or entry == policy.deployed
-        for maker, its_axes in sorted(makers, key=lambda made: (made[0], _sizes(made[1])))
-        if not maker.startswith("<")
-    ]
-    crossings = (
-        (real, consumer, its_axes)
-        for maker, consumer, its_axes in found
-        for real in (behind.get(maker, ()) if maker.startswith("<") else (maker,))
-        if real != consumer and not real.startswith("<")
-    )
-    trace.crossings = sorted(dict.fromkeys(crossings), key=lambda c: (c[0], c[1], _sizes(c[2])))
-
-
-def _sizes(its_axes: Axes) -> tuple[int, ...]:
-    return tuple(map(axes.size, its_axes))
-
-
-def _only_output(trace: Trace, entry: str, wanted: str) -> str:
-    """An entry's output by the input's name, or its only one."""
-    names = [name for owner, name in trace.outputs if owner == entry]
-    return wanted if wanted in names else names[0]
+        tracer.makers_of[entry.name, name] = _pieces(tracer.known[id(tensor)])

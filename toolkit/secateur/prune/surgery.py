@@ -157,7 +157,8 @@ def _narrow(
     free_widths(inner for _, inner in modules)
     by_path = dict(modules)
     for (path, attribute), axis in graph.trace.counts.items():
-        setattr(by_path[path], attribute, graph.size(axis, widths))
+        count = graph.size(axis, widths)
+        setattr(by_path[path], attribute, (count,) if attribute == "normalized_shape" else count)
     for _, inner in modules:
         refresh_attributes(inner)
 

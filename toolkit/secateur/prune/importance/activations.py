@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from secateur.graph.found import Site
 from secateur.graph.groups import ComponentGraph
 from secateur.graph.members import axis_channels
 from secateur.graph.rules import Axes
-from secateur.graph.trace import Site
 from secateur.policy.policy import Entry, Policy, Tensors
 from secateur.policy.unroll import Call, run_entries
 from secateur.prune.states import weight_of

@@ -25,7 +25,7 @@ from secateur.prune.importance.evidence import Evidence
 from secateur.prune.importance.taylor import taylor
 from secateur.prune.states import weight_of
 from secateur.prune.surgery import kept_indices
-from secateur.simulate.controller import torch_controller
+from secateur.simulate.planner import policy_controller
 from secateur.simulate.rollout import rollouts
 
 STATES = 128
@@ -166,7 +166,7 @@ def _lost_returns(
     seeds: list[int],
 ) -> Iterator[tuple[_Part, float]]:
     """The parts that move most, each with the share of the return that is lost without it, from 0."""
-    deployed = {policy.deployed} if policy.plans else set(part_names(policy))
+    deployed = set(policy.planning.entries if policy.planning and policy.plans else part_names(policy))
     on_board = {c.weight for c in graph.trace.contractions if c.entry in deployed}
     parts = []
     for group in graph.groups:
@@ -189,5 +189,5 @@ def _lost_returns(
 
 
 def _return(policy: Policy, task: Task, seeds: list[int]) -> float:
-    trajectories = rollouts(task, torch_controller(policy, task), seeds)
+    trajectories = rollouts(task, policy_controller(policy, task), seeds)
     return sum(trajectory.return_ for trajectory in trajectories) / len(seeds)

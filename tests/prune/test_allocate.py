@@ -4,13 +4,15 @@ import re
 
 import pytest
 import torch
+from architectures import ARCHITECTURES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import world_model
 
 from secateur.errors import BudgetInfeasible
 from secateur.graph.groups import build_graph
-from secateur.prune.allocate import bare_floors, global_ranking, keep_best
+from secateur.prune.allocate import bare_floors, global_ranking, keep_best, step_of, uniform
+from secateur.prune.analyse import analyse
 from secateur.prune.limits import check_feasible, resources, total_limits
 from secateur.prune.strategies import STRATEGIES
 from secateur.records import Budget, ComponentCost, Cost, Limits, Range
@@ -238,3 +240,32 @@ def test_keep_best_takes_the_top_scores_and_the_lower_index_of_equals(values, da
 def test_the_board_fills_in_what_the_user_leaves_open():
     assert total_limits(Limits(flash_bytes=5), 100, 200) == Limits(5, 200, None)
     assert total_limits(Limits(ram_bytes=7, latency_s=0.1), 100, 200) == Limits(100, 7, 0.1)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_group_goes_by_as_few_channels_as_are_whole_quads_in_every_weight(name):
+    torch.manual_seed(0)
+    for group in analyse(ARCHITECTURES[name]()).groups:
+        rows = [member.stride * member.repeats for member in group.members]
+        whole = [n for n in range(1, 5) if all(n * each % 4 == 0 for each in rows)]
+        assert step_of(group) == whole[0]
+
+
+def test_heads_and_simplices_of_whole_quads_are_cut_one_by_one_down_to_two():
+    torch.manual_seed(0)
+    for name, group, floor in (
+        ("transformer", "body.layers.0.self_attn.in_proj_weight", 2),
+        ("tdmpc2", "encoder.1", 2),
+        ("attention-fused", "attend.q", 4),
+    ):
+        graph = analyse(ARCHITECTURES[name]())
+        assert bare_floors(graph)[group] == floor
+        scores = {g.name: torch.rand(g.width) for g in graph.groups}
+
+        def parameters(widths, graph=graph):
+            n = sum(graph.parameter_counts({**graph.full, **widths}).values())
+            return Cost(n, n, n, 0, 0, 0, 0, 0, Range(0, 0), {})
+
+        budget = Budget(Limits(flash_bytes=parameters(bare_floors(graph)).flash_bytes))
+        for strategy in (uniform, global_ranking):
+            assert strategy(graph, scores, parameters, budget)[group] == floor

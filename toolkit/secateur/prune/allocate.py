@@ -8,7 +8,7 @@ buy nothing. *uniform*, *per_component* and *global_ranking* are what it is comp
 """
 
 from collections.abc import Callable, Collection, Mapping
-from math import ceil, log
+from math import ceil, gcd, log
 
 import torch
 
@@ -22,7 +22,10 @@ from secateur.records import Budget, Cost, Widths
 Scores = Mapping[str, torch.Tensor]
 
 QUAD = 4
-"""Kernels work on four rows at a time: a group's width is a whole number of quads, or all of it."""
+"""Kernels work on four rows at a time: what is left of a weight is whole quads, or all of it."""
+
+FEWEST = 2
+"""Channels of a group at least: of an axis of one, converters make other networks."""
 
 INNER_FLOOR, COUPLING_FLOOR = 1 / 32, 1 / 4
 """Share of its channels that a group keeps at least under the component-aware strategy: a coupling group carries all
@@ -32,19 +35,31 @@ LOST = 1e-4
 """Importance share below which a group counts as having nothing left."""
 
 
+def step_of(group: Group) -> int:
+    """Channels by which a group grows and shrinks: as few as are whole quads wherever they stand.
+
+    Four where each is a row or a column, one where it is a head or a simplex of four.
+    """
+    return QUAD // gcd(QUAD, *(member.stride * member.repeats for member in group.members))
+
+
+def _least(group: Group) -> int:
+    return min(group.width, max(FEWEST, step_of(group)))
+
+
 def bare_floors(graph: ComponentGraph) -> dict[str, int]:
-    """The least widths that could run at all: one quad of every group."""
-    return {group.name: min(QUAD, group.width) for group in graph.groups}
+    """The least widths that could run at all: one step of every group."""
+    return {group.name: _least(group) for group in graph.groups}
 
 
 def component_floors(graph: ComponentGraph) -> dict[str, int]:
-    """The least widths that component-aware pruning goes down to: a share, in whole quads."""
+    """The least widths that component-aware pruning goes down to: a share, in whole steps."""
 
-    def least(group: Group) -> int:
-        share = COUPLING_FLOOR if group.coupling else INNER_FLOOR
-        return min(group.width, ceil(group.width * share / QUAD) * QUAD)
+    def floor(group: Group) -> int:
+        share, step = COUPLING_FLOOR if group.coupling else INNER_FLOOR, step_of(group)
+        return min(group.width, max(_least(group), ceil(group.width * share / step) * step))
 
-    return {group.name: least(group) for group in graph.groups}
+    return {group.name: floor(group) for group in graph.groups}
 
 
 def measured_floors(graph: ComponentGraph) -> dict[str, int]:
@@ -52,8 +67,8 @@ def measured_floors(graph: ComponentGraph) -> dict[str, int]:
     floors = component_floors(graph)
     for group in graph.groups:
         if group.coupling:
-            half = floors[group.name] // 2 // QUAD * QUAD
-            floors[group.name] = max(min(QUAD, group.width), half)
+            step = step_of(group)
+            floors[group.name] = max(_least(group), floors[group.name] // 2 // step * step)
     return floors
 
 
@@ -75,8 +90,8 @@ def by_importance(
         if group.name in frozen:
             continue
         kept = _kept_share(scores[group.name])
-        widths = [group.width]
-        while (lower := max(least[group.name], _step_down(widths[-1]))) != widths[-1]:
+        widths, step = [group.width], step_of(group)
+        while (lower := max(least[group.name], _step_down(widths[-1], step))) != widths[-1]:
             widths.append(lower)
         knobs.append(
             Knob(
@@ -99,10 +114,10 @@ def before_trials(
         return by_importance(graph, scores, price, budget, frozen, measured_floors)
 
 
-def _step_down(width: int) -> int:
-    """The next width below that is a whole number of quads, in steps that shrink with the width."""
-    step = QUAD * max(1, width // (16 * QUAD))
-    return (width - 1) // step * step if width > QUAD else width
+def _step_down(width: int, least: int) -> int:
+    """The next width below that is a whole number of ``least``, in steps that shrink with the width."""
+    step = least * max(1, width // (16 * least))
+    return (width - 1) // step * step if width > least else width
 
 
 def _kept_share(score: torch.Tensor) -> list[float]:
@@ -137,7 +152,7 @@ def uniform(graph: ComponentGraph, scores: Scores, price: Price, budget: Budget)
     """The same share of every group of the policy, coupling or not: the largest that fits."""
 
     def at(share: float) -> dict[str, int]:
-        return {g.name: _round(share * g.width, g.width) for g in graph.groups}
+        return {g.name: _round(share * g.width, g) for g in graph.groups}
 
     return _largest(at, price, budget)
 
@@ -159,7 +174,7 @@ def global_ranking(
     total = sum(len(rank) for rank in ranks.values())
 
     def at(share: float) -> dict[str, int]:
-        return {**graph.full, **_within(ranks, round(share * total))}
+        return {**graph.full, **_within(graph, ranks, round(share * total))}
 
     return _largest(at, price, budget)
 
@@ -187,7 +202,7 @@ def per_component(
     def at(share: float) -> dict[str, int]:
         widths = dict(graph.full)
         for inside in ranks.values():
-            widths |= _within(inside, round(share * sum(len(rank) for rank in inside.values())))
+            widths |= _within(graph, inside, round(share * sum(len(rank) for rank in inside.values())))
         return widths
 
     return _largest(at, price, budget)
@@ -207,20 +222,21 @@ def _ranks(scores: Scores) -> dict[str, torch.Tensor]:
     return dict(zip(scores, place.split([len(score) for score in scores.values()])))
 
 
-def _within(ranks: Mapping[str, torch.Tensor], count: int) -> dict[str, int]:
-    """Widths of groups whose best ``count`` channels are kept, in whole quads."""
-    return {name: _round(float((rank < count).sum()), len(rank)) for name, rank in ranks.items()}
+def _within(graph: ComponentGraph, ranks: Mapping[str, torch.Tensor], count: int) -> dict[str, int]:
+    """Widths of groups whose best ``count`` channels are kept, in whole steps."""
+    return {name: _round(float((rank < count).sum()), graph.by_name[name]) for name, rank in ranks.items()}
 
 
 def ranked_widths(graph: ComponentGraph, scores: Scores, groups: list[str], share: float) -> dict[str, int]:
     """Widths of some groups when the best ``share`` of their channels is kept, by one ranking."""
     ranks = _ranks(weighted({name: scores[name] for name in groups}, {}))
-    return _within(ranks, round(share * sum(len(rank) for rank in ranks.values())))
+    return _within(graph, ranks, round(share * sum(len(rank) for rank in ranks.values())))
 
 
-def _round(width: float, full: int) -> int:
-    """To a whole number of quads, down, between the floor and the full width."""
-    return full if width >= full else max(min(QUAD, full), int(width) // QUAD * QUAD)
+def _round(width: float, group: Group) -> int:
+    """To a whole number of steps, down, between the floor and the full width."""
+    step = step_of(group)
+    return group.width if width >= group.width else max(_least(group), int(width) // step * step)
 
 
 def _largest(at: Callable[[float], dict[str, int]], price: Price, budget: Budget) -> dict[str, int]:

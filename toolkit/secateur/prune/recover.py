@@ -23,7 +23,7 @@ import torch
 from secateur.errors import Diverged
 from secateur.policy.policy import Policy, Task
 from secateur.prune.fake_quantise import Hold, fake_quantised
-from secateur.prune.lessons import Lesson, Teacher
+from secateur.prune.lessons import Lesson, Teacher, Training
 from secateur.prune.states import lengths_of, visited_inputs
 from secateur.prune.surgery import Keep
 from secateur.simulate.planner import policy_controller
@@ -132,7 +132,8 @@ class _Learner:
         self._student = replace(pruned, module=deepcopy(pruned.module))
         self._lesson = recovery.lesson
         self._generator = torch.Generator().manual_seed(recovery.seed)
-        self._optimizer = torch.optim.Adam(self._student.module.parameters(), lr=self._rate)
+        rate = _rate(recovery.teacher, self._student, keep, recovery.lesson)
+        self._optimizer = torch.optim.Adam(self._student.module.parameters(), lr=rate)
         steps = recovery.plan.rounds * recovery.plan.steps
         self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self._optimizer, max(1, steps))
         self._distance = recovery.teacher.loss(self._student, keep)
@@ -183,11 +184,13 @@ class _Learner:
 
     def _train(self) -> float:
         """One round of gradient steps; their mean loss."""
-        module, losses = self._student.module, []
+        module, losses, count = self._student.module, [], self._lesson.count
+        training, own = self._recovery.teacher.training, self._recovery.lesson.count
         self._hold(False)
         module.train()
         for step in range(self._recovery.plan.steps):
-            loss = self._distance(self._batch(), step)
+            batch = self._lesson.rows(_drawn(training, own, count, self._generator))
+            loss = self._distance(batch, step)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(module.parameters(), 10.0)
@@ -208,23 +211,20 @@ class _Learner:
             self._best = point
             self._best_weights = deepcopy(self._student.module.state_dict())
 
-    @property
-    def _rate(self) -> float:
-        """The learning rate at the start."""
-        teacher, training = self._recovery.teacher, self._recovery.teacher.training
-        if not training.harsh:
-            return training.learning_rate
-        error = teacher.error(self._student, self._keep, _some(self._lesson))
-        return training.learning_rate * min(1.0, error / training.harsh)
 
-    def _batch(self) -> Lesson:
-        """States at random out of all, some of them out of those on the original's way, which come first."""
-        training, own = self._recovery.teacher.training, self._recovery.lesson.count
-        first = int(training.own * training.batch)
-        drawn = torch.randint(0, self._lesson.count, (training.batch - first,), generator=self._generator)
-        if first:
-            drawn = torch.cat([drawn, torch.randint(0, own, (first,), generator=self._generator)])
-        return self._lesson.rows(drawn)
+def _rate(teacher: Teacher, student: Policy, keep: Keep, lesson: Lesson) -> float:
+    """The learning rate at the start."""
+    training = teacher.training
+    if not training.harsh:
+        return training.learning_rate
+    return training.learning_rate * min(1.0, teacher.error(student, keep, _some(lesson)) / training.harsh)
+
+
+def _drawn(training: Training, own: int, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Which states a batch has, out of ``count`` of which the first ``own`` are on the original's way."""
+    first = int(training.own * training.batch)
+    drawn = torch.randint(0, count, (training.batch - first,), generator=generator)
+    return torch.cat([drawn, torch.randint(0, own, (first,), generator=generator)]) if first else drawn
 
 
 def _some(lesson: Lesson) -> Lesson:

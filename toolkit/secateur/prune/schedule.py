@@ -8,7 +8,7 @@ import torch
 
 from secateur.graph.groups import ComponentGraph
 from secateur.policy.policy import Policy
-from secateur.prune.allocate import QUAD, Scores, keep_best
+from secateur.prune.allocate import Scores, keep_best, step_of
 from secateur.prune.analyse import analyse
 from secateur.prune.recover import Recovery, Round, recover
 from secateur.prune.surgery import Keep, cut
@@ -54,10 +54,11 @@ def iterative(recovery: Recovery, scores: Scores, rescore: Rescore, widths: Widt
     """
     policy, graph, plan = recovery.teacher.original, recovery.teacher.graph, recovery.plan
     full = {name: graph.full[name] for name in scores}
+    steps = {name: step_of(graph.by_name[name]) for name in scores}
     keep: Keep = {name: torch.arange(width) for name, width in full.items()}
     curve: list[Round] = []
     for stage in range(1, STAGES + 1):
-        aim = {name: _between(full[name], widths[name], stage / STAGES) for name in full}
+        aim = {name: _between(full[name], widths[name], stage / STAGES, steps[name]) for name in full}
         if stage > 1:
             graph = analyse(policy)
             scores = rescore(policy, graph)
@@ -93,11 +94,11 @@ def _share(rounds: int, stage: int) -> int:
     return rounds - early if stage == STAGES else early // others + (stage > others - early % others)
 
 
-def _between(full: int, least: int, share: float) -> int:
-    """A width on the way down in equal ratios, in whole quads."""
+def _between(full: int, least: int, share: float, step: int) -> int:
+    """A width on the way down in equal ratios, in whole steps."""
     if share >= 1.0 or full == least:
         return least
-    return max(least, min(full, ceil(full * (least / full) ** share / QUAD) * QUAD))
+    return max(least, min(full, ceil(full * (least / full) ** share / step) * step))
 
 
 SCHEDULES = {"one-shot": one_shot, "iterative": iterative}

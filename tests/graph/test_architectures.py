@@ -5,10 +5,15 @@ import torch
 from architectures import ARCHITECTURES, one_entry
 from masking import assert_cut_equals_masked, random_keep
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from secateur.graph.groups import build_graph
+from secateur.graph.results import evaluating
 from secateur.prune.analyse import analyse
 from secateur.prune.surgery import cut
+
+FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+"""Attention's kernel for processors, which torch's counter of operations leaves out."""
 
 RECURRENT = {"encoder": 7, "memory.weight_ih_l0": 6}
 TWO_LAYERS = {
@@ -132,6 +137,23 @@ def test_analysis_leaves_the_policy_as_it_was(name):
     before = {path: (type(m), repr(vars(m))) for path, m in policy.module.named_modules()}
     analyse(policy)
     assert {path: (type(m), repr(vars(m))) for path, m in policy.module.named_modules()} == before
+
+
+def _attention_flops(q, k, v, *args, **kwargs):
+    return sdpa_flop_count(q, k, v)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_multiply_accumulates_are_those_that_torch_counts(name):
+    policy, graph = _analysed(name)
+    trace = graph.trace
+    for entry in policy.entries:
+        inputs = {key: example.clone() for key, example in entry.example_inputs.items()}
+        counter = FlopCounterMode(display=False, custom_mapping={FUSED: _attention_flops})
+        with evaluating(list(policy.module.modules())), counter:
+            entry.run(policy.module, inputs)
+        macs = [use.macs for use in (*trace.contractions, *trace.products) if use.entry == entry.name]
+        assert 2 * sum(macs) == counter.get_total_flops()
 
 
 @pytest.mark.parametrize("name", MEAN_OF)

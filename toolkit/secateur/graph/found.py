@@ -24,6 +24,21 @@ class Contraction:
 
 
 @dataclass(frozen=True)
+class Product:
+    """A product of activations, as attention's scores are.
+
+    Attributes:
+        entry: that asks for it.
+        component: that made its first operand.
+        macs: per call of the entry.
+    """
+
+    entry: str
+    component: str
+    macs: int
+
+
+@dataclass(frozen=True)
 class Site:
     """Where activations of a module can be seen: its output, or one of them, and its axes."""
 
@@ -39,7 +54,7 @@ class Trace:
     Attributes:
         weights: path of each parameter and buffer → its axes.
         inputs, outputs: (entry, name) → axes.
-        contractions: in order of execution.
+        contractions, products: in order of execution.
         sites: outputs of leaf modules, in order of execution.
         sized: a function of torch that the policy's own code calls and that takes or gives a size; empty where
             there is none, so that no width can be written into that code.
@@ -55,6 +70,7 @@ class Trace:
     inputs: dict[tuple[str, str], Axes] = field(default_factory=dict)
     outputs: dict[tuple[str, str], Axes] = field(default_factory=dict)
     contractions: list[Contraction] = field(default_factory=list)
+    products: list[Product] = field(default_factory=list)
     sites: list[Site] = field(default_factory=list)
     crossings: list[tuple[str, str, Axes]] = field(default_factory=list)
     inlets: list[tuple[str, str, Axes]] = field(default_factory=list)

@@ -14,7 +14,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 from secateur.graph import attention, attributes, axes, code, rules, views
 from secateur.graph.axes import Axis
-from secateur.graph.found import Contraction, Makers, Site, Trace
+from secateur.graph.found import Contraction, Makers, Product, Site, Trace
 from secateur.graph.results import (
     BOOKKEEPING,
     Watch,
@@ -136,8 +136,10 @@ class _Tracer(Watch):
             made = [made]
         if own:
             self._cross(activations, own)
-            if name in CONTRACTIONS and weights:
-                self._count(name, args, results[0], weights)
+        if own and name in CONTRACTIONS:
+            self._count(_macs(name, args, results[0]), weights)
+        elif name in CONTRACTIONS or rule is rules.attention:
+            self._count_product(_macs(name, args, results[0]), own, activations)
         if name not in BOOKKEEPING:
             self.trace.results.append((comparable_name(name), tuple(made)))
         for tensor, its_axes in zip(results, made):
@@ -153,16 +155,23 @@ class _Tracer(Watch):
                     (maker, consumer, flowing) for consumer in consumers if consumer != maker
                 )
 
-    def _count(self, name: str, args: Any, out: torch.Tensor, weights: list[_Known]) -> None:
+    def _count(self, macs: int, weights: list[_Known]) -> None:
         matrix = next((w for w in weights if "bias" not in str(w.weight).rsplit(".", 1)[-1]), weights[0])
-        if name == "convolution":
-            macs = out.numel() * args[1][0].numel() if not args[6] else args[0].numel() * args[1][0].numel()
-        else:
-            left = args[1] if name.startswith(("addm", "badd")) else args[0]
-            macs = out.numel() * left.shape[-1]
-        self.trace.contractions.append(
-            Contraction(self.entry, str(matrix.weight), macs, matrix.tensor.numel())
-        )
+        used = Contraction(self.entry, str(matrix.weight), macs, matrix.tensor.numel())
+        self.trace.contractions.append(used)
+
+    def _count_product(self, macs: int, own: frozenset[str], activations: list[_Known]) -> None:
+        makers = own or {m for known in activations[:1] for m, _ in known.makers if not m.startswith("<")}
+        self.trace.products.extend(Product(self.entry, maker, macs) for maker in sorted(makers)[:1])
+
+
+def _macs(name: str, args: Any, out: torch.Tensor) -> int:
+    """Multiply-accumulates of a matrix product, a convolution, or the two products of attention."""
+    if name == "convolution":
+        return (args[0] if args[6] else out).numel() * args[1][0].numel()
+    if "attention" in name:
+        return (args[0].numel() + out.numel()) * args[1].shape[-2]
+    return out.numel() * args[1 if name.startswith(("addm", "badd")) else 0].shape[-1]
 
 
 def trace_policy(policy: Policy, owners: dict[str, str]) -> Trace:

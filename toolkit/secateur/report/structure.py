@@ -134,9 +134,10 @@ def _components(
     after = None if widths is None else graph.parameter_counts(widths)
     macs: dict[str, dict[str, int]] = {name: {} for name in graph.components}
     rows = {entry.name: _rows(entry) for entry in policy.entries}
-    for use in graph.contractions:
-        of = macs[graph.component_of[use.weight]]
-        of[use.entry] = of.get(use.entry, 0) + use.macs // rows[use.entry]
+    uses = [(graph.component_of[use.weight], use.entry, use.macs) for use in graph.contractions]
+    uses += [(made.component, made.entry, made.macs) for made in graph.trace.products]
+    for component, entry, count in uses:
+        macs[component][entry] = macs[component].get(entry, 0) + count // rows[entry]
     per_step = {entry.name: entry.calls_per_step * entry.batch for entry in policy.entries}
     whole = sum(counts.values())
     return [

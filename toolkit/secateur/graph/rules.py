@@ -246,7 +246,7 @@ def tensors(args: Iterable[Any]) -> list[torch.Tensor]:
     for a in args:
         if isinstance(a, torch.Tensor):
             found.append(a)
-        elif isinstance(a, (list, tuple)):
+        elif isinstance(a, (list, tuple)) and a and not isinstance(a[0], int):
             found += tensors(a)
     return found
 

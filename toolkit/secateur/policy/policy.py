@@ -191,12 +191,15 @@ class Policy:
         known: dict[str, frozenset[str]] = {"": frozenset()}
 
         def holders_of(path: str) -> frozenset[str]:
-            if path not in known:
-                known[path] = holders_of(path.rpartition(".")[0]).union(named.get(path, ()))
-            return known[path]
+            found = known.get(path)
+            if found is None:
+                found = known[path] = holders_of(path.rpartition(".")[0]).union(named.get(path, ()))
+            return found
 
         for path, _ in self.module.named_parameters():
-            holders = holders_of(path)
+            holders = holders_of(path.rpartition(".")[0])
+            if path in named:
+                holders = holders.union(named[path])
             if len(holders) != 1:
                 several = " and ".join(c.name for c in self.components if c.name in holders)
                 raise SecateurError(

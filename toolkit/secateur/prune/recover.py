@@ -45,8 +45,8 @@ class RecoveryPlan:
         fake_quantise: train with int8 weights and activations in the loop from half of the rounds (or minutes) on, or
             once it would end without.
         enough: return at which it ends, because there is nothing left to recover; None for no such end.
-        minutes: wall time after which no new round begins; None for no such end. With it, the same seed gives the same
-            weights only where the same number of rounds was reached.
+        minutes: wall time after which no new round begins, but for one in float and one in int8; None for no such end.
+            With it, the same seed gives the same weights only where the same number of rounds was reached.
     """
 
     rounds: int = 8
@@ -150,7 +150,7 @@ class _Learner:
         return self._student
 
     def learn(self, until: int, minutes: float) -> None:
-        """One round at least, and more up to one of them while there are minutes, and something to recover."""
+        """Rounds up to ``until`` of all, as long as there is something to recover; the first, whatever the minutes."""
         plan = self._recovery.plan
         while self._number < until:
             if plan.enough is not None and self._best.return_mean >= plan.enough:

@@ -54,11 +54,9 @@ def report(policy: str, folder: Path, to: Path, strategies: Sequence[str]) -> No
         if not path.stem.endswith(("returns", "trials"))
     ]
     cells.sort(key=lambda c: (c["mode"], c["match"], -c["budget_percent"], c["strategy"], c["seed"]))
-    rows = rows_of(cells)
-    lines = [COLUMNS, ("---",) * len(COLUMNS), *rows]
     document = {
         "commands": commands(cells, strategies),
-        "table": "\n".join(f"| {' | '.join(line)} |" for line in lines),
+        "table": table(COLUMNS, rows_of(cells)),
         "overviews": overviews(cells),
         "conclusions": conclusions(cells) + foretold(policy, folder) + versions(cells),
         "machine": cells[0]["machine"] if cells else {},

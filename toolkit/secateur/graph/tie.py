@@ -71,14 +71,14 @@ def _feed(trace: Trace, into: tuple[str, str], source: tuple[str, str]) -> None:
             "Correct its name in feeds.",
         )
     taken, made = trace.inputs[into], trace.outputs[source]
-    batches = len(taken) > 1 and axes.size(taken[0]) != axes.size(made[0]) if made else False
-    if _sizes(taken[batches:]) != _sizes(made[batches:]):
+    apart = int(min(len(taken), len(made)) > 1 and axes.size(taken[0]) != axes.size(made[0]))
+    if _sizes(taken[apart:]) != _sizes(made[apart:]):
         raise SecateurError(
             "an input is as large as what feeds it",
             f"{into[0]}.{into[1]} takes {list(_sizes(taken))}, and {source[0]}.{source[1]} gives {list(_sizes(made))}",
             "Correct feeds, or the example input.",
         )
-    for one, two in zip(taken[batches:], made[batches:]):
+    for one, two in zip(taken[apart:], made[apart:]):
         axes.unify(one, two)
 
 

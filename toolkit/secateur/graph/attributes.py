@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from secateur.graph import axes
 from secateur.graph.axes import Axis
+from secateur.graph.code import is_own
 from secateur.graph.views import Axes
 
 Source = tuple[str, str]
@@ -46,7 +47,7 @@ def remembered(modules: Iterable[tuple[str, nn.Module]]) -> Iterator[bool]:
     found = [
         (inner, name, value, path)
         for path, inner in modules
-        if not type(inner).__module__.startswith("torch.")
+        if is_own(inner)
         for name, value in vars(inner).items()
         if type(value) is int and value > 1
     ]

@@ -64,6 +64,11 @@ KNOWN = frozenset(
 """Modules whose code has no width but in their weights, and in attributes that surgery makes agree with those."""
 
 
+def is_own(module: nn.Module) -> bool:
+    """Whether a module is of the policy's own code, not of torch's library."""
+    return not type(module).__module__.startswith("torch.")
+
+
 class OwnCode(TorchFunctionMode):
     """Watches what a policy's own code calls.
 

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from secateur.graph import attention
+from secateur.graph.code import is_own
 from secateur.policy.policy import Entry
 
 BOOKKEEPING = frozenset({"detach", "alias", "lift_fresh", "clone", "contiguous"})
@@ -96,7 +97,7 @@ def evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
     buffers = [
         (inner, name, buffer, buffer.clone())
         for inner in modules
-        if inner._buffers and not type(inner).__module__.startswith("torch.")
+        if inner._buffers and is_own(inner)
         for name, buffer in inner._buffers.items()
         if buffer is not None
     ]

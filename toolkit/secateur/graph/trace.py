@@ -238,9 +238,10 @@ def _following_modules(tracer: _Tracer) -> Iterator[None]:
         tracer.modules.pop()
         path = tracer.paths.get(id(inner))
         if path is not None and isinstance(output, torch.Tensor) and not inner._modules:
-            tracer.trace.sites.append(Site(tracer.entry, path, tracer(output)))
+            its_axes = tracer(output)
+            tracer.trace.sites.append(Site(tracer.entry, path, its_axes))
             if isinstance(inner, WEIGHTLESS) and inner.weight is None:
-                _count_normalised(tracer.trace.counts, path, tracer(output)[-len(inner.normalized_shape) :])
+                _count_normalised(tracer.trace.counts, path, its_axes[-len(inner.normalized_shape) :])
 
     hooks = (register_module_forward_pre_hook(enter), register_module_forward_hook(leave))
     try:
